@@ -1,0 +1,283 @@
+//! A master that starts with less than it had asks the secondaries first, and takes over the best history it finds.
+//!
+//! ```text
+//!   Listening ── everybody was heard, or the time is up ──▶ Taking ── nothing is missing ──▶ serves
+//!     asks all: what do you hold?                             asks the holders of the best history to promise that
+//!     ◀── none of its holders lives any more ────             they follow nobody else, then fetches what it lacks
+//! ```
+//! The promise is what makes it safe beside a former master that still lives: an entry that a secondary acknowledges
+//! to that one is acknowledged before the promise, and so is seen here; or it is not acknowledged any more. It is the
+//! first phase of Paxos, asked of whoever answers instead of a majority.
+
+mod holders;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::entry::Position;
+use crate::message::{Ack, Fetch, Life};
+use crate::types::{Epoch, Instance, LogId, NodeId, Seq, Time};
+
+use holders::Holders;
+
+/// How long is waited for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecoverySettings {
+    /// How long it is waited for the listed members, or for whoever answers, from the moment the broker is there; and how
+    /// long for a holder that has fallen silent.
+    pub timeout: Duration,
+    /// How long it listens for another living master, at least.
+    pub listen: Duration,
+    /// An unanswered question is asked again that often.
+    pub retry: Duration,
+    /// Whether another living master is overtaken.
+    pub takeover: bool,
+}
+
+/// A master that recovers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recovery {
+    settings: RecoverySettings,
+    instance: Instance,
+    listed: Option<BTreeSet<NodeId>>,
+    /// Since when the broker is there.
+    linked_since: Option<Time>,
+    /// When everybody is asked (again).
+    call_at: Time,
+    /// Epochs up to here have been seen.
+    epoch: Epoch,
+    holders: Holders,
+    /// The life in which it is going to serve, once the history is chosen.
+    life: Option<Life>,
+    /// Since when nobody is known any more who holds the chosen history.
+    alone_since: Option<Time>,
+    listen_for: Duration,
+    wait_for: Duration,
+}
+
+/// What to do with the entries of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// They are not what was asked for.
+    Nothing,
+    /// They follow what is here.
+    Entries,
+    /// What is here came from one that has died, and another one goes on otherwise: forget it.
+    FromTheBeginning,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// The history and the life to serve in; without a history, nobody has one.
+    pub log_id: Option<LogId>,
+    /// Above every epoch that was seen.
+    pub epoch: Epoch,
+    /// Histories that this one has replaced.
+    pub replaced: Vec<LogId>,
+    /// Who was heard.
+    pub heard: Vec<NodeId>,
+    /// Listed members that were not.
+    pub not_heard: Vec<NodeId>,
+}
+
+impl Recovery {
+    /// Of a master that has just started. Nothing is asked before the link is there.
+    #[must_use]
+    pub fn new(
+        settings: RecoverySettings,
+        instance: Instance,
+        listed: Option<BTreeSet<NodeId>>,
+    ) -> Self {
+        Self {
+            listen_for: settings.listen,
+            wait_for: settings.timeout,
+            settings,
+            instance,
+            listed,
+            linked_since: None,
+            call_at: Time::ZERO,
+            epoch: Epoch(0),
+            holders: Holders::default(),
+            life: None,
+            alone_since: None,
+        }
+    }
+
+    /// Of a master whose history is still empty, and that hears of another one: takes that, without waiting for more.
+    #[must_use]
+    pub fn adopting(mut self, ack: &Ack, now: Time) -> Self {
+        (self.listen_for, self.wait_for) = (Duration::ZERO, Duration::ZERO);
+        self.link_up(now);
+        self.heard(ack, now);
+        self
+    }
+
+    /// The link is there.
+    pub fn link_up(&mut self, now: Time) {
+        self.linked_since = Some(now);
+        self.call_at = now;
+        self.holders.ask_again();
+    }
+
+    /// The link is gone.
+    pub fn link_down(&mut self) {
+        self.linked_since = None;
+    }
+
+    /// A secondary says where it stands.
+    pub fn heard(&mut self, ack: &Ack, now: Time) {
+        self.saw(ack.epoch.max(ack.last.epoch));
+        if let Some(life) = &mut self.life
+            && ack.log_id == Some(life.log_id)
+            && ack.epoch >= life.epoch
+            && ack.instance.is_some_and(|i| i != self.instance)
+        {
+            // Somebody else has been promised more: above that, and all over again.
+            life.epoch = Epoch(ack.epoch.0 + 1);
+            self.epoch = life.epoch;
+            self.holders.break_promises();
+        }
+        self.holders.heard(ack, self.life.as_ref(), now);
+    }
+
+    /// Another master lives; that matters only to who overtakes it.
+    pub fn saw(&mut self, epoch: Epoch) {
+        if epoch < Epoch(u64::MAX) {
+            self.epoch = self.epoch.max(epoch);
+        }
+    }
+
+    /// Whether everybody is to be asked now; say [`Recovery::called`] then.
+    #[must_use]
+    pub fn wants_to_call(&self, now: Time) -> bool {
+        let is_looking = self.life.is_none() || self.alone_since.is_some();
+        self.linked_since.is_some() && is_looking && self.call_at <= now
+    }
+
+    /// Everybody was asked.
+    pub fn called(&mut self, now: Time) {
+        self.call_at = now + self.settings.retry;
+    }
+
+    /// What is to be asked of whom, if anything; say [`Recovery::asked`] then.
+    #[must_use]
+    pub fn poll_fetch(
+        &self,
+        have: Position,
+        max_bytes: usize,
+        now: Time,
+    ) -> Option<(NodeId, Fetch)> {
+        self.linked_since?;
+        let life = self.life?;
+        let (node, is_promised) = self.holders.to_ask(&life, have, now)?;
+        let fetch = Fetch {
+            life,
+            from: have.seq.next(),
+            max_bytes: if is_promised { max_bytes } else { 0 },
+        };
+        Some((node, fetch))
+    }
+
+    /// It was asked.
+    pub fn asked(&mut self, node: &NodeId, now: Time) {
+        self.holders.asked(node, now + self.settings.retry);
+    }
+
+    /// An answer has come, with entries after `prev`, while everything up to `have` is here.
+    pub fn fetched(&mut self, position: &Ack, prev: Position, have: Position, now: Time) -> Take {
+        self.heard(position, now);
+        let is_promised = self.life.is_some_and(|life| {
+            (position.log_id, position.epoch) == (Some(life.log_id), life.epoch)
+                && position.instance == Some(self.instance)
+        });
+        if !is_promised || !self.holders.answered(&position.node) || prev.seq != have.seq {
+            Take::Nothing
+        } else if prev.agrees_with(&have) {
+            Take::Entries
+        } else {
+            Take::FromTheBeginning
+        }
+    }
+
+    /// Time has passed: what was found, once it is all here.
+    pub fn tick(&mut self, have: Position, now: Time) -> Option<Found> {
+        let since = self.linked_since?;
+        if let Some(life) = self.life {
+            self.holders.forget_silent(now, self.settings.timeout);
+            if self.holders.of(life.log_id) > 0 {
+                self.alone_since = None;
+                let is_all_here = self.holders.is_all_here(&life, have);
+                return is_all_here.then(|| self.found(Some(life.log_id), life.epoch));
+            }
+            // They were there, and may be again.
+            let since = *self.alone_since.get_or_insert(now);
+            if now < since + self.settings.timeout {
+                return None;
+            }
+            if have.seq > Seq::ZERO {
+                return Some(self.found(Some(life.log_id), life.epoch));
+            }
+            (self.life, self.alone_since) = (None, None); // look for another one
+        }
+        let everybody = self
+            .listed
+            .as_ref()
+            .is_some_and(|listed| listed.iter().all(|n| self.holders.has(n)));
+        let wait = match everybody {
+            true => self.listen_for,
+            false => self.wait_for.max(self.listen_for),
+        };
+        if now < since + wait {
+            return None;
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        let Some(log_id) = self.holders.best() else {
+            return Some(self.found(None, epoch));
+        };
+        self.life = Some(Life {
+            log_id,
+            epoch,
+            instance: self.instance,
+        });
+        self.holders.break_promises();
+        None
+    }
+
+    fn found(&self, log_id: Option<LogId>, epoch: Epoch) -> Found {
+        let listed = self.listed.iter().flatten();
+        Found {
+            log_id,
+            epoch,
+            replaced: log_id.map_or(Vec::new(), |log| self.holders.replaced_by(log)),
+            heard: self.holders.nodes().cloned().collect(),
+            not_heard: listed.filter(|n| !self.holders.has(n)).cloned().collect(),
+        }
+    }
+
+    /// When [`Recovery::tick`] and the questions are due again.
+    #[must_use]
+    pub fn deadline(&self, now: Time) -> Option<Time> {
+        let since = self.linked_since?;
+        let steps = [
+            (self.life.is_none() || self.alone_since.is_some()).then_some(self.call_at),
+            self.alone_since.map(|since| since + self.settings.timeout),
+            Some(since + self.listen_for),
+            Some(since + self.wait_for),
+            self.holders.deadline(self.settings.timeout),
+        ];
+        steps.into_iter().flatten().filter(|t| *t > now).min()
+    }
+
+    /// The life in which it is going to serve, once the history is chosen.
+    #[must_use]
+    pub fn life(&self) -> Option<Life> {
+        self.life
+    }
+
+    /// Whether another living master is overtaken.
+    #[must_use]
+    pub fn is_takeover(&self) -> bool {
+        self.settings.takeover
+    }
+}

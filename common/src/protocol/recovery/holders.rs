@@ -1,0 +1,165 @@
+//! Who has answered a master that recovers, and who of them has promised.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::entry::Position;
+use crate::message::{Ack, Life, MAX_REPLACED};
+use crate::protocol::settings::MAX_NODES;
+use crate::types::{LogId, NodeId, Seq, Time};
+
+/// One secondary that has spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    ack: Ack,
+    heard_at: Time,
+    /// It follows the life that is to come, and nobody else.
+    promised: bool,
+    /// A question is under way; until then no other one.
+    asked_until: Option<Time>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Holders(BTreeMap<NodeId, Holder>);
+
+impl Holders {
+    /// It says where it stands.
+    pub(super) fn heard(&mut self, ack: &Ack, life: Option<&Life>, now: Time) {
+        if !self.0.contains_key(&ack.node) && self.0.len() >= MAX_NODES {
+            return;
+        }
+        let before = self.0.get(&ack.node);
+        if before.is_some_and(|b| ack.incarnation < b.ack.incarnation) {
+            return; // the last words of a storage that is gone
+        }
+        let promised = life.is_some_and(|l| {
+            (ack.log_id, ack.epoch, ack.instance) == (Some(l.log_id), l.epoch, Some(l.instance))
+        });
+        // What it said before it promised may come late: by then it holds more.
+        if before.is_some_and(|b| b.promised && !promised && b.ack.incarnation == ack.incarnation) {
+            return;
+        }
+        let holder = Holder {
+            ack: ack.clone(),
+            heard_at: now,
+            promised,
+            asked_until: before.and_then(|b| b.asked_until),
+        };
+        self.0.insert(ack.node.clone(), holder);
+    }
+
+    /// Nobody's promise counts for the life to come any more.
+    pub(super) fn break_promises(&mut self) {
+        for holder in self.0.values_mut() {
+            (holder.promised, holder.asked_until) = (false, None);
+        }
+    }
+
+    /// No answer to what was asked will come any more.
+    pub(super) fn ask_again(&mut self) {
+        for holder in self.0.values_mut() {
+            holder.asked_until = None;
+        }
+    }
+
+    /// The history to take: that with the highest epoch at its end, then the longest; never one that another one names as
+    /// replaced. `None` if nobody has any.
+    pub(super) fn best(&self) -> Option<LogId> {
+        let acks = || self.0.values().map(|h| &h.ack);
+        let is_replaced = |log: &LogId| acks().any(|a| a.replaced.contains(log));
+        acks()
+            .filter_map(|ack| Some((rank(ack), ack.log_id?)))
+            .filter(|(_, log)| !is_replaced(log))
+            .max()
+            .map(|(_, log)| log)
+    }
+
+    /// How many hold that history.
+    pub(super) fn of(&self, log: LogId) -> usize {
+        self.holding(log).count()
+    }
+
+    fn holding(&self, log: LogId) -> impl Iterator<Item = (&NodeId, &Holder)> {
+        self.0
+            .iter()
+            .filter(move |(_, h)| h.ack.log_id == Some(log))
+    }
+
+    /// The one to fetch from: of those that have promised, whose log is the best.
+    fn source(&self, life: &Life) -> Option<(&NodeId, &Holder)> {
+        self.holding(life.log_id)
+            .filter(|(_, h)| h.promised)
+            .max_by_key(|(node, h)| (rank(&h.ack), *node))
+    }
+
+    /// Who is to be asked now, and whether it has promised.
+    pub(super) fn to_ask(&self, life: &Life, have: Position, now: Time) -> Option<(NodeId, bool)> {
+        let is_free = |h: &Holder| h.asked_until.is_none_or(|until| until <= now);
+        let unpromised = || self.holding(life.log_id).filter(|(_, h)| !h.promised);
+        if let Some((node, _)) = unpromised().find(|(_, h)| is_free(h)) {
+            return Some((node.clone(), false));
+        }
+        if unpromised().next().is_some() {
+            return None;
+        }
+        let (node, holder) = self.source(life)?;
+        (is_free(holder) && holder.ack.last.seq > have.seq).then(|| (node.clone(), true))
+    }
+
+    /// It was asked; no other question before `until`.
+    pub(super) fn asked(&mut self, node: &NodeId, until: Time) {
+        if let Some(holder) = self.0.get_mut(node) {
+            holder.asked_until = Some(until);
+        }
+    }
+
+    /// It has answered: whether it was asked.
+    pub(super) fn answered(&mut self, node: &NodeId) -> bool {
+        let holder = self.0.get_mut(node);
+        holder.is_some_and(|h| h.asked_until.take().is_some())
+    }
+
+    /// Whether every holder has promised, and the best of them has no more than is here.
+    pub(super) fn is_all_here(&self, life: &Life, have: Position) -> bool {
+        let all = self.holding(life.log_id).all(|(_, h)| h.promised);
+        all && self
+            .source(life)
+            .is_none_or(|(_, h)| h.ack.last.seq <= have.seq)
+    }
+
+    /// Gives up those that were asked and have said nothing for so long.
+    pub(super) fn forget_silent(&mut self, now: Time, timeout: Duration) {
+        self.0
+            .retain(|_, h| h.asked_until.is_none() || now.since(h.heard_at) < timeout);
+    }
+
+    /// When somebody is to be asked again or given up.
+    pub(super) fn deadline(&self, timeout: Duration) -> Option<Time> {
+        let asked = self.0.values().filter_map(|h| Some((h, h.asked_until?)));
+        asked
+            .flat_map(|(h, until)| [until, h.heard_at + timeout])
+            .min()
+    }
+
+    pub(super) fn has(&self, node: &NodeId) -> bool {
+        self.0.contains_key(node)
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.0.keys()
+    }
+
+    /// The histories that `log` has replaced, as its holders know them.
+    pub(super) fn replaced_by(&self, log: LogId) -> Vec<LogId> {
+        let longest = self.holding(log).map(|(_, h)| &h.ack.replaced);
+        let longest = longest.max_by_key(|r| r.len()).cloned().unwrap_or_default();
+        let skip = longest.len().saturating_sub(MAX_REPLACED);
+        longest[skip..].to_vec()
+    }
+}
+
+/// How good a log is: the epoch of its last entry, its length, and, with no entries, the life it has heard of.
+fn rank(ack: &Ack) -> (crate::types::Epoch, Seq, crate::types::Epoch) {
+    (ack.last.epoch, ack.last.seq, ack.epoch)
+}

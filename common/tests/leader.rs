@@ -1,0 +1,328 @@
+//! The leader alone: what it decides without anybody else.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+use std::time::Duration;
+
+use replog_common::entry::Content;
+use replog_common::message::{Ack, Life};
+use replog_common::protocol::dedup::DeduplicateBy;
+use replog_common::protocol::follower::Follower;
+use replog_common::protocol::health::Status;
+use replog_common::protocol::leader::{Leader, LeaderConfig};
+use replog_common::protocol::outcome::{Draft, Outcome, ReadOnly, Refusal};
+use replog_common::protocol::replicator::Transmit;
+use replog_common::protocol::settings::Replication;
+use replog_common::types::{
+    Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, Time, WriteConcern,
+};
+use uuid::Uuid;
+
+fn leader(listed: Option<&[&str]>, read_only_without_quorum: bool) -> Leader<u32> {
+    Leader::new(LeaderConfig {
+        life: Life {
+            log_id: LogId(Uuid::from_u128(1)),
+            epoch: Epoch(1),
+            instance: Instance(Uuid::from_u128(2)),
+        },
+        recovery: None,
+        listed: listed.map(|names| names.iter().map(|n| node(n)).collect()),
+        deduplicate_by: DeduplicateBy::MessageId,
+        read_only_without_quorum,
+        replication: Replication::default(),
+    })
+}
+
+fn node(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+fn draft(id: u128, w: u32) -> Draft {
+    Draft {
+        content: Content::from_text("x"),
+        message_id: MessageId(Uuid::from_u128(id)),
+        w: WriteConcern::Count(w),
+        until: None,
+        expected_seq: None,
+    }
+}
+
+fn hello(name: &str) -> Ack {
+    Follower::new(node(name), Incarnation(Uuid::from_u128(9))).ack()
+}
+
+/// Lets everything leave that is due; hands out how much it was.
+fn send_all(leader: &mut Leader<u32>, now: Time) -> usize {
+    let mut sent = 0;
+    while let Some((to, transmit)) = leader.poll_transmit() {
+        let entries = match transmit {
+            Transmit::Heartbeat { .. } => None,
+            Transmit::Entries { last, .. } => Some((last, 1)),
+        };
+        leader.sent(&to, entries, now);
+        sent += 1;
+    }
+    sent
+}
+
+fn at(ms: u64) -> Time {
+    Time::ZERO + Duration::from_millis(ms)
+}
+
+#[test]
+fn a_retry_of_what_is_held_is_answered_without_waiting_for_anybody() {
+    let mut leader = leader(Some(&[]), false);
+    leader.append(draft(7, 1), 1, at(0), |_| None).unwrap();
+    let staged = leader.take_staged();
+    leader.stored(Seq(1));
+    leader.tick(at(0));
+    assert_eq!(leader.poll_answer().map(|a| a.waiter), Some(1));
+
+    let existing = |_| staged.first().cloned();
+    let placed = leader.append(draft(7, 1), 2, at(1), existing).unwrap();
+    assert!(placed.duplicate);
+    leader.tick(at(1));
+    let answer = leader.poll_answer().expect("nobody else will speak");
+    assert_eq!(
+        (answer.waiter, answer.outcome),
+        (2, Outcome::Replicated { acks: 1 })
+    );
+}
+
+#[test]
+fn time_that_is_up_at_once_still_counts_what_is_held() {
+    let mut leader = leader(Some(&["a"]), false);
+    for (id, w) in [(1, 1), (2, 2)] {
+        let draft = Draft {
+            until: Some(at(0)),
+            ..draft(id, w)
+        };
+        leader.append(draft, w, at(0), |_| None).unwrap();
+    }
+    drop(leader.take_staged());
+    leader.stored(Seq(2));
+    leader.tick(at(0));
+    let outcomes: Vec<_> = std::iter::from_fn(|| leader.poll_answer())
+        .map(|a| a.outcome)
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::Replicated { acks: 1 },
+            Outcome::TimedOut { acks: 1 }
+        ]
+    );
+}
+
+#[test]
+fn after_its_own_pause_it_trusts_no_quorum_until_it_hears() {
+    let mut leader = leader(Some(&["a", "b"]), true);
+    leader.link_up(at(0));
+    send_all(&mut leader, at(0));
+    for name in ["a", "b"] {
+        leader.ack(&hello(name), at(10));
+    }
+    let placed = leader.append(draft(1, 1), 1, at(20), |_| None);
+    placed.expect("everybody lives");
+    // Stopped for a minute; the first thing that comes is a client.
+    let (refusal, _) = leader
+        .append(draft(2, 1), 2, at(60_000), |_| None)
+        .unwrap_err();
+    assert_eq!(refusal, Refusal::ReadOnly(ReadOnly::Recovering));
+    let status = leader.status(&node("a"), at(60_000));
+    assert_eq!(status, Status::Healthy, "the silence was the master's own");
+    leader.ack(&hello("a"), at(60_001));
+    leader
+        .append(draft(2, 1), 2, at(60_001), |_| None)
+        .expect_err("that may have lain in the socket all the time");
+    leader.tick(at(60_001));
+    send_all(&mut leader, at(60_001));
+    leader.ack(&hello("a"), at(60_002));
+    leader
+        .append(draft(2, 1), 2, at(60_002), |_| None)
+        .expect_err("and so may this, read after the question and sent before it");
+    leader.tick(at(60_501));
+    send_all(&mut leader, at(60_501));
+    leader.ack(&hello("a"), at(60_502));
+    leader
+        .append(draft(2, 1), 2, at(60_502), |_| None)
+        .expect_err("the other one may answer that somebody else is the master");
+    for ms in (60_600..=61_501).step_by(100) {
+        leader.tick(at(ms));
+    }
+    let placed = leader.append(draft(2, 1), 2, at(61_501), |_| None);
+    placed.expect("the round is through, and a majority was heard");
+}
+
+#[test]
+fn a_quiet_master_does_not_credit_a_newcomer_with_its_own_silence() {
+    let mut leader = leader(None, false);
+    leader.link_up(at(0));
+    leader.tick(at(1));
+    // Nobody is there for ten minutes, so nothing has to be done; then one joins and dies.
+    leader.ack(&hello("a"), at(600_000));
+    leader.tick(at(600_000));
+    assert_eq!(leader.status(&node("a"), at(600_100)), Status::Healthy);
+    assert_eq!(leader.status(&node("a"), at(606_000)), Status::Unhealthy);
+}
+
+#[test]
+fn the_long_waits_of_a_dead_secondary_are_no_pause_of_the_master() {
+    let mut leader = leader(None, false);
+    leader.link_up(at(0));
+    leader.ack(&hello("a"), at(10));
+    let (mut now, mut heartbeats) = (at(10), 0);
+    while now < at(600_000) {
+        leader.tick(now);
+        heartbeats += send_all(&mut leader, now);
+        now = leader.deadline(now).expect("it asks for ever");
+        if now > at(5_100) {
+            assert_eq!(leader.status(&node("a"), now), Status::Unhealthy, "{now:?}");
+        }
+    }
+    // The longest wait is 5 s, jitter halves it at most.
+    assert!((120..=260).contains(&heartbeats), "{heartbeats}");
+}
+
+fn ack_of(incarnation: u128, upto: u64) -> Ack {
+    let incarnation = Incarnation(Uuid::from_u128(incarnation));
+    Ack {
+        log_id: Some(LogId(Uuid::from_u128(1))),
+        epoch: Epoch(1),
+        instance: Some(Instance(Uuid::from_u128(2))),
+        upto: Seq(upto),
+        ..Follower::new(node("a"), incarnation).ack()
+    }
+}
+
+#[test]
+fn a_storage_whose_clock_stepped_back_is_taken_once_the_newer_one_is_silent() {
+    let mut leader = leader(Some(&["a"]), false);
+    leader.link_up(at(0));
+    leader.append(draft(1, 1), 1, at(0), |_| None).unwrap();
+    drop(leader.take_staged());
+    leader.stored(Seq(1));
+    leader.ack(&ack_of(9, 0), at(10));
+    // It starts again, empty, with a clock that went back: to the master it looks like an older storage.
+    let mut counted = Vec::new();
+    for ms in (1_000..=12_000).step_by(500) {
+        leader.tick(at(ms));
+        send_all(&mut leader, at(ms));
+        leader.ack(&ack_of(5, 1), at(ms));
+        counted.extend((leader.commit().acks(Seq(1)) == 2).then_some(ms));
+    }
+    assert_eq!(leader.status(&node("a"), at(12_000)), Status::Healthy);
+    let first = *counted.first().expect("it counts in the end");
+    assert!(first > 5_010, "the newer one was heard lately: {first}");
+}
+
+#[test]
+fn the_last_word_of_a_dead_storage_counts_for_nothing_however_late() {
+    let mut leader = leader(Some(&["a"]), false);
+    leader.link_up(at(0));
+    leader.append(draft(1, 1), 1, at(0), |_| None).unwrap();
+    drop(leader.take_staged());
+    leader.stored(Seq(1));
+    leader.ack(&ack_of(9, 0), at(10));
+    for ms in (500..=20_000).step_by(500) {
+        leader.tick(at(ms));
+        send_all(&mut leader, at(ms));
+    }
+    leader.ack(&ack_of(5, 1), at(20_000));
+    assert_eq!(leader.commit().acks(Seq(1)), 1);
+    leader.ack(&ack_of(9, 0), at(20_100));
+    assert_eq!(leader.commit().acks(Seq(1)), 1);
+}
+
+#[test]
+fn two_masters_without_entries_do_not_outshout_each_other() {
+    let mut leader = leader(Some(&["a"]), false);
+    leader.link_up(at(0));
+    leader.tick(at(0));
+    send_all(&mut leader, at(0));
+    let mut sent = 0;
+    for ms in 1..=1_000 {
+        // It holds nothing, and has just been told of the other one's history.
+        let ack = Ack {
+            log_id: Some(LogId(Uuid::from_u128(77))),
+            ..ack_of(9, 0)
+        };
+        leader.ack(&ack, at(ms));
+        leader.tick(at(ms));
+        sent += send_all(&mut leader, at(ms));
+    }
+    assert!(sent <= 20, "{sent} heartbeats in a second");
+}
+
+#[test]
+fn whoever_asks_again_while_the_master_is_fenced_or_stops_does_not_wait_for_ever() {
+    let overtaken = |leader: &mut Leader<u32>| {
+        leader.ack(
+            &Ack {
+                epoch: Epoch(2),
+                ..ack_of(9, 0)
+            },
+            at(1),
+        );
+    };
+    for (end, expected) in [
+        (
+            &overtaken as &dyn Fn(&mut Leader<u32>),
+            Outcome::Fenced { acks: 1 },
+        ),
+        (&|leader| leader.stop(), Outcome::Stopping { acks: 1 }),
+    ] {
+        let mut leader = leader(Some(&["a"]), false);
+        leader.link_up(at(0));
+        leader.append(draft(1, 1), 1, at(0), |_| None).unwrap();
+        let staged = leader.take_staged();
+        leader.stored(Seq(1));
+        assert!(leader.poll_answer().is_some());
+        end(&mut leader);
+        let existing = |_| staged.first().cloned();
+        leader
+            .append(draft(1, 1), 2, at(2), existing)
+            .expect("held");
+        let held = leader.poll_answer().expect("held by as many as it asks");
+        assert_eq!(held.outcome, Outcome::Replicated { acks: 1 });
+        leader
+            .append(draft(1, 2), 3, at(3), existing)
+            .expect("in the log");
+        let told = leader.poll_answer().expect("no ACK will ever count");
+        assert_eq!(told.outcome, expected);
+        assert!(leader.append(draft(2, 1), 4, at(4), existing).is_err());
+    }
+}
+
+#[test]
+fn a_quorum_that_is_lost_and_found_is_told_once_each() {
+    let mut leader = leader(Some(&["a", "b"]), true);
+    leader.link_up(at(0));
+    for ms in (0..=20_000).step_by(100) {
+        if !(5_000..12_000).contains(&ms) {
+            leader.ack(&ack_of(9, 0), at(ms));
+        }
+        leader.tick(at(ms));
+        send_all(&mut leader, at(ms));
+    }
+    let kinds: Vec<_> = std::iter::from_fn(|| leader.poll_event())
+        .map(|e| e.kind())
+        .filter(|kind| kind.starts_with("read_only"))
+        .collect();
+    // At its start it has not heard anybody yet.
+    let twice = [["read_only_on", "read_only_off"]; 2];
+    assert_eq!(kinds, twice.concat());
+}
+
+#[test]
+fn names_beyond_all_bounds_are_ignored_and_that_is_told_once() {
+    let mut leader = leader(None, false);
+    leader.link_up(at(0));
+    for i in 0..400 {
+        let ack = Follower::new(node(&format!("n{i}")), Incarnation(Uuid::from_u128(9))).ack();
+        leader.ack(&ack, at(i));
+    }
+    assert_eq!(leader.members().count(), 256);
+    let kinds = std::iter::from_fn(|| leader.poll_event()).map(|e| e.kind());
+    assert_eq!(kinds.filter(|kind| *kind == "ignored").count(), 1);
+}

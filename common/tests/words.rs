@@ -1,0 +1,253 @@
+//! Whatever is written comes back the same, and whatever arrives is read or refused, never a panic.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use replog_common::entry::{Chunk, Content, Entry, Position};
+use replog_common::message::{Ack, Announce, Append, Claim, Fetch, Fetched, Life};
+use replog_common::types::{
+    Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, WriteConcern,
+};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// A JSON string literal for `text`, with each character escaped in one of the ways that are allowed.
+fn escaped(text: &str, how: &[u8]) -> String {
+    let mut json = String::from('"');
+    for (i, c) in text.chars().enumerate() {
+        let how = how.get(i % how.len().max(1)).copied().unwrap_or(0);
+        let must = c < ' ' || c == '"' || c == '\\';
+        match (how % 4, c) {
+            (1, '/' | '"' | '\\') => json.extend(['\\', c]),
+            (0, _) if !must => json.push(c),
+            (upper, _) => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let hex = if upper == 2 {
+                        format!("\\u{unit:04X}")
+                    } else {
+                        format!("\\u{unit:04x}")
+                    };
+                    json.push_str(&hex);
+                }
+            }
+        }
+    }
+    json + "\""
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    (any::<u128>(), any::<u64>(), any::<u128>()).prop_map(|(log, epoch, instance)| Life {
+        log_id: LogId(Uuid::from_u128(log)),
+        epoch: Epoch(epoch),
+        instance: Instance(Uuid::from_u128(instance)),
+    })
+}
+
+fn append() -> impl Strategy<Value = Append<Vec<Entry>>> {
+    let texts = vec((any::<String>(), any::<u128>()), 0..5);
+    (
+        life(),
+        0..u64::MAX - 9,
+        any::<[u64; 3]>(),
+        vec(any::<u128>(), 0..3),
+        texts,
+    )
+        .prop_map(|(life, prev, [epoch, tail, commit], replaces, texts)| {
+            let entry = |(at, (text, id)): (u64, (String, u128))| {
+                let at = Position {
+                    seq: Seq(at),
+                    epoch: Epoch(epoch),
+                    by: None,
+                };
+                Entry::with_content(
+                    at,
+                    MessageId(Uuid::from_u128(id)),
+                    &Content::from_text(&text),
+                )
+            };
+            Append {
+                life,
+                prev: Position {
+                    seq: Seq(prev),
+                    epoch: Epoch(epoch),
+                    by: (prev % 2 == 0).then_some(Instance(Uuid::from_u128(prev.into()))),
+                },
+                by: (!texts.is_empty()).then_some(match tail % 2 {
+                    0 => life.instance,
+                    _ => Instance(Uuid::from_u128(tail.into())),
+                }),
+                tail: Seq(tail),
+                commit: Seq(commit),
+                replaces: replaces
+                    .into_iter()
+                    .map(|id| LogId(Uuid::from_u128(id)))
+                    .collect(),
+                entries: (prev + 1..).zip(texts).map(entry).collect(),
+            }
+        })
+}
+
+fn encoded(append: &Append<Vec<Entry>>) -> Vec<u8> {
+    let entries = Chunk::of(&append.entries);
+    let Append {
+        life,
+        prev,
+        tail,
+        commit,
+        replaces,
+        by,
+        ..
+    } = append.clone();
+    Append {
+        life,
+        prev,
+        tail,
+        commit,
+        replaces,
+        by,
+        entries,
+    }
+    .encode(7)
+    .to_vec()
+}
+
+fn ack() -> impl Strategy<Value = Ack> {
+    let ids = (
+        any::<u128>(),
+        proptest::option::of(any::<u128>()),
+        proptest::option::of(any::<u128>()),
+    );
+    let rest = (
+        proptest::option::of(any::<u64>()),
+        proptest::option::of(any::<String>()),
+        vec(any::<u128>(), 0..3),
+    );
+    ("[A-Za-z0-9_-]{1,32}", ids, any::<[u64; 4]>(), rest).prop_map(
+        |(
+            node,
+            (incarnation, log, instance),
+            [epoch, upto, last, last_epoch],
+            (held, error, replaced),
+        )| {
+            Ack {
+                node: node.parse().expect("a name"),
+                incarnation: Incarnation(Uuid::from_u128(incarnation)),
+                log_id: log.map(|id| LogId(Uuid::from_u128(id))),
+                epoch: Epoch(epoch),
+                instance: instance.map(|id| Instance(Uuid::from_u128(id))),
+                upto: Seq(upto),
+                last: Position {
+                    seq: Seq(last),
+                    epoch: Epoch(last_epoch),
+                    by: instance.map(|id| Instance(Uuid::from_u128(id / 2))),
+                },
+                held_from: held.map(Seq),
+                replaced: (replaced.into_iter())
+                    .map(|id| LogId(Uuid::from_u128(id)))
+                    .collect(),
+                error,
+            }
+        },
+    )
+}
+
+/// Reads bytes as everything they could be.
+fn read(bytes: &[u8]) {
+    let _ = Append::decode(bytes);
+    let _ = Ack::decode(bytes);
+    let _ = Claim::decode(bytes);
+    let _ = Fetch::decode(bytes);
+    let _ = Fetched::decode(bytes);
+    let _ = Announce::decode(bytes);
+    let _ = std::str::from_utf8(bytes).map(Entry::parse);
+    let _ = serde_json::from_slice::<Box<RawValue>>(bytes).map(|raw| Content::from_json(&raw));
+}
+
+proptest! {
+    #[test]
+    fn a_content_stays_what_it_is(text in any::<String>(), how in vec(any::<u8>(), 1..20)) {
+        let literal = escaped(&text, &how);
+        let raw = RawValue::from_string(literal.clone()).expect("JSON");
+        let content = Content::from_json(&raw).expect("a string");
+        prop_assert_eq!(content.json(), &literal);
+        prop_assert_eq!(content.text(), text.as_str());
+        prop_assert!(content.same_text(&Content::from_text(&text)));
+        let at = Position { seq: Seq(1), epoch: Epoch(2), by: None };
+        let entry = Entry::with_content(at, MessageId(Uuid::nil()), &content);
+        let again = Entry::parse(std::str::from_utf8(entry.json()).expect("text")).expect("an entry");
+        prop_assert_eq!(&again, &entry);
+        prop_assert_eq!(again.content(), content);
+        prop_assert!(!entry.json().contains(&b'\n'), "one line");
+    }
+
+    #[test]
+    fn messages_come_back_the_same(append in append(), ack in ack()) {
+        let line = encoded(&append);
+        prop_assert!(!line.contains(&b'\n'), "one line");
+        prop_assert_eq!(&Append::decode(&line).expect("readable"), &append);
+        prop_assert_eq!(Ack::decode(&ack.encode(7)).expect("readable"), ack.clone());
+        let fetch = Fetch { life: append.life, from: append.tail, max_bytes: 7 };
+        prop_assert_eq!(Fetch::decode(&fetch.encode(7)).expect("readable"), fetch);
+        let Append { prev, entries, .. } = append.clone();
+        let (position, chunk) = (ack.clone(), Chunk::of(&entries));
+        let line = Fetched { position, prev, by: append.by, entries: chunk }.encode(7);
+        let fetched = Fetched { position: ack.clone(), prev, by: append.by, entries };
+        prop_assert_eq!(Fetched::decode(&line).expect("readable"), fetched);
+        let claim = Claim { node: ack.node, incarnation: ack.incarnation, log_id: ack.log_id, epoch: ack.epoch };
+        prop_assert_eq!(Claim::decode(&claim.encode()).expect("readable"), claim);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        read(&bytes);
+    }
+
+    #[test]
+    fn broken_messages_are_read_or_refused(
+        append in append(), ack in ack(), breaks in vec((any::<usize>(), any::<u8>(), any::<bool>()), 1..6),
+    ) {
+        for mut line in [encoded(&append), ack.encode(7).to_vec()] {
+            for (at, byte, cut) in &breaks {
+                let at = at % line.len().max(1);
+                if *cut { line.truncate(at) } else if let Some(b) = line.get_mut(at) { *b = *byte }
+            }
+            read(&line);
+        }
+    }
+
+    #[test]
+    fn entries_with_a_hole_are_refused(append in append(), skip in 1..5u64) {
+        prop_assume!(!append.entries.is_empty());
+        let moved = Position { seq: Seq(append.prev.seq.0.saturating_sub(skip)), ..append.prev };
+        prop_assume!(moved != append.prev);
+        let line = encoded(&Append { prev: moved, ..append });
+        prop_assert!(Append::decode(&line).is_err());
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_content(unit in 0xd800..0xe000u32) {
+        let raw = RawValue::from_string(format!("\"a\\u{unit:04x}b\"")).expect("JSON");
+        prop_assert!(Content::from_json(&raw).is_err());
+    }
+
+    #[test]
+    fn words_are_parsed_or_refused(text in any::<String>(), n in any::<u32>(), key in any::<u128>()) {
+        let name = (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        prop_assert_eq!(text.parse::<NodeId>().is_ok(), name);
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = digits && text.parse::<u32>().is_ok_and(|n| n > 0);
+        let named = ["all", "majority"].contains(&text.as_str());
+        prop_assert_eq!(text.parse::<WriteConcern>().is_ok(), number || named);
+        let parsed = n.to_string().parse::<WriteConcern>().ok();
+        prop_assert_eq!(parsed, (n > 0).then_some(WriteConcern::Count(n)));
+        let id = Uuid::from_u128(key);
+        for way in [id.to_string(), id.to_string().to_uppercase(), id.simple().to_string()] {
+            prop_assert_eq!(MessageId::parse(&way).expect("a UUID"), MessageId(id));
+            prop_assert_eq!(MessageId::from_key(&way), MessageId(id));
+        }
+        prop_assert!(MessageId::parse(&id.urn().to_string()).is_err());
+        prop_assert!(MessageId::parse(&id.braced().to_string()).is_err());
+        prop_assert_eq!(MessageId::from_key(&text), MessageId::from_key(&text));
+    }
+}
