@@ -1,0 +1,160 @@
+//! `POST /messages`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use replog_common::protocol::members::among_listed;
+use replog_common::protocol::outcome::{Draft, Outcome, Placement, ReadOnly, Refusal};
+use replog_common::service::body::{parse_json, read_body};
+use replog_common::service::problem::Problem;
+use replog_common::types::MessageId;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+
+use super::parse::{AppendBody, Checked};
+use super::{Master, json_text};
+use crate::command::AppendCommand;
+
+pub(super) async fn post_message(
+    State(master): State<Master>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = read_body(body).await?;
+    if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        // Serde would take an array for the fields in their order.
+        return Err(Problem::bad_request(
+            r#"the body must be a JSON object such as {"content":"hello","w":2}"#,
+        ));
+    }
+    let checked = parse_json::<AppendBody>(&body)?.check(&headers, master.listed)?;
+    let content = checked.content.clone();
+    let (at, acks) = master.append(checked).await?;
+    let Placement {
+        seq,
+        epoch,
+        message_id,
+        w,
+        duplicate,
+        log_id,
+    } = at;
+    let content = content.json();
+    Ok(json_text(
+        StatusCode::OK,
+        format!(
+            r#"{{"status":"replicated","seq":{seq},"message_id":"{message_id}","content":{content},"w":{w},"acks":{acks},"log_id":"{log_id}","epoch":{epoch},"duplicate":{duplicate}}}"#
+        ),
+    ))
+}
+
+impl Master {
+    /// Appends and waits; hands out where the message is and how many nodes hold it.
+    pub(super) async fn append(&self, message: Checked) -> Result<(Placement, u32), Problem> {
+        let w = message.w.unwrap_or(self.default_w);
+        if let Some(listed) = self.listed {
+            among_listed(w, listed).map_err(|refusal| refused(&refusal))?;
+        }
+        let (size, most) = (message.content.json().len(), self.max_content_bytes());
+        if size > most {
+            let detail = format!(
+                "the content has {size} bytes as JSON; the broker's max_payload leaves room for {most}"
+            );
+            return Err(Problem::payload_too_large(detail));
+        }
+        let draft = Draft {
+            content: message.content,
+            message_id: message
+                .message_id
+                .unwrap_or_else(|| MessageId(uuid::Uuid::now_v7())),
+            w,
+            until: None,
+            expected_seq: message.expected_seq,
+        };
+        let (waiter, answer) = oneshot::channel();
+        let command = AppendCommand {
+            draft,
+            timeout: message.timeout,
+            waiter,
+        };
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => read_only(ReadOnly::TooManyWaiting),
+                TrySendError::Closed(_) => read_only(ReadOnly::Stopping),
+            })?;
+        match answer.await {
+            Ok(Ok((at, Outcome::Replicated { acks }))) => Ok((at, acks)),
+            Ok(Ok((at, outcome))) => Err(not_replicated(&at, outcome)),
+            Ok(Err(refusal)) => Err(refused(&refusal)),
+            // The owner of the log is gone: whether it got this far is not known, so nothing is promised.
+            Err(_) => Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the master failed; try again with the same message_id",
+            )),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::TooManyNodes { w, nodes } => Problem::bad_request(format!(
+            "w is {w}, but must be from 1 to {nodes}: the master and {} listed members",
+            nodes - 1
+        )),
+        Refusal::OtherContent { seq, message_id } => {
+            let detail =
+                format!("message_id {message_id} is in the log at {seq} with another content");
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_field("seq", seq)
+        }
+        Refusal::ExpectedSeq { last_seq } => {
+            let detail = format!(
+                "expected_seq is not the next position, which is {}",
+                last_seq.next()
+            );
+            Problem::new(StatusCode::PRECONDITION_FAILED, detail).with_field("last_seq", last_seq)
+        }
+        Refusal::ReadOnly(reason) => read_only(*reason),
+        Refusal::Unreadable { seq } => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("entry {seq} cannot be read to compare it"),
+        ),
+    }
+}
+
+pub(super) fn read_only(reason: ReadOnly) -> Problem {
+    let detail = match reason {
+        ReadOnly::NoQuorum => "fewer than a majority of the members are alive",
+        ReadOnly::Fenced => "another master has taken over",
+        ReadOnly::Recovering => "the master asks the others whether it still knows everything",
+        ReadOnly::TooManyWaiting => "too many clients are waiting",
+        ReadOnly::Stopping => "the master is stopping",
+    };
+    Problem::unavailable(reason.word(), format!("nothing was changed: {detail}"))
+}
+
+/// The errors after the append: they say that the entry is in the log.
+fn not_replicated(at: &Placement, outcome: Outcome) -> Problem {
+    let (reason, acks) = match outcome {
+        Outcome::TimedOut { acks } => ("timeout", acks),
+        Outcome::Stopping { acks } => ("stopping", acks),
+        Outcome::Fenced { acks } | Outcome::Replicated { acks } => ("fenced", acks),
+        Outcome::Cleared => {
+            return Problem::new(
+                StatusCode::GONE,
+                "the log was cleared while this message waited",
+            )
+            .with_field("message_id", at.message_id);
+        }
+    };
+    let (seq, w) = (at.seq, at.w);
+    let detail =
+        format!("entry {seq} is in the log and goes on replicating: {acks} of {w} nodes hold it");
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
+        .with_field("seq", seq)
+        .with_field("message_id", at.message_id)
+        .with_field("acks", acks)
+        .with_field("w", w)
+        .with_field("in_log", true)
+        .with_field("reason", reason)
+}

@@ -1,0 +1,300 @@
+//! The one task that owns the log: it waits, the [`Leader`] decides.
+//!
+//! Woken by a command, a message, the link or a deadline, it takes everything else that is there as well, stores what
+//! was placed in one go, sends what the leader says, and answers whoever can be answered.
+
+mod hearing;
+mod parked;
+mod sending;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use futures_util::FutureExt;
+use replog_common::log::{LogStore, MemoryLog};
+use replog_common::message::Life;
+use replog_common::protocol::leader::Leader;
+use replog_common::protocol::outcome::{ReadOnly, Refusal};
+use replog_common::service::clock::Clock;
+use replog_common::service::program::Failure;
+use replog_common::service::view::View;
+use replog_common::types::{LogId, Seq, WriteConcern};
+use replog_nats::{Link, LinkEvent};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info};
+
+use crate::command::{AppendCommand, Query, Waiter};
+use crate::health;
+
+use parked::Parked;
+
+/// Commands and messages taken at one time, at most: a batch, and nobody else waits long.
+const MAX_TAKEN: usize = 1024;
+
+/// The owner of the log.
+#[derive(Debug)]
+pub struct Sequencer<L> {
+    leader: Leader<Waiter>,
+    store: Arc<dyn LogStore>,
+    link: L,
+    clock: Clock,
+    commands: mpsc::Receiver<AppendCommand>,
+    queries: mpsc::Receiver<Query>,
+    views: watch::Sender<View>,
+    max_payload: Arc<AtomicUsize>,
+    default_w: WriteConcern,
+    broker_up: bool,
+    parked: Parked,
+    asked_before: bool,
+}
+
+/// What woke the task.
+enum Woken {
+    Command(AppendCommand),
+    Query(Query),
+    Link(LinkEvent),
+    Deadline,
+    Abandoned,
+}
+
+/// The ends of its channels that [`Sequencer::new`] is given.
+#[derive(Debug)]
+pub struct Inlets {
+    /// Appends.
+    pub commands: mpsc::Receiver<AppendCommand>,
+    /// Everything else.
+    pub queries: mpsc::Receiver<Query>,
+    /// Where the log is shown.
+    pub views: watch::Sender<View>,
+    /// The largest message that the broker takes, as far as is known.
+    pub max_payload: Arc<AtomicUsize>,
+}
+
+impl<L: Link> Sequencer<L> {
+    /// An owner of an empty log.
+    pub fn new(leader: Leader<Waiter>, link: L, inlets: Inlets, default_w: WriteConcern) -> Self {
+        let mut new = Self {
+            leader,
+            store: Arc::new(MemoryLog::new()),
+            link,
+            clock: Clock::start(),
+            commands: inlets.commands,
+            queries: inlets.queries,
+            views: inlets.views,
+            max_payload: inlets.max_payload,
+            default_w,
+            broker_up: false,
+            parked: Parked::default(),
+            asked_before: false,
+        };
+        new.show();
+        new
+    }
+
+    /// Runs until nobody can ask it anything more.
+    ///
+    /// # Errors
+    /// The broker refuses this program, or the log cannot be written.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let deadlines = [
+                self.leader.deadline(self.clock.now()),
+                self.parked.deadline(),
+            ];
+            let deadline = deadlines.into_iter().flatten().min();
+            let woken = tokio::select! {
+                biased;
+                Some(query) = self.queries.recv() => Woken::Query(query),
+                event = self.link.next() => Woken::Link(event),
+                command = self.commands.recv() => command.map_or(Woken::Abandoned, Woken::Command),
+                () = self.clock.sleep_until(deadline) => Woken::Deadline,
+            };
+            if matches!(woken, Woken::Abandoned) {
+                return Ok(());
+            }
+            let is_append = matches!(woken, Woken::Command(_));
+            self.apply(woken)?;
+            if is_append {
+                // Others that are about to ask get into the same batch.
+                tokio::task::yield_now().await;
+            }
+            self.take_the_rest()?;
+            self.store()?;
+            self.tick()?;
+            self.fetch();
+            self.transmit();
+            self.answer();
+            self.tell();
+        }
+    }
+
+    fn apply(&mut self, woken: Woken) -> Result<(), Failure> {
+        match woken {
+            Woken::Command(command) => self.append(command),
+            Woken::Query(query) => self.query(query),
+            Woken::Link(event) => return self.link_event(event),
+            Woken::Deadline | Woken::Abandoned => {}
+        }
+        Ok(())
+    }
+
+    fn take_the_rest(&mut self) -> Result<(), Failure> {
+        for _ in 0..MAX_TAKEN {
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
+            self.append(command);
+        }
+        for _ in 0..MAX_TAKEN {
+            let Some(event) = self.link.next().now_or_never() else {
+                break;
+            };
+            self.link_event(event)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass; what it has brought about is stored and shown.
+    fn tick(&mut self) -> Result<(), Failure> {
+        let was_recovering = self.leader.is_recovering();
+        let now = self.clock.now();
+        self.leader.tick(now);
+        if let Some(other) = self.leader.beaten_by() {
+            let Life {
+                epoch, instance, ..
+            } = other;
+            return Err(Failure::cannot_start(format!(
+                "another master of this cluster lives (instance {instance}, epoch {epoch}): stop it, or start with --takeover"
+            )));
+        }
+        if was_recovering != self.leader.is_recovering() {
+            self.show();
+        }
+        while let Some(late) = self.parked.pop_late(now) {
+            let recovering = Refusal::ReadOnly(ReadOnly::Recovering);
+            late.waiter.send(Err(recovering)).ok();
+        }
+        if !self.parked.is_empty() && self.leader.read_only(now) != Some(ReadOnly::Recovering) {
+            for (_, command) in self.parked.take() {
+                self.append(command);
+            }
+            self.store()?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, command: AppendCommand) {
+        let now = self.clock.now();
+        if self.leader.waits_for_recovery(&command.draft, now) {
+            let max = self.leader.max_waiting();
+            if let Err(refused) = self.parked.push(command, now, max) {
+                let full = Refusal::ReadOnly(ReadOnly::TooManyWaiting);
+                refused.waiter.send(Err(full)).ok();
+            }
+            return;
+        }
+        let AppendCommand {
+            mut draft,
+            timeout,
+            waiter,
+        } = command;
+        draft.until = timeout.map(|t| now + t);
+        let store = &self.store;
+        let existing = |seq: Seq| store.get(seq).ok().flatten();
+        let mut placed = self.leader.append(draft.clone(), waiter, now, existing);
+        if let Err((Refusal::ReadOnly(ReadOnly::TooManyWaiting), waiter)) = placed {
+            // Clients that hung up still have their places: free them, then look again.
+            self.leader.purge(Waiter::is_closed);
+            placed = self.leader.append(draft, waiter, now, existing);
+        }
+        match placed {
+            Ok(at) => debug!(seq = %at.seq, w = at.w, duplicate = at.duplicate, "append"),
+            Err((refusal, waiter)) => {
+                debug!(?refusal, "append refused");
+                waiter.send(Err(refusal)).ok();
+            }
+        }
+    }
+
+    fn query(&mut self, query: Query) {
+        match query {
+            Query::Clear(reply) => {
+                let now = self.clock.now();
+                let cleared = self.leader.clear(LogId(uuid::Uuid::new_v4()), now);
+                let cleared = cleared.map(|()| {
+                    self.store = Arc::new(MemoryLog::new());
+                    let life = *self.leader.life();
+                    info!(log_id = %life.log_id, "the log was cleared: a new history begins");
+                    self.show();
+                    (life.log_id, life.epoch)
+                });
+                reply.send(cleared).ok();
+            }
+            Query::Holders(seq, reply) => {
+                let nodes = self.leader.commit().acked_by(seq).map(ToString::to_string);
+                reply
+                    .send(std::iter::once("master".to_owned()).chain(nodes).collect())
+                    .ok();
+            }
+            Query::Health(reply) => {
+                let now = self.clock.now();
+                self.leader.purge(Waiter::is_closed); // who has hung up does not wait
+                reply
+                    .send(health::of(
+                        &self.leader,
+                        self.default_w,
+                        self.broker_up,
+                        now,
+                    ))
+                    .ok();
+            }
+            Query::Stop => {
+                self.leader.stop();
+            }
+        }
+    }
+
+    /// One write for everything that was placed meanwhile.
+    fn store(&mut self) -> Result<(), Failure> {
+        if self.leader.take_restart() {
+            self.store = Arc::new(MemoryLog::new());
+            self.show();
+        }
+        let staged = self.leader.take_staged();
+        let Some(last) = staged.last() else {
+            return Ok(());
+        };
+        self.store.append(&staged).map_err(|error| {
+            error!(%error, "the log cannot be written");
+            Failure {
+                exit: replog_common::service::exit::Exit::DiskFailed,
+                why: error.to_string(),
+            }
+        })?;
+        self.leader.stored(last.seq);
+        self.show();
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let life = self.leader.life();
+        self.views.send_replace(View {
+            log: Arc::clone(&self.store),
+            log_id: Some(life.log_id),
+            epoch: life.epoch,
+            last_seq: self.leader.last().seq,
+            is_ready: !self.leader.is_recovering(),
+            diverged_from: None,
+        });
+    }
+
+    fn answer(&mut self) {
+        while let Some(answer) = self.leader.poll_answer() {
+            // A client that has hung up is nobody's loss.
+            answer
+                .waiter
+                .send(Ok((answer.placement, answer.outcome)))
+                .ok();
+        }
+    }
+}

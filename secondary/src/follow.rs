@@ -1,0 +1,348 @@
+//! The one task that owns the log: it waits, the [`Follower`] decides.
+//!
+//! It takes everything that has come, stores the contiguous run once, and answers with one ACK.
+
+mod hearing;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use replog_common::entry::{Entry, Position};
+use replog_common::log::{LogStore, MemoryLog, StoreError};
+use replog_common::message::{Ack, Append};
+use replog_common::protocol::backoff::Backoff;
+use replog_common::protocol::follower::{Follower, Received};
+use replog_common::service::clock::{Clock, wall_ms};
+use replog_common::service::exit::Exit;
+use replog_common::service::program::Failure;
+use replog_common::service::view::View;
+use replog_common::types::{Incarnation, NodeId, Seq, Time};
+use replog_nats::{AckOf, Link, Message, Subject};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, trace, warn};
+
+use crate::aside::{Aside, Tail};
+use crate::claim::Claiming;
+use crate::delayed::Delayed;
+use crate::event;
+use crate::faults::{Dice, Faults};
+use crate::health::{self, Health};
+
+/// Messages taken at one time, at most.
+const MAX_TAKEN: usize = 256;
+/// With no word from a master, a hello is sent at least that often.
+const MAX_HELLO_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What HTTP asks of the owner of the log.
+#[derive(Debug)]
+pub enum Query {
+    /// How everything is.
+    Health(oneshot::Sender<Health>),
+    /// Forget everything; the master fills it again.
+    Clear(oneshot::Sender<()>),
+    /// What was put aside.
+    Aside(oneshot::Sender<Aside>),
+    /// Put everything aside and follow the master of another history: how many entries that is, or `None` if there is no
+    /// such master.
+    Rejoin(oneshot::Sender<Option<u64>>),
+}
+
+/// The owner of the log.
+#[derive(Debug)]
+pub struct Follow<L> {
+    follower: Follower,
+    store: Arc<dyn LogStore>,
+    link: L,
+    clock: Clock,
+    claiming: Claiming,
+    delayed: Delayed,
+    aside: Aside,
+    faults: watch::Receiver<Faults>,
+    dice: Dice,
+    queries: mpsc::Receiver<Query>,
+    views: watch::Sender<View>,
+    broker_up: bool,
+    max_payload: usize,
+    master_seen: Option<Time>,
+    hello_at: Option<Time>,
+    hello_backoff: Backoff,
+}
+
+/// One run of deliveries: what it has to be answered with.
+#[derive(Default)]
+struct Run {
+    answers: Option<Seq>,
+    has_entries: bool,
+}
+
+impl<L: Link> Follow<L> {
+    /// An owner of an empty log.
+    pub fn new(
+        node: NodeId,
+        heartbeat_interval: std::time::Duration,
+        link: L,
+        faults: watch::Receiver<Faults>,
+        queries: mpsc::Receiver<Query>,
+        views: watch::Sender<View>,
+    ) -> Self {
+        let incarnation = new_incarnation();
+        let seed = incarnation.0.as_u64_pair().1;
+        let first_hello = (heartbeat_interval * 3).min(MAX_HELLO_WAIT);
+        Self {
+            follower: Follower::new(node.clone(), incarnation),
+            store: Arc::new(MemoryLog::new()),
+            link,
+            clock: Clock::start(),
+            claiming: Claiming::new(node, incarnation),
+            delayed: Delayed::default(),
+            aside: Aside::default(),
+            faults,
+            dice: Dice::new(seed),
+            queries,
+            views,
+            broker_up: false,
+            max_payload: 0,
+            master_seen: None,
+            hello_at: None,
+            hello_backoff: Backoff::new(first_hello, MAX_HELLO_WAIT, seed),
+        }
+    }
+
+    /// The same with a chance that follows from `seed`, for runs that can be played again.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.dice = Dice::new(seed);
+        self.hello_backoff = self.hello_backoff.seeded(seed);
+        self
+    }
+
+    /// Runs until nobody can ask it anything more.
+    ///
+    /// # Errors
+    /// The broker refuses this program, another secondary has its name, or the log cannot be written.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let deadlines = [
+                self.delayed.deadline(self.faults.borrow().delay),
+                self.claiming.deadline(),
+                self.hello_at,
+            ];
+            let deadline = deadlines.into_iter().flatten().min();
+            let mut run = Run::default();
+            tokio::select! {
+                biased;
+                query = self.queries.recv() => match query {
+                    Some(query) => self.query(query)?,
+                    None => return Ok(()),
+                },
+                event = self.link.next() => self.link_event(event, &mut run)?,
+                Ok(()) = self.faults.changed() => {}
+                () = self.clock.sleep_until(deadline) => {}
+            }
+            for _ in 0..MAX_TAKEN {
+                let Some(event) = self.link.next().now_or_never() else {
+                    break;
+                };
+                self.link_event(event, &mut run)?;
+            }
+            let (now, delay) = (self.clock.now(), self.faults.borrow_and_update().delay);
+            while let Some(append) = self.delayed.pop(now, delay) {
+                self.receive(append, &mut run);
+            }
+            self.finish(&run)?;
+            if self.claiming.tick(now) {
+                self.hello();
+            }
+            if self.hello_at.is_some_and(|at| at <= now) {
+                self.hello();
+            }
+        }
+    }
+
+    fn query(&mut self, query: Query) -> Result<(), Failure> {
+        match query {
+            Query::Health(reply) => {
+                let now = self.clock.now();
+                reply
+                    .send(health::of(
+                        &self.follower,
+                        &self.aside,
+                        self.broker_up,
+                        self.master_seen,
+                        now,
+                    ))
+                    .ok();
+            }
+            Query::Clear(reply) => {
+                info!("the log was cleared; the master fills it again");
+                self.begin_empty();
+                reply.send(()).ok();
+            }
+            Query::Aside(reply) => drop(reply.send(self.aside.clone())),
+            Query::Rejoin(reply) => {
+                let before = self.aside.count();
+                let rejoins = self.follower.foreign().is_some();
+                if rejoins {
+                    info!("rejoining: following the master from its first entry on");
+                    self.put_aside_after(Position::default())?;
+                    self.begin_empty();
+                }
+                reply
+                    .send(rejoins.then(|| self.aside.count() - before))
+                    .ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// A new life of the storage, with nothing in it.
+    fn begin_empty(&mut self) {
+        let incarnation = new_incarnation();
+        self.follower.clear(incarnation);
+        self.claiming.renew(incarnation);
+        self.delayed = Delayed::default();
+        self.store = Arc::new(MemoryLog::new());
+        self.show();
+        self.hello();
+    }
+
+    fn receive(&mut self, mut append: Append<Vec<Entry>>, run: &mut Run) {
+        let (first, last) = (
+            append.prev.seq.next(),
+            Seq(append.prev.seq.0 + append.entries.len() as u64),
+        );
+        let drop_rate = self.faults.borrow().drop_rate;
+        let has_entries = !append.entries.is_empty();
+        run.has_entries |= has_entries;
+        run.answers = Some(last);
+        append.entries.retain(|entry| {
+            let lost = self.dice.hit(drop_rate);
+            if lost {
+                debug!(seq = %entry.seq, "lost on purpose (drop-rate)");
+            }
+            !lost
+        });
+        let log_id = append.life.log_id;
+        let (before, epoch) = (self.follower.foreign(), self.follower.epoch());
+        match self.follower.receive(append) {
+            Received::Followed {
+                duplicates,
+                dropped,
+            } if has_entries => {
+                debug!(%first, %last, duplicates, dropped, "received");
+            }
+            Received::Followed { .. } => trace!(prev = %last, "heartbeat"),
+            Received::Cleared => {
+                info!(%log_id, "the master has cleared the log: following its new history");
+                self.store = Arc::new(MemoryLog::new());
+                self.show();
+            }
+            Received::OtherHistory if before.is_none() => {
+                let mine = self.follower.log_id().map(tracing::field::display);
+                warn!(mine, theirs = %log_id, "the master has another history: what is here is kept and counts for nothing");
+            }
+            Received::OtherHistory => {}
+            Received::OtherMaster => debug!(%log_id, "a master that was overtaken"),
+        }
+        if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
+            self.show();
+        }
+    }
+
+    /// Stores what can be stored, once, and answers, once.
+    fn finish(&mut self, run: &Run) -> Result<(), Failure> {
+        let before = self.follower.ack();
+        if let Some(keep) = self.follower.take_aside() {
+            self.put_aside_after(keep)?;
+        }
+        let ready = self.follower.take_ready();
+        if !ready.is_empty() {
+            self.store.append(&ready).map_err(|e| unwritable(&e))?;
+            self.follower.stored(&ready);
+            self.show();
+        }
+        let Some(answers) = run.answers else {
+            return Ok(());
+        };
+        let mut ack = self.follower.ack();
+        if run.has_entries && self.dice.hit(self.faults.borrow().error_rate) {
+            // What is stored stays; the master hears only what it knew, and sends the rest again.
+            ack = Ack {
+                error: Some("an error on purpose (error-rate)".to_owned()),
+                ..before
+            };
+        }
+        if run.has_entries {
+            let held_from = ack.held_from.map(tracing::field::display);
+            debug!(seq = %ack.upto, held_from, error = ack.error, "ack");
+        }
+        self.send_ack(&ack, AckOf::Seq(answers));
+        Ok(())
+    }
+
+    /// Takes the end of the log out of it: the master has other entries there.
+    fn put_aside_after(&mut self, keep: Position) -> Result<(), Failure> {
+        let first = keep.seq.next();
+        let entries = self.store.read(first, Seq(u64::MAX), u64::MAX, usize::MAX);
+        let entries = entries.map_err(|e| unwritable(&e))?;
+        self.store.truncate(keep).map_err(|e| unwritable(&e))?;
+        let (last, at_ms) = (entries.last(), wall_ms());
+        if let Some(log_id) = self.follower.log_id() {
+            warn!(%log_id, %first, %last, "the master has other entries there: these are put aside, see GET /diverged");
+            let line = event::put_aside(&self.follower, log_id, first, last, at_ms);
+            let to = Subject::Event(event::PUT_ASIDE);
+            self.link.send(Message {
+                to,
+                reply: None,
+                payload: line,
+            });
+            self.aside.push(Tail {
+                log_id,
+                entries,
+                at_ms,
+            });
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.
+    fn hello(&mut self) {
+        self.hello_at = Some(self.clock.now() + self.hello_backoff.next_wait());
+        if self.broker_up && self.claiming.is_won() {
+            self.send_ack(&self.follower.ack(), AckOf::Hello);
+        }
+    }
+
+    fn send_ack(&mut self, ack: &Ack, of: AckOf) {
+        let to = Subject::Ack(self.follower.node().clone(), of);
+        self.link.send(Message {
+            to,
+            reply: None,
+            payload: ack.encode(wall_ms()),
+        });
+    }
+
+    fn show(&mut self) {
+        self.views.send_replace(View {
+            log: Arc::clone(&self.store),
+            log_id: self.follower.log_id(),
+            epoch: self.follower.epoch(),
+            last_seq: self.follower.last().seq,
+            is_ready: true,
+            diverged_from: self.follower.foreign(),
+        });
+    }
+}
+
+fn unwritable(error: &StoreError) -> Failure {
+    error!(%error, "the log cannot be written");
+    Failure {
+        exit: Exit::DiskFailed,
+        why: error.to_string(),
+    }
+}
+
+fn new_incarnation() -> Incarnation {
+    Incarnation(uuid::Uuid::now_v7())
+}

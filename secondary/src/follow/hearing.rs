@@ -1,0 +1,140 @@
+//! What comes to a secondary over the link.
+
+use replog_common::entry::Chunk;
+use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Fetched, Unreadable};
+use replog_common::service::clock::wall_ms;
+use replog_common::service::program::Failure;
+use replog_nats::{AckOf, Delivered, Link, LinkEvent, Message, Payload, Subject};
+use tracing::{debug, warn};
+
+use super::{Follow, Run, unwritable};
+use crate::claim::Taken;
+
+impl<L: Link> Follow<L> {
+    pub(super) fn link_event(&mut self, event: LinkEvent, run: &mut Run) -> Result<(), Failure> {
+        match event {
+            LinkEvent::Up { max_payload } => {
+                self.max_payload = max_payload;
+                self.broker_up = true;
+                match self
+                    .claiming
+                    .link_up(self.clock.now(), &self.follower.ack())
+                {
+                    Some(claim) => {
+                        let node = self.follower.node().clone();
+                        let reply = Some(Subject::Ack(node.clone(), AckOf::Hello));
+                        self.link.send(Message {
+                            to: Subject::Heartbeat(node),
+                            reply,
+                            payload: claim.encode(),
+                        });
+                    }
+                    None => self.hello(),
+                }
+            }
+            LinkEvent::Down => self.broker_up = false,
+            LinkEvent::Delivered(delivered) => return self.delivered(delivered, run),
+            LinkEvent::Fatal(why) => return Err(Failure::cannot_start(why)),
+        }
+        Ok(())
+    }
+
+    fn delivered(
+        &mut self,
+        Delivered { subject, payload }: Delivered,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        match (subject, payload) {
+            (Subject::Ack(_, AckOf::Hello), Payload::NoResponders) if self.claiming.nobody() => {
+                self.hello();
+            }
+            (Subject::Ack(..), Payload::Line(line)) => {
+                let heard = Ack::decode(&line).map_or(Ok(()), |ack| self.claiming.heard(&ack));
+                if heard == Err(Taken) {
+                    let node = self.follower.node();
+                    let why = format!(
+                        "another secondary named {node} is running: give this one another --node-id"
+                    );
+                    return Err(Failure::cannot_start(why));
+                }
+            }
+            (Subject::Fetch(_), Payload::Line(line)) => match Fetch::decode(&line) {
+                Ok(fetch) if self.claiming.is_won() => self.fetch(&fetch)?,
+                Ok(_) => {}
+                Err(error) => warn!(%error, "a question could not be read and was ignored"),
+            },
+            // A master that starts asks everybody.
+            (Subject::Event(_), Payload::Line(_)) => self.hello(),
+            (Subject::Append(_) | Subject::Heartbeat(_), Payload::Line(line)) => {
+                self.line(&line, run)
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A master that recovers asks for entries: it is promised that no lower epoch is followed any more, and gets them.
+    fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+        self.follower.promise(&fetch.life);
+        self.show();
+        let last = self.follower.last();
+        let prev = self.follower.at(fetch.from.prev()).unwrap_or(last);
+        let room = fetch
+            .max_bytes
+            .min(self.max_payload.saturating_sub(2 * ENVELOPE_BYTES));
+        let entries = match fetch.max_bytes {
+            0 => Chunk::default(),
+            _ => {
+                let first = prev.seq.next();
+                let end = self.follower.end_of_life(first);
+                let entries = self.store.read(first, end, u64::MAX, room);
+                entries.map_err(|e| unwritable(&e))?
+            }
+        };
+        let (from, count) = (prev.seq.next(), entries.count);
+        debug!(%from, count, epoch = %fetch.life.epoch, "a master that recovers was answered");
+        let node = self.follower.node().clone();
+        let fetched = Fetched {
+            position: self.follower.ack(),
+            prev,
+            by: self.follower.at(prev.seq.next()).and_then(|at| at.by),
+            entries,
+        };
+        self.link.send(Message {
+            to: Subject::Fetched(node),
+            reply: None,
+            payload: fetched.encode(wall_ms()),
+        });
+        Ok(())
+    }
+
+    /// A message from the master, or a question whether the name is taken.
+    fn line(&mut self, line: &[u8], run: &mut Run) {
+        match Append::decode(line) {
+            Ok(_) if !self.claiming.is_won() => {} // it comes again
+            Ok(append) => {
+                let now = self.clock.now();
+                self.master_seen = Some(now);
+                self.hello_backoff.reset(std::time::Duration::ZERO);
+                self.hello_at = Some(now + self.hello_backoff.next_wait());
+                let delayed = !self.faults.borrow().delay.is_zero();
+                if append.entries.is_empty() || !delayed {
+                    self.receive(append, run);
+                } else if !self.delayed.push(append, now) {
+                    debug!("an append was dropped: too many wait for their delay");
+                }
+            }
+            Err(Unreadable::Kind(_)) => match Claim::decode(line) {
+                Ok(claim) if self.claiming.is_mine_before(&claim) => {
+                    warn!(
+                        "another secondary wants this one's name; it is told that the name is taken"
+                    );
+                    self.send_ack(&self.follower.ack(), AckOf::Hello);
+                }
+                Ok(_) => {}
+                Err(error) => warn!(%error, "a message could not be read and was ignored"),
+            },
+            Err(error) => warn!(%error, "a message could not be read and was ignored"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A secondary: holds what the master sends, in order and without a hole, and lists it.
+//!
+//! | task | woken by | owns |
+//! |---|---|---|
+//! | [`follow`] | appends, the link, one deadline | the log, the position, what is held back |
+//! | a handler a request | its client | nothing |
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
+)]
+
+pub mod aside;
+pub mod claim;
+pub mod config;
+pub mod delayed;
+mod event;
+pub mod faults;
+pub mod follow;
+pub mod health;
+pub mod http;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use replog_common::service::program::{self, Failure, Program};
+use replog_common::service::settings::CommonArgs;
+use replog_common::service::view::View;
+use replog_common::service::{server, signals};
+use replog_nats::{Credentials, Link, LinkOptions, NatsLink, Subjects};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+pub use config::Config;
+
+/// Queries that may wait for the owner of the log.
+const MAX_QUERIES: usize = 1024;
+
+/// The whole program.
+pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    program::main::<Config>(args)
+}
+
+impl Program for Config {
+    const NAME: &'static str = "replog-secondary";
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    fn is_healthcheck(&self) -> bool {
+        self.command.is_some()
+    }
+
+    async fn run(self, listener: TcpListener) -> Result<(), Failure> {
+        let refused = |error: &dyn std::fmt::Display| Failure::cannot_start(error.to_string());
+        let stop = signals::stop_requested().map_err(|e| refused(&e))?;
+        let credentials = Credentials::from_environment();
+        let link = NatsLink::open(LinkOptions {
+            urls: self
+                .common
+                .nats_url
+                .iter()
+                .map(|url| url.expose().to_owned())
+                .collect(),
+            credentials: credentials.map_err(|e| refused(&e))?,
+            name: format!("replog-secondary/{}", self.node()),
+            cluster: self.common.cluster.clone(),
+            subscriptions: Subjects::of(&self.common.cluster).of_secondary(&self.node()),
+        });
+        run(self, listener, link.map_err(|e| refused(&e))?, async move {
+            let signal = stop.await;
+            info!(signal, "stopping");
+        })
+        .await
+    }
+}
+
+/// Serves on `listener` and follows over `link` until `shutdown` completes.
+///
+/// # Errors
+/// What ended it before: the broker refuses this program, another secondary has its name, the log cannot be written.
+pub async fn run<L: Link>(
+    config: Config,
+    listener: TcpListener,
+    link: L,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let (queries, query_inlet) = mpsc::channel(MAX_QUERIES);
+    let (view, views) = watch::channel(View::empty());
+    let (faults, faults_seen) = watch::channel(config.faults());
+    let follow = follow::Follow::new(
+        config.node(),
+        config.common.heartbeat_interval,
+        link,
+        faults_seen,
+        query_inlet,
+        view,
+    );
+    let mut owner = tokio::spawn(follow.run());
+    let secondary = http::Secondary {
+        queries,
+        views,
+        faults,
+        allow_clear: config.common.allow_clear,
+        allow_faults: config.common.allow_faults,
+    };
+    let addr = listener
+        .local_addr()
+        .map_or_else(|e| e.to_string(), |a| a.to_string());
+    info!(%addr, node = %config.node(), "the secondary serves");
+    let mut ended = None;
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            early = &mut owner => ended = Some(early),
+        }
+    };
+    server::serve(
+        listener,
+        http::router(secondary),
+        config.common.http_limits(),
+        stop,
+    )
+    .await;
+    match ended {
+        Some(early) => early,
+        None => owner.await,
+    }
+    .unwrap_or_else(|panic| {
+        Err(Failure::cannot_start(format!(
+            "the owner of the log failed: {panic}"
+        )))
+    })
+}
