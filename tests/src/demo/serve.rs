@@ -1,0 +1,207 @@
+//! A cluster on the usual ports, until it is asked to stop.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_nats::ServerAddr;
+use futures_util::future::{join_all, select_all};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{asked_to_stop, table};
+use crate::harness::cluster::wait_healthy;
+use crate::harness::{BrokerOptions, NatsServer, Node, NodeSpec, Role};
+
+const MASTER_PORT: u16 = 8000;
+const BROKER_PORT: u16 = 4222;
+const STOP_WITHIN: Duration = Duration::from_secs(6);
+
+/// What runs. Dropping it ends all of it.
+pub(super) struct Running {
+    /// The master first.
+    pub(super) nodes: Vec<Node>,
+    pub(super) nats_url: String,
+    /// None: somebody else's broker.
+    pub(super) broker: Option<NatsServer>,
+    pub(super) logs: TempDir,
+}
+
+/// The default command.
+pub(super) async fn serve(secondaries: u16) -> Result<()> {
+    let mut stop = pin!(asked_to_stop());
+    let mut running = tokio::select! {
+        started = Box::pin(start(secondaries)) => started?,
+        stopped = &mut stop => return stopped,
+    };
+    println!("{}", table::describe(&running).await?);
+    loop {
+        tokio::select! {
+            stopped = &mut stop => {
+                stopped?;
+                break;
+            }
+            end = next_end(&mut running) => println!("{end}"),
+        }
+    }
+    println!("stopping");
+    stop_all(running).await
+}
+
+async fn start(secondaries: u16) -> Result<Running> {
+    let logs = TempDir::with_prefix("replog-demo-").context("a directory for the logs")?;
+    let (nats_url, broker) = match reachable_broker().await {
+        Some(url) => (url, None),
+        None => {
+            let broker = NatsServer::start(BrokerOptions::default().port(BROKER_PORT)).await?;
+            (broker.url(), Some(broker))
+        }
+    };
+    let mut env = vec![
+        ("NATS_URL".to_owned(), nats_url.clone()),
+        ("REPLOG_DATA_DIR".to_owned(), String::new()),
+    ];
+    if broker.is_some() {
+        // These belong to another broker.
+        let names = [
+            "NATS_USER",
+            "NATS_PASSWORD",
+            "NATS_CREDS",
+            "NATS_NKEY",
+            "NATS_CA",
+            "NATS_CERT",
+            "NATS_KEY",
+        ];
+        env.extend(names.map(|name| (name.to_owned(), String::new())));
+    }
+    let members: Vec<String> = (1..=secondaries).map(|i| format!("secondary{i}")).collect();
+    let mut nodes = Vec::new();
+    for (port, name) in
+        (MASTER_PORT..).zip(std::iter::once("master").chain(members.iter().map(String::as_str)))
+    {
+        let role = if port == MASTER_PORT {
+            Role::Master
+        } else {
+            Role::Secondary
+        };
+        let mut env = env.clone();
+        if role == Role::Master && std::env::var_os("REPLOG_SECONDARIES").is_none() {
+            env.push(("REPLOG_SECONDARIES".into(), members.join(",")));
+        }
+        let spec = NodeSpec {
+            role,
+            name: name.into(),
+            args: Vec::new(),
+            env,
+            inherit_settings: true,
+            port: Some(port),
+            dir: logs.path().into(),
+        };
+        let node = Node::start(spec).await?;
+        if node.addr().port() != port {
+            println!(
+                "port {port} is taken: {name} listens on {} instead",
+                node.addr().port()
+            );
+        }
+        nodes.push(node);
+    }
+    let master = nodes.first().context("a master")?;
+    wait_healthy(master, secondaries.into())
+        .await
+        .with_context(|| format!("master wrote:\n{}", master.log_tail(20)))?;
+    Ok(Running {
+        nodes,
+        nats_url,
+        broker,
+        logs,
+    })
+}
+
+/// `NATS_URL`, if anybody listens at one of its addresses.
+async fn reachable_broker() -> Option<String> {
+    let url = std::env::var("NATS_URL")
+        .ok()
+        .filter(|url| !url.is_empty())?;
+    for one in url.split(',') {
+        let Ok(server) = one.trim().parse::<ServerAddr>() else {
+            continue;
+        };
+        let connect = TcpStream::connect((server.host(), server.port()));
+        if let Ok(Ok(_connected)) = timeout(Duration::from_secs(2), connect).await {
+            return Some(url);
+        }
+    }
+    println!(
+        "nobody answers at NATS_URL ({}): starting a broker of its own",
+        table::without_secrets(&url)
+    );
+    None
+}
+
+/// Waits until one of the processes ends that should not, and says so.
+async fn next_end(running: &mut Running) -> String {
+    let broker = running.broker.as_mut();
+    let broker_end = async {
+        match broker {
+            Some(broker) => {
+                let how = broker
+                    .exited()
+                    .await
+                    .unwrap_or_else(|error| format!("{error:#}"));
+                format!("nats-server has ended: {how}")
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let waits = running.nodes.iter_mut().filter_map(|node| {
+        let pid = node.pid()?;
+        Some(Box::pin(async move {
+            let how = node.exited().await.map_or_else(
+                |error| format!("{error:#}"),
+                |code| format!("exit code {code}"),
+            );
+            format!(
+                "{} (process {pid}) has ended: {how}. Its last words:\n{}",
+                node.name(),
+                node.log_tail(10)
+            )
+        }))
+    });
+    let waits: Vec<_> = waits.collect();
+    let node_end = async {
+        if waits.is_empty() {
+            std::future::pending().await
+        } else {
+            select_all(waits).await.0
+        }
+    };
+    tokio::select! { end = broker_end => end, end = node_end => end }
+}
+
+/// Asks every node to end, kills those that do not, and ends the broker last.
+async fn stop_all(mut running: Running) -> Result<()> {
+    let ends = running
+        .nodes
+        .iter_mut()
+        .filter(|node| node.pid().is_some())
+        .map(
+            async |node| match timeout(STOP_WITHIN, node.terminate()).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(code)) => println!("{} ended with exit code {code}", node.name()),
+                Ok(Err(error)) => println!("{error:#}"),
+                Err(_elapsed) => {
+                    println!("{} did not end within {STOP_WITHIN:?}: killed", node.name())
+                }
+            },
+        );
+    join_all(ends).await;
+    for node in &mut running.nodes {
+        node.kill().await?;
+    }
+    match &mut running.broker {
+        Some(broker) => broker.kill().await,
+        None => Ok(()),
+    }
+}

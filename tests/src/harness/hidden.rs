@@ -1,0 +1,121 @@
+//! The child's end: `demo node master …`, `demo node secondary …`, `demo node broker PATH …`.
+//!
+//! Children are this same binary started again, so that `cargo test` and `cargo run --bin demo` need no other package's
+//! binary built first. Every child reads its standard input, a pipe of which the parent holds the other end and writes
+//! nothing: when the parent is gone, however it went (SIGKILL too), the pipe ends and so does the child.
+//! `nats-server` knows nothing of this, so `node broker` stands over it, kills it at the end of the pipe, and ends when
+//! it ends.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+static THIS_PROGRAM_HOSTS_CHILDREN: AtomicBool = AtomicBool::new(false);
+
+/// The first argument of a child.
+pub const NODE: &str = "node";
+
+/// Plays the child if the arguments say so. The first line of `main` in every program that starts a cluster.
+#[must_use]
+pub fn run_if_child() -> Option<ExitCode> {
+    THIS_PROGRAM_HOSTS_CHILDREN.store(true, Ordering::Relaxed);
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != NODE {
+        return None;
+    }
+    let role = args.next().unwrap_or_default();
+    Some(match role.to_str() {
+        Some("master") => {
+            at_end_of_stdin(|| std::process::exit(1));
+            replog_master::main_with_args(named("replog-master", args))
+        }
+        Some("secondary") => {
+            at_end_of_stdin(|| std::process::exit(1));
+            replog_secondary::main_with_args(named("replog-secondary", args))
+        }
+        Some("broker") => broker(args).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }),
+        _ => {
+            eprintln!("{NODE} {}: not a role", role.display());
+            ExitCode::from(2)
+        }
+    })
+}
+
+/// The program that plays the children: this one if it calls [`run_if_child`], else the `demo` that cargo built beside it.
+///
+/// # Errors
+/// When there is no `demo` there.
+pub fn program() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("where is this program?")?;
+    if THIS_PROGRAM_HOSTS_CHILDREN.load(Ordering::Relaxed) {
+        return Ok(this);
+    }
+    if let Some(told) = std::env::var_os("CARGO_BIN_EXE_demo") {
+        return Ok(told.into());
+    }
+    let name = format!("demo{}", std::env::consts::EXE_SUFFIX);
+    match this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(&name))
+        .find(|path| path.is_file())
+    {
+        Some(found) => Ok(found),
+        None => bail!(
+            "the `demo` binary is not beside {}: build it with `cargo build -p replog-tests`",
+            this.display()
+        ),
+    }
+}
+
+fn named(name: &str, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    std::iter::once(OsString::from(name)).chain(args).collect()
+}
+
+/// Runs `then` on a thread of its own once the parent is gone.
+fn at_end_of_stdin(then: impl FnOnce() + Send + 'static) {
+    thread::spawn(move || {
+        let mut ignored = [0; 64];
+        loop {
+            match std::io::stdin().read(&mut ignored) {
+                Ok(0) => break,
+                Err(error) if error.kind() != ErrorKind::Interrupted => break,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        then();
+    });
+}
+
+fn broker(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let path = args.next().context("node broker: which nats-server?")?;
+    // A process group of its own: a stopped broker must not draw this process into the kernel's SIGHUP for orphaned groups.
+    let mut server = Command::new(&path)
+        .args(args)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("start {}", path.display()))?;
+    let pid = Pid::from_child(&server);
+    at_end_of_stdin(move || {
+        let _gone_already = kill_process(pid, Signal::KILL);
+    });
+    let status = server.wait().context("wait for nats-server")?;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(ExitCode::from(
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+    ))
+}

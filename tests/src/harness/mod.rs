@@ -1,0 +1,36 @@
+//! Starts a broker, a master and secondaries as real processes, talks to them, disturbs them, and leaves none behind.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`install`] | where the real `nats-server` is found, or installed |
+//! | [`nats_server`] | one broker: start, stop, kill, restart on the same port |
+//! | [`spec`], [`process`] | one node, the same for a master or a secondary: how it is started, and what is done to it |
+//! | [`builder`], [`cluster`] | a broker, a master, N secondaries: how they are set up, and the usual questions to them |
+//! | [`http`], [`session`], [`answer`] | a small HTTP client; the same on one connection |
+//! | [`mod@eventually`] | the one way to wait for a state that has no event |
+//! | [`ports`] | port numbers that nobody else takes meanwhile |
+//! | [`guarded`], [`hidden`] | the two ends of the pipe that leaves no orphan: the parent's and the child's |
+
+pub mod answer;
+pub mod builder;
+pub mod cluster;
+pub mod eventually;
+pub mod guarded;
+pub mod hidden;
+pub mod http;
+pub mod install;
+pub mod nats_server;
+pub mod ports;
+pub mod process;
+pub mod session;
+pub mod spec;
+
+pub use answer::Answer;
+pub use builder::ClusterBuilder;
+pub use cluster::Cluster;
+pub use eventually::eventually;
+pub use http::{HttpClient, Pending};
+pub use nats_server::{BrokerOptions, NatsServer};
+pub use process::Node;
+pub use session::Session;
+pub use spec::{NodeSpec, Role};

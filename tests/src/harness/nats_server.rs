@@ -1,0 +1,239 @@
+//! One real broker.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::eventually::eventually;
+use super::guarded::{self, Ending, Guarded, Recipe, say};
+use super::install;
+use super::ports::PortLease;
+
+const START_WITHIN: Duration = Duration::from_secs(20);
+const CONFIG: &str = "nats-server.conf";
+const PORT_ATTEMPTS: usize = 5;
+
+/// What is unusual about a broker.
+#[derive(Debug, Clone, Default)]
+pub struct BrokerOptions {
+    config: String,
+    port: Option<u16>,
+}
+
+impl BrokerOptions {
+    /// Lines for its configuration file, in its own language.
+    #[must_use]
+    pub fn config(mut self, lines: &str) -> Self {
+        self.config.push_str(lines);
+        self.config.push('\n');
+        self
+    }
+
+    /// The largest payload it takes.
+    #[must_use]
+    pub fn max_payload(self, bytes: usize) -> Self {
+        self.config(&format!("max_payload: {bytes}"))
+    }
+
+    /// Who may connect: the inside of `authorization { users: [ … ] }`, one user a line, such as
+    /// `{user: a, password: b, permissions: {publish: "replog.>", subscribe: ">"}}`.
+    #[must_use]
+    pub fn users(self, users: &str) -> Self {
+        self.config(&format!("authorization {{ users: [\n{users}\n] }}"))
+    }
+
+    /// The port it should have; any other if that one is taken.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+}
+
+/// A `nats-server` process on 127.0.0.1. Its port stays the same across restarts; dropping it kills it.
+#[derive(Debug)]
+pub struct NatsServer {
+    running: Option<Running>,
+    program: PathBuf,
+    port: PortLease,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    server: Pid,
+    guard: Guarded,
+}
+
+/// What `--ports_file_dir` makes it write once it listens, in a file that has its process id in the name.
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+}
+
+impl NatsServer {
+    /// Starts one and waits until it listens.
+    ///
+    /// # Errors
+    /// When there is no `nats-server`, or it ends instead (its last words are in the message).
+    pub async fn start(options: BrokerOptions) -> Result<Self> {
+        let program = tokio::task::spawn_blocking(install::nats_server)
+            .await
+            .context("look for nats-server")??;
+        let dir = TempDir::with_prefix("replog-broker-").context("a directory for the broker")?;
+        if !options.config.is_empty() {
+            fs::write(dir.path().join(CONFIG), &options.config)
+                .context("write its configuration")?;
+        }
+        let port = options
+            .port
+            .map_or_else(PortLease::take, PortLease::prefer)?;
+        let mut broker = Self {
+            running: None,
+            program,
+            port,
+            dir,
+        };
+        for _ in 1..PORT_ATTEMPTS {
+            match broker.run().await {
+                // Somebody was faster; see `ports`.
+                Err(_) if !broker.port.is_free() => broker.port = PortLease::take()?,
+                result => return result.map(|()| broker),
+            }
+        }
+        broker.run().await.map(|()| broker)
+    }
+
+    /// What a client connects to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.port.addr())
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.port()
+    }
+
+    /// False after [`NatsServer::kill`], or when it ended by itself.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.running
+            .as_mut()
+            .is_some_and(|running| running.guard.ended().is_none())
+    }
+
+    /// Waits until it ends by itself, and says how; without end when it does not run. Given up half-way, nothing has happened.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub async fn exited(&mut self) -> Result<String> {
+        let Some(running) = &mut self.running else {
+            return std::future::pending().await;
+        };
+        let status = running.guard.wait().await?;
+        self.running = None;
+        Ok(say(status))
+    }
+
+    /// Kills it (SIGKILL) and waits for its end. Nothing listens on its port afterwards.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub async fn kill(&mut self) -> Result<()> {
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
+        running.guard.end();
+        running.guard.wait().await.map(drop)
+    }
+
+    /// Kills it if it runs, and starts it again on the same port, with the same configuration.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill().await?;
+        self.run().await
+    }
+
+    /// Stops it (SIGSTOP): from here on connections stay open and nothing is answered.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn stop(&mut self) -> Result<()> {
+        guarded::stop(self.server()?).await
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&mut self) -> Result<()> {
+        kill_process(self.server()?, Signal::CONT).context("SIGCONT to nats-server")
+    }
+
+    fn server(&mut self) -> Result<Pid> {
+        ensure!(self.is_running(), "nats-server is not running");
+        let running = self.running.as_ref();
+        running
+            .map(|running| running.server)
+            .context("nats-server is not running")
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let ports_dir = self.dir.path().join("ports");
+        let _nothing_there = fs::remove_dir_all(&ports_dir);
+        fs::create_dir(&ports_dir).context("a directory for the ports file")?;
+        let mut args: Vec<OsString> = vec!["broker".into(), self.program.clone().into()];
+        args.extend(["-a", "127.0.0.1", "-p", &self.port().to_string()].map(OsString::from));
+        if self.dir.path().join(CONFIG).exists() {
+            args.extend(["-c".into(), self.dir.path().join(CONFIG).into()]);
+        }
+        args.extend(["--ports_file_dir".into(), ports_dir.clone().into()]);
+        let mut guard = Guarded::spawn(&Recipe {
+            name: "nats-server".into(),
+            args,
+            env: Vec::new(),
+            inherit_settings: true,
+            log: self.dir.path().join("nats-server.log"),
+            ending: Ending::HangUp,
+        })?;
+        let end = eventually("nats-server to listen", START_WITHIN, async || {
+            if let Some(status) = guard.ended() {
+                return Ok(Err(anyhow!(
+                    "nats-server did not start, {}:\n{}",
+                    say(status),
+                    guard.log_tail(20)
+                )));
+            }
+            read_ports(&ports_dir).map(Ok)
+        });
+        let server = end.await.and_then(|started| started)?;
+        self.running = Some(Running { server, guard });
+        Ok(())
+    }
+}
+
+/// The process id, once the file is there and complete.
+fn read_ports(dir: &Path) -> Result<Pid> {
+    let entry = fs::read_dir(dir)?.next().context("no ports file yet")??;
+    let ports: Ports =
+        serde_json::from_slice(&fs::read(entry.path())?).context("an incomplete ports file")?;
+    ports.nats.first().context("no port for clients yet")?;
+    let name = entry.file_name();
+    let digits = name
+        .to_str()
+        .and_then(|name| name.strip_prefix("nats-server_")?.strip_suffix(".ports"));
+    let id = digits
+        .and_then(|digits| digits.parse().ok())
+        .context("no process id in the ports file's name")?;
+    Pid::from_raw(id).context("process id 0")
+}

@@ -1,0 +1,31 @@
+//! What a whole cluster does, as processes around a real nats-server: one module a behaviour.
+//!
+//! One binary, so that the harness is linked once; the tests share nothing and run side by side.
+
+mod acceptance;
+mod away;
+mod broker;
+mod brokers;
+mod clear;
+mod curl;
+mod duplicates;
+mod hostile;
+mod late;
+mod lies;
+mod masters;
+mod names;
+mod nodes;
+mod order;
+mod pause;
+mod reading;
+mod reborn;
+mod recovery;
+mod refusals;
+mod settings;
+mod stopping;
+mod support;
+mod timeouts;
+mod traffic;
+mod waiting;
+mod watch;
+mod write_concern;

@@ -1,0 +1,137 @@
+//! Questions that more than one behaviour asks.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+use replog_tests::harness::{Answer, Cluster, Node, Pending, eventually};
+use serde_json::{Value, json};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A node's `/health`.
+pub(crate) async fn health(node: &Node) -> Result<Value> {
+    node.http().get("/health").await?.expect(200)?.json()
+}
+
+/// What the master says about one secondary, member or observer.
+pub(crate) async fn member(master: &Node, id: &str) -> Result<Value> {
+    let health = health(master).await?;
+    let mut all = ["members", "observers"]
+        .iter()
+        .flat_map(|list| health[*list].as_array().into_iter().flatten());
+    let found = all.find(|member| member["id"] == id).cloned();
+    found.with_context(|| format!("no {id} in {health}"))
+}
+
+/// Waits until the master gives a secondary this status; what it says then.
+pub(crate) async fn wait_status(master: &Node, id: &str, status: &str) -> Result<Value> {
+    eventually(&format!("{id} to be {status}"), SOON, async || {
+        let member = member(master, id).await?;
+        ensure!(member["status"] == status, "{member}");
+        Ok(member)
+    })
+    .await
+}
+
+/// Waits until a field of a node's `/health` has this value.
+pub(crate) async fn wait_health(node: &Node, field: &str, value: impl Into<Value>) -> Result<()> {
+    let value = value.into();
+    let what = format!("{field} of {} to be {value}", node.name());
+    eventually(&what, SOON, async || {
+        let health = health(node).await?;
+        ensure!(health[field] == value, "{health}");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until one secondary shows the master's log, byte for byte: entries, history, epoch and end.
+pub(crate) async fn wait_same(master: &Node, secondary: &Node) -> Result<()> {
+    let what = format!("{} to show what the master shows", secondary.name());
+    eventually(&what, SOON, async || {
+        let theirs = secondary.http().get("/messages").await?.expect(200)?.body;
+        let ours = master.http().get("/messages").await?.expect(200)?.body;
+        ensure!(
+            ours == theirs,
+            "{} bytes there, {} on the master; it ends with {}",
+            theirs.len(),
+            ours.len(),
+            String::from_utf8_lossy(&theirs[theirs.len().saturating_sub(300)..])
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until every secondary shows the master's log, and checks that it counts from 1 without a gap. The contents.
+pub(crate) async fn wait_equal(cluster: &Cluster) -> Result<Vec<String>> {
+    for secondary in cluster.nodes().skip(1) {
+        wait_same(&cluster.master, secondary).await?;
+    }
+    shown(&cluster.master).await
+}
+
+/// The contents a node shows; an error if their positions are not 1, 2, 3 …
+pub(crate) async fn shown(node: &Node) -> Result<Vec<String>> {
+    let list = node.http().get("/messages").await?.expect(200)?.json()?;
+    let messages = list["messages"].as_array().context("messages")?;
+    let mut contents = Vec::with_capacity(messages.len());
+    for (before, message) in messages.iter().enumerate() {
+        ensure!(
+            message["seq"] == before + 1,
+            "{} shows a gap: {message}",
+            node.name()
+        );
+        contents.push(message["content"].as_str().context("content")?.to_owned());
+    }
+    ensure!(
+        list["last_seq"] == contents.len(),
+        "{} of {}",
+        list["last_seq"],
+        contents.len()
+    );
+    Ok(contents)
+}
+
+/// A refusal as the interface has it: this status, a problem, its own status in the body. The body.
+pub(crate) fn refused(answer: Answer, status: u16) -> Result<Value> {
+    let answer = answer.expect(status)?;
+    let kind = answer.header("content-type").unwrap_or_default();
+    ensure!(
+        kind == "application/problem+json",
+        "{kind:?}: {}",
+        answer.text()
+    );
+    let problem = answer.json()?;
+    ensure!(problem["status"] == status, "{problem}");
+    for field in ["type", "title", "detail"] {
+        ensure!(problem[field].is_string(), "{field} of {problem}");
+    }
+    Ok(problem)
+}
+
+/// A POST that is answered by time alone, if not before: how many nodes hold it. Fails unless it is answered 504.
+pub(crate) async fn acks_after(cluster: &Cluster, content: &str, w: u32, ms: u64) -> Result<Value> {
+    let body = json!({"content": content, "w": w, "timeout_ms": ms});
+    let problem = refused(cluster.master.http().post("/messages", &body).await?, 504)?;
+    ensure!(
+        problem["reason"] == "timeout" && problem["in_log"] == true,
+        "{problem}"
+    );
+    Ok(problem["acks"].clone())
+}
+
+/// Waits for all answers, each 200.
+pub(crate) async fn all_ok(pending: Vec<Pending>) -> Result<Vec<Value>> {
+    let answers = pending
+        .into_iter()
+        .map(async |one| one.answer().await?.expect(200)?.json());
+    try_join_all(answers).await
+}
+
+/// The names of the environment's words for "yes, for tests".
+pub(crate) const ALLOW_CLEAR: (&str, &str) = ("REPLOG_ALLOW_CLEAR", "true");
+/// As above.
+pub(crate) const ALLOW_FAULTS: (&str, &str) = ("REPLOG_ALLOW_FAULTS", "true");
