@@ -77,6 +77,18 @@ struct FetchedFields<'a> {
     position: AckFields<'a>,
 }
 
+impl<B> Fetched<B> {
+    /// The same with other entries.
+    pub fn with<C>(self, entries: C) -> Fetched<C> {
+        Fetched {
+            position: self.position,
+            prev: self.prev,
+            by: self.by,
+            entries,
+        }
+    }
+}
+
 impl Fetched<Chunk> {
     /// The line that travels.
     #[must_use]

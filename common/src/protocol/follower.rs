@@ -8,9 +8,10 @@
 //! `verified` trails `last` only after a new master has spoken and before it has shown which entries it shares.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::entry::{Entry, Position};
-use crate::message::{Ack, Append, Life};
+use crate::message::{Ack, Append, Fetch, Fetched, Life};
 use crate::protocol::epochs::Epochs;
 use crate::protocol::reorder::{Offered, Reorder};
 use crate::protocol::tally::Tally;
@@ -184,9 +185,27 @@ impl Follower {
 
     /// A master that recovers asks what is here, and will go on in that life: no lower epoch is followed from now on, or an
     /// entry that is acknowledged to the former master now could be missing from what the new one was told.
-    pub fn promise(&mut self, life: &Life) {
+    fn promise(&mut self, life: &Life) {
         if self.log_id == Some(life.log_id) && life.epoch > self.epoch {
             self.follow(life);
+        }
+    }
+
+    /// The answer to such a question, with the positions of the entries to read and send; an empty range if none were asked
+    /// for, or there are none.
+    pub fn answer(&mut self, fetch: &Fetch) -> Fetched<RangeInclusive<Seq>> {
+        self.promise(&fetch.life);
+        let prev = self.at(fetch.from.prev()).unwrap_or(self.last());
+        let first = prev.seq.next();
+        let end = match fetch.max_bytes {
+            0 => prev.seq,
+            _ => self.epochs.end_of_life(first),
+        };
+        Fetched {
+            position: self.ack(),
+            prev,
+            by: self.at(first).and_then(|at| at.by),
+            entries: first..=end,
         }
     }
 
@@ -271,12 +290,6 @@ impl Follower {
     #[must_use]
     pub fn last(&self) -> Position {
         self.epochs.last()
-    }
-
-    /// The last position that is of the same life of a master as `seq`.
-    #[must_use]
-    pub fn end_of_life(&self, seq: Seq) -> Seq {
-        self.epochs.end_of_life(seq)
     }
 
     /// The position at `seq`, if it holds that much.

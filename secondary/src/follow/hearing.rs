@@ -1,7 +1,6 @@
 //! What comes to a secondary over the link.
 
-use replog_common::entry::Chunk;
-use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Fetched, Unreadable};
+use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Unreadable};
 use replog_common::service::clock::wall_ms;
 use replog_common::service::program::Failure;
 use replog_nats::{AckOf, Delivered, Link, LinkEvent, Message, Payload, Subject};
@@ -75,35 +74,21 @@ impl<L: Link> Follow<L> {
 
     /// A master that recovers asks for entries: it is promised that no lower epoch is followed any more, and gets them.
     fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
-        self.follower.promise(&fetch.life);
+        let answer = self.follower.answer(fetch);
         self.show();
-        let last = self.follower.last();
-        let prev = self.follower.at(fetch.from.prev()).unwrap_or(last);
+        let (first, last) = answer.entries.clone().into_inner();
         let room = fetch
             .max_bytes
             .min(self.max_payload.saturating_sub(2 * ENVELOPE_BYTES));
-        let entries = match fetch.max_bytes {
-            0 => Chunk::default(),
-            _ => {
-                let first = prev.seq.next();
-                let end = self.follower.end_of_life(first);
-                let entries = self.store.read(first, end, u64::MAX, room);
-                entries.map_err(|e| unwritable(&e))?
-            }
-        };
-        let (from, count) = (prev.seq.next(), entries.count);
-        debug!(%from, count, epoch = %fetch.life.epoch, "a master that recovers was answered");
+        let entries = self.store.read(first, last, u64::MAX, room);
+        let entries = entries.map_err(|e| unwritable(&e))?;
+        let (count, epoch) = (entries.count, fetch.life.epoch);
+        debug!(%first, count, %epoch, "a master that recovers was answered");
         let node = self.follower.node().clone();
-        let fetched = Fetched {
-            position: self.follower.ack(),
-            prev,
-            by: self.follower.at(prev.seq.next()).and_then(|at| at.by),
-            entries,
-        };
         self.link.send(Message {
             to: Subject::Fetched(node),
             reply: None,
-            payload: fetched.encode(wall_ms()),
+            payload: answer.with(entries).encode(wall_ms()),
         });
         Ok(())
     }

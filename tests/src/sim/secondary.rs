@@ -6,7 +6,7 @@ use bytes::Bytes;
 use replog_common::entry::Entry;
 use replog_common::log::LogStore;
 use replog_common::log::memory::MemoryLog;
-use replog_common::message::{Ack, Append, Fetch, Fetched};
+use replog_common::message::{Ack, Append, Fetch};
 use replog_common::protocol::follower::{Follower, Received};
 use replog_common::types::{Incarnation, LogId, NodeId, Seq, Time};
 use uuid::Uuid;
@@ -118,22 +118,11 @@ impl Secondary {
     /// What is not as it must be.
     pub fn fetch(&mut self, bytes: &[u8]) -> Result<Bytes, String> {
         let fetch = Fetch::decode(bytes).map_err(|e| format!("unreadable fetch: {e}"))?;
-        self.follower.promise(&fetch.life);
-        let last = self.follower.last();
-        let prev = self.follower.at(fetch.from.prev()).unwrap_or(last);
-        let first = prev.seq.next();
-        let end = match fetch.max_bytes {
-            0 => Seq::ZERO,
-            _ => self.follower.end_of_life(first),
-        };
-        let entries = self.log.read(first, end, u64::MAX, fetch.max_bytes);
-        let fetched = Fetched {
-            position: self.follower.ack(),
-            prev,
-            by: self.follower.at(first).and_then(|at| at.by),
-            entries: entries.map_err(|e| e.to_string())?,
-        };
-        Ok(fetched.encode(0))
+        let answer = self.follower.answer(&fetch);
+        let (first, last) = answer.entries.clone().into_inner();
+        let entries = self.log.read(first, last, u64::MAX, fetch.max_bytes);
+        let entries = entries.map_err(|e| e.to_string())?;
+        Ok(answer.with(entries).encode(0))
     }
 
     /// What the newest life of its storage that the master has heard of holds, or held at its end.

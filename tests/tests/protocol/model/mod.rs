@@ -2,8 +2,12 @@
 //!
 //! The number of states is asserted: a run that was cut short, or a change of the protocol, shows.
 
+mod exchange;
+mod heal;
 mod larger;
+mod lives;
 mod properties;
+mod sometimes;
 mod state;
 mod step;
 mod truth;
@@ -13,7 +17,8 @@ use std::time::Instant;
 use stateright::{Checker, Model, Property};
 
 use properties as p;
-use state::{Bounds, State, small};
+use sometimes as seen;
+use state::{Bounds, Seen, Start, State, small};
 use step::{Step, possible, take};
 
 impl Model for Bounds {
@@ -34,6 +39,13 @@ impl Model for Bounds {
         Some(state)
     }
 
+    /// Masters that overtake each other for ever are cut off after some epochs.
+    fn within_boundary(&self, state: &State) -> bool {
+        let leaders = state.masters.iter().map(|m| m.leader.life().epoch);
+        let mut all = leaders.chain(state.nodes.iter().map(|n| n.follower.epoch()));
+        all.all(|epoch| epoch.0 <= self.epochs)
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = vec![
             Property::always("prefix", |_, s| p::holds_a_prefix(s)),
@@ -41,50 +53,57 @@ impl Model for Bounds {
             Property::always("no lie", |_, s: &State| s.lie.is_none()),
             Property::always("once, in order", |_, s| p::is_once_in_order(s)),
             Property::always("answered at once", |_, s| p::answers_at_once(s)),
-            Property::always("recovers", p::recovers),
-            Property::sometimes("held by all", p::is_held_everywhere),
-            Property::sometimes("a duplicate arrives", |_, s| p::has_duplicate(s)),
+            Property::always("one master an epoch", |_, s| {
+                p::acknowledges_one_master_an_epoch(s)
+            }),
+            Property::always("deletes nothing", |_, s| p::deletes_nothing(s)),
+            Property::always("never goes back", |_, s| p::never_goes_back(s)),
+            Property::always("recovers", heal::recovers),
         ];
-        let mut when = |possible: bool, property| all.extend(possible.then_some(property));
+        if self.start != Start::Hasty {
+            let kept = |_: &Self, s: &State| p::keeps_what_was_told(s);
+            all.push(Property::always("keeps what was told", kept));
+        }
+        all.extend(self.expected());
+        all
+    }
+}
+
+impl Bounds {
+    /// What has to happen in some state, or nothing is shown.
+    fn expected(&self) -> impl Iterator<Item = Property<Self>> {
         let entries = self.clients.len() > 1;
         let retries = entries && self.clients[0].message == self.clients[1].message;
-        when(
-            entries && !retries && !self.batches,
-            Property::sometimes("held back", |_, s| p::holds_back(s)),
-        );
-        when(
-            retries,
-            Property::sometimes("a retry joins", |_, s| p::joins_its_duplicate(s)),
-        );
-        when(
-            self.crashes > 0,
-            Property::sometimes("refilled", |_, s| p::is_refilled(s)),
-        );
-        when(
-            self.crashes > 0,
-            Property::sometimes("last words", |_, s| p::has_dead_words(s)),
-        );
-        when(
-            self.rebirths > 0,
-            Property::sometimes("diverged", |_, s| p::has_diverged(s)),
-        );
-        when(
-            self.rebirths > 0 && entries,
-            Property::sometimes("served after a rebirth", |_, s| p::serves_after_rebirth(s)),
-        );
-        when(
-            self.clears > 0,
-            Property::sometimes("cleared", |_, s| p::was_cleared_while_waiting(s)),
-        );
-        when(
-            self.clears > 0 && entries,
-            Property::sometimes("followed after a clear", |_, s| p::follows_after_clear(s)),
-        );
-        when(
-            self.outages > 0,
-            Property::sometimes("served after an outage", |_, s| p::serves_after_outage(s)),
-        );
-        all
+        let overtake = entries && !retries && !self.batches;
+        let anew = self.rebirths > 0 && self.start == Start::Anew;
+        let derived: [(bool, Seen); 10] = [
+            (true, ("held by all", seen::is_held_everywhere)),
+            (true, ("a duplicate arrives", seen::has_duplicate)),
+            (overtake, ("held back", seen::holds_back)),
+            (retries, ("a retry joins", seen::joins_its_duplicate)),
+            (self.crashes > 0, ("refilled", seen::is_refilled)),
+            (self.crashes > 0, ("last words", seen::has_dead_words)),
+            (anew, ("diverged", seen::has_diverged)),
+            (
+                anew && entries,
+                ("served after a rebirth", seen::serves_after_rebirth),
+            ),
+            (
+                self.clears > 0,
+                ("cleared", seen::was_cleared_while_waiting),
+            ),
+            (
+                self.outages > 0,
+                ("served after an outage", seen::serves_after_outage),
+            ),
+        ];
+        let derived = derived
+            .into_iter()
+            .filter_map(|(is_due, seen)| is_due.then_some(seen));
+        let after_clear = ("followed after a clear", seen::follows_after_clear as _);
+        let after_clear = (self.clears > 0 && entries).then_some(after_clear);
+        let all = derived.chain(after_clear).chain(self.sometimes.clone());
+        all.map(|(name, is_so)| Property::sometimes(name, is_so))
     }
 }
 

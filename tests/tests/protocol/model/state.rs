@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replog_common::entry::{Content, Entry};
-use replog_common::message::{Ack, Append, Life};
+use replog_common::message::{Ack, Announce, Append, Fetch, Fetched, Life};
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::follower::Follower;
 use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::{Outcome, Placement};
+use replog_common::protocol::recovery::RecoverySettings;
 use replog_common::protocol::settings::Replication;
 use replog_common::types::{
     Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Time, WriteConcern,
@@ -26,6 +27,20 @@ pub(super) struct Client {
     pub(super) w: u32,
 }
 
+/// What a master does that starts without its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It begins a new history at once.
+    Anew,
+    /// It asks the secondaries, and waits until all of them were heard, however long that takes.
+    Patient,
+    /// It asks the secondaries, and its patience may end at any moment.
+    Hasty,
+}
+
+/// Something that is so in some state, and its name.
+pub(super) type Seen = (&'static str, fn(&Bounds, &State) -> bool);
+
 /// How large the world is.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
@@ -39,6 +54,16 @@ pub(super) struct Bounds {
     pub(super) crashes: u8,
     /// How often the master comes back without its log.
     pub(super) rebirths: u8,
+    /// How often one more master starts beside it.
+    pub(super) seconds: u8,
+    /// A second master overtakes the first.
+    pub(super) takeover: bool,
+    /// What masters do first.
+    pub(super) start: Start,
+    /// The highest epoch that is looked at.
+    pub(super) epochs: u64,
+    /// What has to happen in some state, or nothing is shown; more follows from the rest.
+    pub(super) sometimes: Vec<Seen>,
     /// How often the log is cleared.
     pub(super) clears: u8,
     /// How often the master's link breaks.
@@ -63,6 +88,11 @@ pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         clients,
         crashes: 0,
         rebirths: 0,
+        seconds: 0,
+        takeover: false,
+        start: Start::Anew,
+        epochs: 3,
+        sometimes: Vec::new(),
         clears: 0,
         outages: 0,
         no_responders: false,
@@ -76,11 +106,17 @@ pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
 pub(super) enum Frame {
     /// To that secondary.
     Append(usize, Append<Vec<Entry>>),
-    /// To the master.
+    /// To every master.
     Ack(Ack),
+    /// To that secondary, from a master that recovers.
+    Fetch(usize, Fetch),
+    /// To the masters that recover.
+    Fetched(Fetched<Vec<Entry>>),
+    /// From a master to all others.
+    Announce(Announce),
 }
 
-/// A life of a secondary's storage that has ended, and what it held at its end.
+/// What a life of a secondary's storage held at its end, or before it put a part of that aside.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Buried {
     pub(super) incarnation: Incarnation,
@@ -94,22 +130,68 @@ pub(super) struct Node {
     pub(super) follower: Follower,
     pub(super) stored: Vec<Entry>,
     pub(super) buried: Vec<Buried>,
-    /// The newest life of its storage that the living master has heard of.
-    pub(super) heard: Option<Incarnation>,
+    /// Taken out of the log because the master has something else there, and kept.
+    pub(super) aside: Vec<Entry>,
+    pub(super) crashes: u8,
 }
 
 impl Node {
-    /// What the newest life of its storage that the master has heard of holds, or held at its end, of a history.
-    pub(super) fn held(&self, history: LogId) -> &[Entry] {
-        let Some(life) = self.heard else {
-            return &[];
-        };
-        if self.follower.incarnation() == life {
-            let same = self.follower.log_id() == Some(history);
-            return if same { &self.stored } else { &[] };
+    /// How much of `log` that life of its storage holds, or held once.
+    pub(super) fn held(&self, life: Option<Incarnation>, history: LogId, log: &[Entry]) -> usize {
+        let common = |stored: &[Entry]| stored.iter().zip(log).take_while(|(a, b)| a == b).count();
+        let f = &self.follower;
+        let lives =
+            (Some(f.incarnation()) == life && f.log_id() == Some(history)).then_some(&self.stored);
+        let is_it = |b: &&Buried| Some(b.incarnation) == life && b.log_id == Some(history);
+        let buried = self.buried.iter().filter(is_it).map(|b| &b.stored);
+        lives
+            .into_iter()
+            .chain(buried)
+            .map(|s| common(s))
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn bury(&mut self) {
+        self.buried.push(Buried {
+            incarnation: self.follower.incarnation(),
+            log_id: self.follower.log_id(),
+            stored: self.stored.clone(),
+        });
+    }
+}
+
+/// A master: the machine, and beside it what its storage really holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Master {
+    pub(super) leader: Leader<u8>,
+    /// The program runs.
+    pub(super) lives: bool,
+    pub(super) linked: bool,
+    pub(super) log: Vec<Entry>,
+    /// Of each secondary, the newest life of its storage that it has heard of.
+    pub(super) heard: Vec<Option<Incarnation>>,
+}
+
+impl Master {
+    /// The master's n-th start, with nothing in its log.
+    pub(super) fn start(bounds: &Bounds, birth: u8) -> Self {
+        Self {
+            leader: newborn(bounds, birth),
+            lives: true,
+            linked: false,
+            log: Vec::new(),
+            heard: vec![None; bounds.nodes.into()],
         }
-        let ended = |b: &&Buried| b.incarnation == life && b.log_id == Some(history);
-        self.buried.iter().find(ended).map_or(&[], |b| &b.stored)
+    }
+
+    /// It takes appends, as far as it knows.
+    pub(super) fn serves(&self) -> bool {
+        self.lives && self.leader.read_only(NOW).is_none()
+    }
+
+    pub(super) fn history(&self) -> LogId {
+        self.leader.life().log_id
     }
 }
 
@@ -117,11 +199,29 @@ impl Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     Silent,
-    Waiting(Placement),
+    /// For which of the masters.
+    Waiting(usize, Placement),
     Answered(Placement, Outcome),
     Refused,
     /// Its master died.
     Lost,
+}
+
+/// An entry that a client was told to be on two nodes at least.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Told {
+    pub(super) history: LogId,
+    pub(super) entry: Entry,
+    /// The secondaries that held it then, and have lived since.
+    pub(super) holders: Vec<usize>,
+}
+
+impl Told {
+    /// The same without a holder; nothing if that was the last one.
+    pub(super) fn without(mut self, n: usize) -> Option<Self> {
+        self.holders.retain(|holder| *holder != n);
+        (!self.holders.is_empty()).then_some(self)
+    }
 }
 
 /// One state of the world.
@@ -130,15 +230,22 @@ pub(super) enum Fate {
 /// That is loss, duplication, delay and reordering in one, without bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
-    pub(super) leader: Leader<u8>,
-    /// Every history with its entries; the last one is the living master's.
-    pub(super) histories: Vec<(LogId, Vec<Entry>)>,
-    pub(super) linked: bool,
+    /// Every master that ever started.
+    pub(super) masters: Vec<Master>,
+    /// What was the log of a master that has died, or before it was cleared.
+    pub(super) past: BTreeSet<(LogId, Vec<Entry>)>,
+    /// The histories that were cleared away.
+    pub(super) cleared: BTreeSet<LogId>,
+    /// A second master has found the first one.
+    pub(super) beaten: bool,
     pub(super) nodes: Vec<Node>,
     pub(super) network: BTreeSet<Arc<Frame>>,
     pub(super) fates: Vec<Fate>,
+    /// What clients were told to be on two nodes at least, and the secondaries that held it then.
+    pub(super) told: BTreeSet<Told>,
     pub(super) crashes: u8,
     pub(super) births: u8,
+    pub(super) seconds: u8,
     pub(super) clears: u8,
     pub(super) outages: u8,
     /// A client was told what is not true.
@@ -180,21 +287,25 @@ fn settings(bounds: &Bounds) -> Replication {
 impl State {
     pub(super) fn new(bounds: &Bounds) -> Self {
         let mut state = Self {
-            leader: newborn(bounds, 0),
-            histories: vec![(log_id(0, 0), Vec::new())],
-            linked: false,
+            masters: vec![Master::start(bounds, 0)],
+            past: BTreeSet::new(),
+            cleared: BTreeSet::new(),
+            beaten: false,
             nodes: (0..bounds.nodes)
                 .map(|n| Node {
                     follower: Follower::new(node_id(n.into()), incarnation(0)),
                     stored: Vec::new(),
                     buried: Vec::new(),
-                    heard: None,
+                    aside: Vec::new(),
+                    crashes: 0,
                 })
                 .collect(),
             network: BTreeSet::new(),
             fates: vec![Fate::Silent; bounds.clients.len()],
+            told: BTreeSet::new(),
             crashes: 0,
             births: 0,
+            seconds: 0,
             clears: 0,
             outages: 0,
             lie: None,
@@ -211,14 +322,22 @@ impl State {
         self.network.insert(Arc::new(Frame::Ack(ack)));
     }
 
-    /// The living master's log.
-    pub(super) fn log(&self) -> &[Entry] {
-        self.histories.last().map_or(&[], |(_, log)| log)
+    /// The masters that live.
+    pub(super) fn living(&self) -> impl Iterator<Item = (usize, &Master)> {
+        self.masters.iter().enumerate().filter(|(_, m)| m.lives)
+    }
+
+    /// Every log of that history, as each master had it.
+    pub(super) fn logs(&self, history: LogId) -> impl Iterator<Item = &[Entry]> {
+        let living = self.living().filter(move |(_, m)| m.history() == history);
+        let past = self.past.iter().filter(move |(id, _)| *id == history);
+        living
+            .map(|(_, m)| &*m.log)
+            .chain(past.map(|(_, log)| &**log))
     }
 }
 
-/// The master's n-th start, with nothing in its log.
-pub(super) fn newborn(bounds: &Bounds, birth: u8) -> Leader<u8> {
+fn newborn(bounds: &Bounds, birth: u8) -> Leader<u8> {
     let ids = (0..bounds.nodes).map(|n| node_id(n.into())).collect();
     Leader::new(LeaderConfig {
         life: Life {
@@ -226,7 +345,15 @@ pub(super) fn newborn(bounds: &Bounds, birth: u8) -> Leader<u8> {
             epoch: Epoch(1),
             instance: Instance(Uuid::from_u128(u128::from(birth) + 1)),
         },
-        recovery: None,
+        recovery: (bounds.start != Start::Anew).then(|| RecoverySettings {
+            timeout: match bounds.start {
+                Start::Hasty => Duration::ZERO,
+                _ => Duration::MAX,
+            },
+            listen: Duration::ZERO,
+            retry: Duration::from_secs(1), // which never pass
+            takeover: bounds.takeover && birth > 0,
+        }),
         listed: bounds.listed.then_some(ids),
         deduplicate_by: DeduplicateBy::MessageId,
         read_only_without_quorum: false,

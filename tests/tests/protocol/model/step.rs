@@ -2,98 +2,138 @@
 
 use std::sync::Arc;
 
-use replog_common::protocol::follower::{Follower, Received};
-use replog_common::protocol::outcome::{Answer, Draft};
-use replog_common::protocol::replicator::Transmit;
-use replog_common::types::{NodeId, Seq};
+use replog_common::protocol::follower::Follower;
+use replog_common::protocol::outcome::Draft;
+use replog_common::types::Seq;
 
+use super::exchange::{answer, deliver, pump};
 use super::state::{
-    Bounds, Buried, Fate, Frame, NOW, State, concern, content, incarnation, log_id, message_id,
-    newborn, node_id,
+    Bounds, Fate, Frame, Master, NOW, Start, State, concern, content, incarnation, log_id,
+    message_id, node_id,
 };
-use super::truth::judge;
 
-/// One thing that happens.
+/// One thing that happens. Numbers tell which client, which secondary, and last which master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A client appends.
-    Ask(usize),
+    Ask(usize, usize),
     /// What is placed is stored.
-    Store,
-    /// A message arrives. It stays in the network and may arrive again.
-    Deliver(Arc<Frame>),
+    Store(usize),
+    /// A message arrives at the secondary or master it is for. It stays in the network and may arrive again.
+    Deliver(Arc<Frame>, usize),
     /// The master's deadlines have come.
-    Tick,
+    Tick(usize),
     /// A secondary crashes and comes back empty.
     Crash(usize),
+    /// A secondary says where it stands.
+    Say(usize),
     /// The master crashes and comes back without its log.
-    Rebirth,
+    Rebirth(usize),
+    /// One more master starts.
+    Second,
     /// The log is cleared.
-    Clear,
-    LinkDown,
-    LinkUp,
+    Clear(usize),
+    LinkDown(usize),
+    LinkUp(usize),
     /// The broker says that nobody listens on this secondary's subject.
-    NoResponders(usize),
+    NoResponders(usize, usize),
 }
 
 /// What can happen in a state.
 pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
-    if let Some(client) = state.fates.iter().position(|f| *f == Fate::Silent) {
-        steps.push(Step::Ask(client));
+    let next = state.fates.iter().position(|f| *f == Fate::Silent);
+    for (m, master) in state.living() {
+        // Who asks a master that recovers waits before it.
+        if let Some(client) = next.filter(|_| !master.leader.is_recovering()) {
+            steps.push(Step::Ask(client, m));
+        }
+        if bounds.slow_store {
+            steps.push(Step::Store(m));
+        }
+        steps.push(Step::Tick(m));
+        if state.births < bounds.rebirths {
+            steps.push(Step::Rebirth(m));
+        }
+        if state.clears < bounds.clears {
+            steps.push(Step::Clear(m));
+        }
+        if !master.linked {
+            steps.push(Step::LinkUp(m));
+        } else if state.outages < bounds.outages {
+            steps.push(Step::LinkDown(m));
+        }
+        if bounds.no_responders {
+            steps.extend((0..state.nodes.len()).map(|n| Step::NoResponders(n, m)));
+        }
     }
-    if bounds.slow_store {
-        steps.push(Step::Store);
+    for frame in &state.network {
+        steps.extend(receivers(state, frame).map(|to| Step::Deliver(Arc::clone(frame), to)));
     }
-    steps.extend(state.network.iter().cloned().map(Step::Deliver));
-    steps.push(Step::Tick);
-    let nodes = 0..state.nodes.len();
     if state.crashes < bounds.crashes {
-        steps.extend(nodes.clone().map(Step::Crash));
+        steps.extend((0..state.nodes.len()).map(Step::Crash));
     }
-    if state.births < bounds.rebirths {
-        steps.push(Step::Rebirth);
+    if bounds.start != Start::Anew {
+        steps.extend((0..state.nodes.len()).map(Step::Say));
     }
-    if state.clears < bounds.clears {
-        steps.push(Step::Clear);
+    if state.seconds < bounds.seconds {
+        steps.push(Step::Second);
     }
-    if !state.linked {
-        steps.push(Step::LinkUp);
-    } else if state.outages < bounds.outages {
-        steps.push(Step::LinkDown);
-    }
-    if bounds.no_responders {
-        steps.extend(nodes.map(Step::NoResponders));
-    }
+}
+
+/// Whom a message can reach.
+pub(super) fn receivers(state: &State, frame: &Frame) -> impl Iterator<Item = usize> {
+    let (node, recovering) = match frame {
+        Frame::Append(n, _) | Frame::Fetch(n, _) => (Some(*n), false),
+        Frame::Fetched(_) => (None, true),
+        Frame::Ack(_) | Frame::Announce(_) => (None, false),
+    };
+    let masters = state
+        .living()
+        .filter(move |(_, m)| node.is_none() && (!recovering || m.leader.is_recovering()));
+    node.into_iter().chain(masters.map(|(m, _)| m))
 }
 
 /// Lets it happen.
 pub(super) fn take(bounds: &Bounds, state: &mut State, step: &Step) {
     match step {
-        Step::Ask(client) => ask(bounds, state, *client),
-        Step::Store => store(state),
-        Step::Deliver(frame) => deliver(state, frame),
-        Step::Tick => state.leader.tick(NOW),
+        Step::Ask(client, m) => ask(bounds, state, *client, *m),
+        Step::Store(m) => store(&mut state.masters[*m]),
+        Step::Deliver(frame, to) => deliver(state, frame, *to),
+        Step::Tick(m) => state.masters[*m].leader.tick(NOW),
         Step::Crash(n) => crash(state, *n),
-        Step::Rebirth => rebirth(bounds, state),
-        Step::Clear => clear(state),
-        Step::LinkDown => {
+        Step::Say(n) => state.say(*n),
+        Step::Rebirth(m) => {
+            state.births += 1;
+            die(bounds, state, *m);
+            start(bounds, state);
+        }
+        Step::Second => {
+            state.seconds += 1;
+            start(bounds, state);
+        }
+        Step::Clear(m) => clear(bounds, state, *m),
+        Step::LinkDown(m) => {
             state.outages += 1;
-            state.linked = false;
-            state.leader.link_down(NOW);
+            state.masters[*m].linked = false;
+            state.masters[*m].leader.link_down(NOW);
         }
-        Step::LinkUp => {
-            state.linked = true;
-            state.leader.link_up(NOW);
+        Step::LinkUp(m) => {
+            state.masters[*m].linked = true;
+            state.masters[*m].leader.link_up(NOW);
         }
-        Step::NoResponders(n) => state.leader.no_responders(&node_id(*n), NOW),
+        Step::NoResponders(n, m) => state.masters[*m].leader.no_responders(&node_id(*n), NOW),
     }
-    if !bounds.slow_store {
-        store(state);
+    for m in 0..state.masters.len() {
+        if state.masters[m].lives {
+            if !bounds.slow_store {
+                store(&mut state.masters[m]);
+            }
+            pump(bounds, state, m);
+        }
     }
-    pump(state);
 }
 
-fn ask(bounds: &Bounds, state: &mut State, client: usize) {
+fn ask(bounds: &Bounds, state: &mut State, client: usize, m: usize) {
     let asked = bounds.clients[client];
     let draft = Draft {
         content: content(asked.message),
@@ -102,130 +142,71 @@ fn ask(bounds: &Bounds, state: &mut State, client: usize) {
         until: None,
         expected_seq: None,
     };
-    let log = state.histories.last().map(|(_, log)| log);
-    let existing = |seq: Seq| log?.get(usize::try_from(seq.prev().0).ok()?).cloned();
+    let master = &mut state.masters[m];
+    let log = &master.log;
+    let existing = |seq: Seq| log.get(usize::try_from(seq.prev().0).ok()?).cloned();
     let waiter = u8::try_from(client).expect("few clients");
-    state.fates[client] = match state.leader.append(draft, waiter, NOW, existing) {
-        Ok(placement) => Fate::Waiting(placement),
+    state.fates[client] = match master.leader.append(draft, waiter, NOW, existing) {
+        Ok(placement) => Fate::Waiting(m, placement),
         Err(_) => Fate::Refused,
     };
 }
 
-fn store(state: &mut State) {
-    let staged = state.leader.take_staged();
-    let (Some(last), Some((_, log))) = (staged.last(), state.histories.last_mut()) else {
+fn store(master: &mut Master) {
+    if master.leader.take_restart() {
+        master.log.clear();
+    }
+    let staged = master.leader.take_staged();
+    let Some(last) = staged.last().map(|e| e.seq) else {
         return;
     };
-    let last = last.seq;
-    log.extend(staged);
-    state.leader.stored(last);
-}
-
-fn deliver(state: &mut State, frame: &Frame) {
-    match frame {
-        Frame::Ack(ack) => {
-            let from = state
-                .nodes
-                .iter_mut()
-                .find(|n| *n.follower.node() == ack.node);
-            if let Some(node) = from {
-                node.heard = node.heard.max(Some(ack.incarnation));
-            }
-            state.leader.ack(ack, NOW);
-        }
-        Frame::Append(n, append) => {
-            let node = &mut state.nodes[*n];
-            if node.follower.receive(append.clone()) == Received::Cleared {
-                node.stored.clear();
-            }
-            if let Some(keep) = node.follower.take_aside() {
-                node.stored
-                    .truncate(usize::try_from(keep.seq.0).expect("few entries"));
-            }
-            let ready = node.follower.take_ready();
-            node.stored.extend(ready.iter().cloned());
-            node.follower.stored(&ready);
-            state.say(*n);
-        }
-    }
+    master.log.extend(staged);
+    master.leader.stored(last);
 }
 
 fn crash(state: &mut State, n: usize) {
     state.crashes += 1;
     let node = &mut state.nodes[n];
-    let life = u8::try_from(node.buried.len() + 1).expect("few lives");
-    node.buried.push(Buried {
-        incarnation: node.follower.incarnation(),
-        log_id: node.follower.log_id(),
-        stored: std::mem::take(&mut node.stored),
-    });
-    node.follower = Follower::new(node_id(n), incarnation(life));
+    node.bury();
+    node.crashes += 1;
+    node.follower = Follower::new(node_id(n), incarnation(node.crashes));
+    node.stored.clear();
+    state.told = std::mem::take(&mut state.told)
+        .into_iter()
+        .filter_map(|told| told.without(n))
+        .collect();
     state.say(n);
 }
 
-fn rebirth(bounds: &Bounds, state: &mut State) {
-    state.births += 1;
-    state.leader = newborn(bounds, state.births);
-    state.histories.push((log_id(state.births, 0), Vec::new()));
-    state.linked = false;
-    state.nodes.iter_mut().for_each(|n| n.heard = None);
+/// The program has ended; whoever waits for an answer gets none.
+pub(super) fn die(bounds: &Bounds, state: &mut State, m: usize) {
+    let master = &mut state.masters[m];
+    let past = (master.history(), std::mem::take(&mut master.log));
+    *master = Master::start(bounds, 0);
+    master.lives = false;
+    state.past.insert(past);
     for fate in &mut state.fates {
-        if matches!(fate, Fate::Waiting(_)) {
+        if matches!(fate, Fate::Waiting(of, _) if *of == m) {
             *fate = Fate::Lost;
         }
     }
 }
 
-fn clear(state: &mut State) {
+pub(super) fn start(bounds: &Bounds, state: &mut State) {
+    let birth = u8::try_from(state.masters.len()).expect("few masters");
+    state.masters.push(Master::start(bounds, birth));
+}
+
+fn clear(bounds: &Bounds, state: &mut State, m: usize) {
     state.clears += 1;
-    let id = log_id(state.births, state.clears);
+    let birth = u8::try_from(m).expect("few masters");
+    let (before, id) = (state.masters[m].history(), log_id(birth, state.clears));
     // Answered from what the old history holds, before there is a new one.
-    if state.leader.clear(id, NOW).is_err() {
+    if state.masters[m].leader.clear(id, NOW).is_err() {
         return;
     }
-    answer(state);
-    state.histories.push((id, Vec::new()));
-}
-
-/// What the master's shell does after everything: send, and answer.
-fn pump(state: &mut State) {
-    while let Some((node, transmit)) = state.leader.poll_transmit() {
-        send(state, &node, transmit);
-    }
-    answer(state);
-    while state.leader.poll_event().is_some() {}
-}
-
-fn send(state: &mut State, node: &NodeId, transmit: Transmit) {
-    let (prev, entries) = match transmit {
-        Transmit::Heartbeat { prev } => (prev, Vec::new()),
-        Transmit::Entries { first, last, bytes } => {
-            let last = if bytes == 1 { first } else { last };
-            let entries = &state.log()[first.prev().0 as usize..last.0 as usize];
-            (first.prev(), entries.to_vec())
-        }
-    };
-    let sent = entries.last().map(|e| (e.seq, 1));
-    let frame = state.leader.frame(prev, entries);
-    state.leader.sent(node, sent, NOW);
-    let to = (0..state.nodes.len()).find(|n| node_id(*n) == *node);
-    if let Some(n) = to {
-        state.network.insert(Arc::new(Frame::Append(n, frame)));
-    }
-}
-
-fn answer(state: &mut State) {
-    while let Some(Answer {
-        waiter,
-        placement,
-        outcome,
-    }) = state.leader.poll_answer()
-    {
-        let fate = &mut state.fates[usize::from(waiter)];
-        if !matches!(fate, Fate::Waiting(p) if *p == placement) {
-            state.lie = Some("answered who did not wait, or with another place");
-        }
-        *fate = Fate::Answered(placement, outcome);
-        judge(state, &placement, outcome);
-    }
+    let log = std::mem::take(&mut state.masters[m].log);
+    state.past.insert((before, log));
+    state.cleared.insert(before);
+    answer(bounds, state, m);
 }

@@ -1,0 +1,56 @@
+//! The lives of masters: those that come back without their log, and two at a time.
+
+use super::explore;
+use super::sometimes as seen;
+use super::state::{Bounds, Start, small};
+
+#[test]
+fn one_secondary_and_a_master_that_recovers() {
+    explore(
+        Bounds {
+            rebirths: 1,
+            start: Start::Patient,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("goes on", seen::goes_on_after_recovery),
+            ],
+            ..small(1, &[(1, 2), (2, 2)])
+        },
+        1,
+    );
+}
+
+#[test]
+fn one_secondary_and_a_master_that_hardly_listens() {
+    explore(
+        Bounds {
+            rebirths: 1,
+            start: Start::Hasty,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("adopted", seen::has_adopted),
+                ("diverged", seen::has_diverged),
+            ],
+            ..small(1, &[(1, 2)])
+        },
+        1,
+    );
+}
+
+#[test]
+fn one_secondary_and_a_second_master() {
+    explore(
+        Bounds {
+            seconds: 1,
+            start: Start::Patient,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("beaten", seen::was_beaten),
+                ("fenced", seen::is_fenced),
+                ("two", seen::are_two),
+            ],
+            ..small(1, &[(1, 2)])
+        },
+        1,
+    );
+}
