@@ -51,6 +51,8 @@ pub struct Recovery {
     life: Option<Life>,
     /// Since when nobody is known any more who holds the chosen history.
     alone_since: Option<Time>,
+    /// Somebody who held it has fallen silent.
+    has_missed: bool,
     listen_for: Duration,
     wait_for: Duration,
 }
@@ -101,6 +103,7 @@ impl Recovery {
             holders: Holders::default(),
             life: None,
             alone_since: None,
+            has_missed: false,
         }
     }
 
@@ -128,23 +131,39 @@ impl Recovery {
     /// A secondary says where it stands.
     pub fn heard(&mut self, ack: &Ack, now: Time) {
         self.saw(ack.epoch.max(ack.last.epoch));
-        if let Some(life) = &mut self.life
-            && ack.log_id == Some(life.log_id)
-            && ack.epoch >= life.epoch
-            && ack.instance.is_some_and(|i| i != self.instance)
-        {
-            // Somebody else has been promised more: above that, and all over again.
-            life.epoch = Epoch(ack.epoch.0 + 1);
-            self.epoch = life.epoch;
-            self.holders.break_promises();
+        if let (Some(log_id), Some(instance)) = (ack.log_id, ack.instance) {
+            self.rise_above(&Life {
+                log_id,
+                epoch: ack.epoch,
+                instance,
+            });
         }
         self.holders.heard(ack, self.life.as_ref(), now);
     }
 
-    /// Another master lives; that matters only to who overtakes it.
-    pub fn saw(&mut self, epoch: Epoch) {
+    /// Another master lives, and is overtaken.
+    pub fn overtakes(&mut self, other: &Life) {
+        self.saw(other.epoch);
+        self.rise_above(other);
+    }
+
+    fn saw(&mut self, epoch: Epoch) {
         if epoch < Epoch(u64::MAX) {
             self.epoch = self.epoch.max(epoch);
+        }
+    }
+
+    /// Somebody else has been promised as much as this one asks for: above that, and all over again.
+    fn rise_above(&mut self, other: &Life) {
+        if let Some(life) = &mut self.life
+            && other.log_id == life.log_id
+            && other.epoch >= life.epoch
+            && other.instance != self.instance
+            && other.epoch < Epoch(u64::MAX)
+        {
+            life.epoch = Epoch(other.epoch.0 + 1);
+            self.epoch = life.epoch;
+            self.holders.break_promises();
         }
     }
 
@@ -204,21 +223,21 @@ impl Recovery {
     pub fn tick(&mut self, have: Position, now: Time) -> Option<Found> {
         let since = self.linked_since?;
         if let Some(life) = self.life {
-            self.holders.forget_silent(now, self.settings.timeout);
+            self.has_missed |= self.holders.forget_silent(now, self.settings.timeout);
             if self.holders.of(life.log_id) > 0 {
                 self.alone_since = None;
                 let is_all_here = self.holders.is_all_here(&life, have);
                 return is_all_here.then(|| self.found(Some(life.log_id), life.epoch));
             }
-            // They were there, and may be again.
+            // Those that fell silent may be there again; those that now say something else will not.
             let since = *self.alone_since.get_or_insert(now);
-            if now < since + self.settings.timeout {
+            if self.has_missed && now < since + self.settings.timeout {
                 return None;
             }
             if have.seq > Seq::ZERO {
                 return Some(self.found(Some(life.log_id), life.epoch));
             }
-            (self.life, self.alone_since) = (None, None); // look for another one
+            (self.life, self.alone_since, self.has_missed) = (None, None, false); // look for another one
         }
         let everybody = self
             .listed
@@ -275,7 +294,14 @@ impl Recovery {
         self.life
     }
 
-    /// Whether another living master is overtaken.
+    /// Whether this other master, which lives, is overtaken: because that is wanted, or because the secondaries were asked
+    /// already to follow it no more.
+    #[must_use]
+    pub fn is_above(&self, other: &Life) -> bool {
+        self.settings.takeover || self.life.is_some_and(|life| life.log_id == other.log_id)
+    }
+
+    /// Whether another living master is overtaken because that is wanted.
     #[must_use]
     pub fn is_takeover(&self) -> bool {
         self.settings.takeover

@@ -101,7 +101,7 @@ impl<W> Leader<W> {
             return;
         }
         match (&mut self.recovery, other.is_serving) {
-            (Some(recovery), true) if recovery.is_takeover() => recovery.saw(it.epoch),
+            (Some(recovery), true) if recovery.is_above(&it) => recovery.overtakes(&it),
             (Some(_), true) => self.beaten_by = Some(it),
             // Of two that start at once one stays.
             (Some(recovery), false) if me.instance < it.instance && !recovery.is_takeover() => {
@@ -136,7 +136,7 @@ impl<W> Leader<W> {
             return false;
         };
         let mut recovery = Recovery::new(settings.clone(), self.life.instance, None);
-        recovery.saw(self.life.epoch);
+        recovery.overtakes(&self.life);
         self.recovery = Some(recovery.adopting(ack, now));
         true
     }

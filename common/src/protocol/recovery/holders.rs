@@ -19,6 +19,20 @@ struct Holder {
     asked_until: Option<Time>,
 }
 
+impl Holder {
+    /// Whether that was said before what is known: a storage that is gone, or before it followed anybody, or before it
+    /// promised and held more.
+    fn is_later_than(&self, ack: &Ack, promised: bool) -> bool {
+        let known = &self.ack;
+        if ack.incarnation != known.incarnation {
+            return ack.incarnation < known.incarnation;
+        }
+        let of_less = ack.log_id.is_none() && known.log_id.is_some()
+            || ack.log_id == known.log_id && ack.epoch < known.epoch;
+        of_less || self.promised && !promised
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Holders(BTreeMap<NodeId, Holder>);
@@ -29,15 +43,11 @@ impl Holders {
         if !self.0.contains_key(&ack.node) && self.0.len() >= MAX_NODES {
             return;
         }
-        let before = self.0.get(&ack.node);
-        if before.is_some_and(|b| ack.incarnation < b.ack.incarnation) {
-            return; // the last words of a storage that is gone
-        }
         let promised = life.is_some_and(|l| {
             (ack.log_id, ack.epoch, ack.instance) == (Some(l.log_id), l.epoch, Some(l.instance))
         });
-        // What it said before it promised may come late: by then it holds more.
-        if before.is_some_and(|b| b.promised && !promised && b.ack.incarnation == ack.incarnation) {
+        let before = self.0.get(&ack.node);
+        if before.is_some_and(|b| b.is_later_than(ack, promised)) {
             return;
         }
         let holder = Holder {
@@ -128,10 +138,12 @@ impl Holders {
             .is_none_or(|(_, h)| h.ack.last.seq <= have.seq)
     }
 
-    /// Gives up those that were asked and have said nothing for so long.
-    pub(super) fn forget_silent(&mut self, now: Time, timeout: Duration) {
+    /// Gives up those that were asked and have said nothing for so long; whether there were any.
+    pub(super) fn forget_silent(&mut self, now: Time, timeout: Duration) -> bool {
+        let before = self.0.len();
         self.0
             .retain(|_, h| h.asked_until.is_none() || now.since(h.heard_at) < timeout);
+        self.0.len() < before
     }
 
     /// When somebody is to be asked again or given up.

@@ -29,7 +29,12 @@ pub(super) fn recovers(bounds: &Bounds, state: &State) -> bool {
         .filter(|(_, m)| m.serves())
         .map(|(m, _)| m)
         .collect();
-    !serving.is_empty() && serving.iter().all(|m| is_well(&state, *m)) && state.lie.is_none()
+    let is_well =
+        !serving.is_empty() && serving.iter().all(|m| is_well(&state, *m)) && state.lie.is_none();
+    if !is_well {
+        println!("in the end: {:?} {:?}", state.nodes, state.masters);
+    }
+    is_well
 }
 
 /// Every deadline comes once, and everything that is sent arrives; unless there is no end to it.

@@ -74,7 +74,7 @@ impl Bounds {
     fn expected(&self) -> impl Iterator<Item = Property<Self>> {
         let entries = self.clients.len() > 1;
         let retries = entries && self.clients[0].message == self.clients[1].message;
-        let overtake = entries && !retries && !self.batches;
+        let overtake = entries && !retries && !self.batches && !self.late;
         let anew = self.rebirths > 0 && self.start == Start::Anew;
         let derived: [(bool, Seen); 10] = [
             (true, ("held by all", seen::is_held_everywhere)),

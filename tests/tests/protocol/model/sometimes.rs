@@ -115,17 +115,6 @@ pub(super) fn are_two(_: &Bounds, state: &State) -> bool {
     serving().any(|(a, m)| serving().any(|(b, n)| a < b && m.history() == n.history()))
 }
 
-/// ... and in one epoch of it.
-pub(super) fn are_two_in_one_epoch(_: &Bounds, state: &State) -> bool {
-    let life = |m: &Master| (m.history(), m.leader.life().epoch);
-    let serving = || state.living().filter(|(_, m)| m.serves());
-    serving().any(|(a, m)| serving().any(|(b, n)| a < b && life(m) == life(n)))
-}
-
-pub(super) fn has_put_aside(_: &Bounds, state: &State) -> bool {
-    state.nodes.iter().any(|n| !n.aside.is_empty())
-}
-
 /// A master whose own history was empty has taken over the one of a secondary that came late.
 pub(super) fn has_adopted(_: &Bounds, state: &State) -> bool {
     let adopts = |m: &Master| m.leader.is_recovering() && m.leader.life().epoch.0 > 1;

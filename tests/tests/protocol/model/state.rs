@@ -56,9 +56,12 @@ pub(super) struct Bounds {
     pub(super) rebirths: u8,
     /// How often one more master starts beside it.
     pub(super) seconds: u8,
+    /// Another master starts only once the first client was answered, and the second one asks after that: fewer ways to get
+    /// to what is of interest.
+    pub(super) late: bool,
     /// A second master overtakes the first.
     pub(super) takeover: bool,
-    /// What masters do first.
+    /// What masters do first; the very first one begins anew.
     pub(super) start: Start,
     /// The highest epoch that is looked at.
     pub(super) epochs: u64,
@@ -89,9 +92,10 @@ pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         crashes: 0,
         rebirths: 0,
         seconds: 0,
+        late: false,
         takeover: false,
         start: Start::Anew,
-        epochs: 3,
+        epochs: 2,
         sometimes: Vec::new(),
         clears: 0,
         outages: 0,
@@ -345,14 +349,14 @@ fn newborn(bounds: &Bounds, birth: u8) -> Leader<u8> {
             epoch: Epoch(1),
             instance: Instance(Uuid::from_u128(u128::from(birth) + 1)),
         },
-        recovery: (bounds.start != Start::Anew).then(|| RecoverySettings {
+        recovery: (birth > 0 && bounds.start != Start::Anew).then(|| RecoverySettings {
             timeout: match bounds.start {
                 Start::Hasty => Duration::ZERO,
                 _ => Duration::MAX,
             },
             listen: Duration::ZERO,
             retry: Duration::from_secs(1), // which never pass
-            takeover: bounds.takeover && birth > 0,
+            takeover: bounds.takeover,
         }),
         listed: bounds.listed.then_some(ids),
         deduplicate_by: DeduplicateBy::MessageId,

@@ -8,8 +8,8 @@ use replog_common::types::Seq;
 
 use super::exchange::{answer, deliver, pump};
 use super::state::{
-    Bounds, Fate, Frame, Master, NOW, Start, State, concern, content, incarnation, log_id,
-    message_id, node_id,
+    Bounds, Fate, Frame, Master, NOW, State, concern, content, incarnation, log_id, message_id,
+    node_id,
 };
 
 /// One thing that happens. Numbers tell which client, which secondary, and last which master.
@@ -25,8 +25,6 @@ pub(super) enum Step {
     Tick(usize),
     /// A secondary crashes and comes back empty.
     Crash(usize),
-    /// A secondary says where it stands.
-    Say(usize),
     /// The master crashes and comes back without its log.
     Rebirth(usize),
     /// One more master starts.
@@ -41,7 +39,11 @@ pub(super) enum Step {
 
 /// What can happen in a state.
 pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
+    let may_ask = |client: &usize| !bounds.late || *client == 0 || state.masters.len() > 1;
     let next = state.fates.iter().position(|f| *f == Fate::Silent);
+    let next = next.filter(may_ask);
+    let is_answered = |f: &Fate| matches!(f, Fate::Answered(..));
+    let may_start = !bounds.late || state.fates.iter().any(is_answered);
     for (m, master) in state.living() {
         // Who asks a master that recovers waits before it.
         if let Some(client) = next.filter(|_| !master.leader.is_recovering()) {
@@ -51,7 +53,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
             steps.push(Step::Store(m));
         }
         steps.push(Step::Tick(m));
-        if state.births < bounds.rebirths {
+        if may_start && state.births < bounds.rebirths {
             steps.push(Step::Rebirth(m));
         }
         if state.clears < bounds.clears {
@@ -72,10 +74,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     if state.crashes < bounds.crashes {
         steps.extend((0..state.nodes.len()).map(Step::Crash));
     }
-    if bounds.start != Start::Anew {
-        steps.extend((0..state.nodes.len()).map(Step::Say));
-    }
-    if state.seconds < bounds.seconds {
+    if may_start && state.seconds < bounds.seconds {
         steps.push(Step::Second);
     }
 }
@@ -101,7 +100,6 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: &Step) {
         Step::Deliver(frame, to) => deliver(state, frame, *to),
         Step::Tick(m) => state.masters[*m].leader.tick(NOW),
         Step::Crash(n) => crash(state, *n),
-        Step::Say(n) => state.say(*n),
         Step::Rebirth(m) => {
             state.births += 1;
             die(bounds, state, *m);
