@@ -41,6 +41,9 @@ impl World {
     /// What is not well yet, if anything.
     #[must_use]
     pub fn unwell(&self) -> Option<String> {
+        if let Some(what) = self.elder_is_unwell() {
+            return Some(what);
+        }
         let last = self.master.log.last().seq;
         let mut followers = 0;
         for node in &self.nodes {
@@ -94,6 +97,7 @@ impl World {
         }
         self.report.healed_after = self.now.since(calm_at);
         self.run_until(end)?;
+        self.elder = None;
         self.check_quiet()?;
         self.check_silence()?;
         self.check_stores()?;

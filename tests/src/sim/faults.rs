@@ -51,6 +51,7 @@ impl World {
             {
                 self.clear();
             }
+            _ if self.plan.takeovers && self.random.happens(600) => self.take_over(),
             _ => self.rebirth(),
         }
         let half = u64::try_from(self.plan.fault_every.as_millis() / 2).unwrap_or(1);
@@ -85,6 +86,9 @@ impl World {
             None => {
                 self.say(|_| "the broker is there".into());
                 self.master.link_up(self.now);
+                if let Some(elder) = &mut self.elder {
+                    elder.master.link_up(self.now);
+                }
                 (0..self.nodes.len()).for_each(|n| self.hello(n));
             }
         }
@@ -95,6 +99,9 @@ impl World {
         self.calm = true;
         self.say(|_| "no more faults".into());
         self.master.paused_until = None;
+        if let Some(elder) = &mut self.elder {
+            elder.master.paused_until = None;
+        }
         for n in 0..self.nodes.len() {
             self.mend(Some(n));
         }

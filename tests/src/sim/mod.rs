@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod clients;
+pub mod elder;
 pub mod faults;
 pub mod master;
 pub mod plan;

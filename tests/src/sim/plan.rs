@@ -37,6 +37,8 @@ pub struct Plan {
     pub slow_store: bool,
     /// The log may be cleared, and the master may come back without it.
     pub histories: bool,
+    /// A master may be overtaken while it lives.
+    pub takeovers: bool,
     /// A master asks the secondaries what they hold, for so long, before it serves.
     pub recovery: Option<Duration>,
 }
@@ -45,6 +47,9 @@ impl Plan {
     /// In seeds from here on, masters come back often, and ask the secondaries what they hold. In those below, a master that
     /// comes back begins a new history: so the seeds that have shown a bug stay what they were.
     pub const RECOVERING_FROM: u64 = 10_000;
+
+    /// In seeds from here on, they are overtaken, too.
+    pub const OVERTAKING_FROM: u64 = 20_000;
 
     /// The plan that a seed's luck makes.
     pub fn of(seed: u64, random: &mut Random) -> Self {
@@ -86,6 +91,7 @@ impl Plan {
             errors,
             slow_store: random.happens(400),
             histories: random.happens(if recovers { 900 } else { 300 }),
+            takeovers: seed >= Self::OVERTAKING_FROM,
             recovery: recovers.then(|| random.millis(100, 4_000)),
         }
     }

@@ -23,6 +23,10 @@ pub struct Report {
     pub diverged: u64,
     /// Masters that took over what secondaries held.
     pub recovered: u64,
+    /// Masters that were overtaken.
+    pub takeovers: u64,
+    /// Clients that one of those still told "replicated".
+    pub elder_told: u64,
     /// From the last fault until everything was well.
     pub healed_after: Duration,
 }

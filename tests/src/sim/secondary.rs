@@ -11,6 +11,7 @@ use replog_common::protocol::follower::{Follower, Received};
 use replog_common::types::{Incarnation, LogId, NodeId, Seq, Time};
 use uuid::Uuid;
 
+use crate::sim::elder::Ever;
 use crate::sim::random::Random;
 
 /// What a life of a storage holds, or held at its end.
@@ -31,6 +32,8 @@ pub struct Secondary {
     pub log: MemoryLog,
     /// Each life of its storage.
     pub lives: BTreeMap<Incarnation, Held>,
+    /// Every entry that was ever in it.
+    pub ever: Ever,
     /// The newest of them that the living master has heard of.
     pub heard: Option<Incarnation>,
     /// Nothing reaches it and nothing leaves it.
@@ -61,6 +64,7 @@ impl Secondary {
             follower,
             log: MemoryLog::new(),
             lives,
+            ever: Ever::new(),
             heard: None,
             cut_off: false,
             paused_until: None,
@@ -103,6 +107,12 @@ impl Secondary {
         }
         self.log.append(&ready).map_err(|e| e.to_string())?;
         self.follower.stored(&ready);
+        if let Some(history) = history {
+            let life = self.follower.incarnation();
+            let all = ready.iter();
+            self.ever
+                .extend(all.map(|e| (life, history, e.seq, e.epoch, e.message_id)));
+        }
         self.note();
         if !self.follower.last().agrees_with(&self.log.last())
             || self.follower.verified() > self.log.last().seq

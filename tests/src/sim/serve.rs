@@ -23,6 +23,9 @@ impl World {
         {
             self.master.leader.purge(|client| *client == gone);
         }
+        if self.elder.is_some() && self.random.happens(300) {
+            self.ask_elder()?;
+        }
         let client = self.clients.fates.len();
         let draft = self
             .clients
@@ -88,6 +91,9 @@ impl World {
     /// Whatever the former master had, and a secondary that was heard and now follows this one still has, is there.
     fn serve(&mut self, heard: &[NodeId]) -> Result<(), String> {
         let before = self.master.serve()?;
+        self.served_to = heard.iter().cloned().collect();
+        self.served_end = self.master.log.last();
+        self.tell_elder();
         let life = *self.master.leader.life();
         let now = &self.master.histories[&life.log_id];
         self.report.recovered += u64::from(!now.is_empty());
@@ -104,7 +110,7 @@ impl World {
                 return Err(format!("{entry:?} is lost, and {name} holds it"));
             }
         }
-        Ok(())
+        self.check_elders_log()
     }
 
     pub(super) fn clear(&mut self) {

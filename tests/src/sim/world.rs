@@ -1,12 +1,14 @@
 //! The world of the simulation: virtual time, a queue of what will happen, and the network in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use replog_common::types::Time;
+use replog_common::entry::Position;
+use replog_common::types::{NodeId, Time};
 
 use crate::sim::clients::Clients;
+use crate::sim::elder::Elder;
 use crate::sim::master::Master;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
@@ -20,6 +22,8 @@ pub enum Happening {
     ToNode(usize, Bytes),
     /// An ACK reaches the master.
     ToMaster(Bytes),
+    /// It reaches the one that was overtaken.
+    ToElder(Bytes),
     /// A client appends.
     Ask,
     /// What the master has placed is on its disk.
@@ -44,6 +48,12 @@ pub struct World {
     queue: BTreeMap<(Time, u64), Happening>,
     order: u64,
     pub(super) master: Master,
+    /// The master before the last takeover, if it lives.
+    pub(super) elder: Option<Elder>,
+    /// Whom the master had heard when it began to serve.
+    pub(super) served_to: BTreeSet<NodeId>,
+    /// What it had taken over then.
+    pub(super) served_end: Position,
     pub(super) nodes: Vec<Secondary>,
     pub(super) clients: Clients,
     pub(super) calm: bool,
@@ -61,6 +71,9 @@ impl World {
         let plan = Plan::of(seed, &mut random);
         let mut world = Self {
             master: Master::new(&plan, &mut random),
+            elder: None,
+            served_to: BTreeSet::new(),
+            served_end: Position::default(),
             nodes: (0..plan.nodes).map(Secondary::new).collect(),
             clients: Clients::default(),
             now: Time(Duration::from_millis(1)),
@@ -121,6 +134,9 @@ impl World {
             } else {
                 self.random.micros(50, 2_000)
             };
+            if is_ack && self.elder.is_some() {
+                self.later(wait, Happening::ToElder(bytes.clone()));
+            }
             let what = if is_ack {
                 Happening::ToMaster(bytes.clone())
             } else {
@@ -142,7 +158,8 @@ impl World {
     /// What went wrong.
     pub fn run_until(&mut self, end: Time) -> Result<(), String> {
         loop {
-            let wake = self.master.wake(self.now);
+            let elder = self.elder.as_ref().and_then(|e| e.wake(self.now));
+            let wake = self.master.wake(self.now).into_iter().chain(elder).min();
             let next = self.queue.first_key_value().map(|((at, _), _)| *at);
             let due = wake.into_iter().chain(next).min().unwrap_or(end);
             if due > end {
@@ -156,6 +173,7 @@ impl World {
                 self.happen(what)?;
             }
             self.after()?;
+            self.after_elder()?;
         }
     }
 
@@ -173,6 +191,7 @@ impl World {
         match what {
             Happening::ToNode(n, bytes) => self.reach_node(n, bytes),
             Happening::ToMaster(bytes) => self.reach_master(&bytes),
+            Happening::ToElder(bytes) => self.reach_elder(bytes),
             Happening::Ask => self.ask(),
             Happening::Stored => self.master.store(),
             Happening::Resume => {

@@ -27,6 +27,8 @@ fn run(seeds: impl IntoIterator<Item = u64>) -> Report {
         sum.entries += report.entries;
         sum.diverged += report.diverged;
         sum.recovered += report.recovered;
+        sum.takeovers += report.takeovers;
+        sum.elder_told += report.elder_told;
         sum.healed_after = sum.healed_after.max(report.healed_after);
     }
     sum
@@ -59,6 +61,14 @@ fn seeds_with_masters_that_recover() {
     let sum = run(10_000..10_500);
     println!("{sum:?}");
     assert!(sum.recovered > 250 && sum.replicated > 20_000, "{sum:?}");
+}
+
+/// Masters that are overtaken while they live, and go on as if nothing had happened.
+#[test]
+fn seeds_with_masters_that_are_overtaken() {
+    let sum = run(20_000..20_500);
+    println!("{sum:?}");
+    assert!(sum.takeovers > 250 && sum.elder_told > 100, "{sum:?}");
 }
 
 #[test]
