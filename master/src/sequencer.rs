@@ -183,8 +183,10 @@ impl<L: Link> Sequencer<L> {
         Ok(())
     }
 
-    fn append(&mut self, command: AppendCommand) {
+    fn append(&mut self, mut command: AppendCommand) {
         let now = self.clock.now();
+        // Counted from when it came, also if it has to wait for the recovery first.
+        command.draft.until = command.draft.until.or(command.timeout.map(|t| now + t));
         if self.leader.waits_for_recovery(&command.draft, now) {
             let max = self.leader.max_waiting();
             if let Err(refused) = self.parked.push(command, now, max) {
@@ -193,12 +195,7 @@ impl<L: Link> Sequencer<L> {
             }
             return;
         }
-        let AppendCommand {
-            mut draft,
-            timeout,
-            waiter,
-        } = command;
-        draft.until = timeout.map(|t| now + t);
+        let AppendCommand { draft, waiter, .. } = command;
         let store = &self.store;
         let existing = |seq: Seq| store.get(seq).ok().flatten();
         let mut placed = self.leader.append(draft.clone(), waiter, now, existing);

@@ -175,7 +175,7 @@ impl<L: Link> Follow<L> {
             }
             Query::Clear(reply) => {
                 info!("the log was cleared; the master fills it again");
-                self.begin_empty();
+                self.begin_empty(Follower::clear);
                 reply.send(()).ok();
             }
             Query::Aside(reply) => drop(reply.send(self.aside.clone())),
@@ -185,7 +185,7 @@ impl<L: Link> Follow<L> {
                 if rejoins {
                     info!("rejoining: following the master from its first entry on");
                     self.put_aside_after(Position::default())?;
-                    self.begin_empty();
+                    self.begin_empty(Follower::rejoin);
                 }
                 reply
                     .send(rejoins.then(|| self.aside.count() - before))
@@ -196,9 +196,9 @@ impl<L: Link> Follow<L> {
     }
 
     /// A new life of the storage, with nothing in it.
-    fn begin_empty(&mut self) {
+    fn begin_empty(&mut self, forget: impl Fn(&mut Follower, Incarnation)) {
         let incarnation = new_incarnation();
-        self.follower.clear(incarnation);
+        forget(&mut self.follower, incarnation);
         self.claiming.renew(incarnation);
         self.delayed = Delayed::default();
         self.store = Arc::new(MemoryLog::new());

@@ -91,6 +91,11 @@ impl Follower {
         let life = append.life;
         if self.log_id != Some(life.log_id) {
             if self.replaced.contains(&life.log_id) {
+                // Late words of the old history; or a master took it back that could not know: only `rejoin` helps.
+                if life.epoch > self.epoch {
+                    self.foreign = Some(life.log_id);
+                    return Received::OtherHistory;
+                }
                 return Received::OtherMaster;
             }
             // A master that was overtaken may clear its log all the same: the new history begins above the old one.
@@ -284,6 +289,11 @@ impl Follower {
         let replaced = std::mem::take(&mut self.replaced);
         *self = Self::new(self.node.clone(), incarnation);
         self.replaced = replaced;
+    }
+
+    /// Forgets everything, and which histories were cleared away: it follows whatever master speaks next (`POST /rejoin`).
+    pub fn rejoin(&mut self, incarnation: Incarnation) {
+        *self = Self::new(self.node.clone(), incarnation);
     }
 
     /// The end of what it holds.

@@ -34,6 +34,12 @@ pub fn among_listed(w: WriteConcern, listed: usize) -> Result<u32, Refusal> {
 }
 
 impl Members {
+    /// The members, when they are listed.
+    #[must_use]
+    pub fn listed(&self) -> Option<&BTreeSet<NodeId>> {
+        self.listed.as_ref()
+    }
+
     /// The listed ones, never seen yet.
     #[must_use]
     pub fn new(listed: Option<Vec<NodeId>>, settings: &Replication) -> Self {

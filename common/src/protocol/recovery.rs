@@ -18,7 +18,7 @@ use crate::entry::Position;
 use crate::message::{Ack, Fetch, Life};
 use crate::types::{Epoch, Instance, LogId, NodeId, Seq, Time};
 
-use holders::Holders;
+use holders::{Holders, has_more};
 
 /// How long is waited for whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +53,6 @@ pub struct Recovery {
     alone_since: Option<Time>,
     /// Somebody who held it has fallen silent.
     has_missed: bool,
-    listen_for: Duration,
-    wait_for: Duration,
 }
 
 /// What to do with the entries of an answer.
@@ -64,7 +62,7 @@ pub enum Take {
     Nothing,
     /// They follow what is here.
     Entries,
-    /// What is here came from one that has died, and another one goes on otherwise: forget it.
+    /// What is here came from one that has died or is not the best, and another one goes on otherwise: forget it.
     FromTheBeginning,
 }
 
@@ -92,8 +90,6 @@ impl Recovery {
         listed: Option<BTreeSet<NodeId>>,
     ) -> Self {
         Self {
-            listen_for: settings.listen,
-            wait_for: settings.timeout,
             settings,
             instance,
             listed,
@@ -107,10 +103,9 @@ impl Recovery {
         }
     }
 
-    /// Of a master whose history is still empty, and that hears of another one: takes that, without waiting for more.
+    /// Of a master whose history is still empty, and that hears of another one: begins anew, as if it had just started.
     #[must_use]
     pub fn adopting(mut self, ack: &Ack, now: Time) -> Self {
-        (self.listen_for, self.wait_for) = (Duration::ZERO, Duration::ZERO);
         self.link_up(now);
         self.heard(ack, now);
         self
@@ -138,7 +133,9 @@ impl Recovery {
                 instance,
             });
         }
-        self.holders.heard(ack, self.life.as_ref(), now);
+        let listed = self.listed.as_ref();
+        let is_listed = listed.is_some_and(|l| l.contains(&ack.node));
+        self.holders.heard(ack, is_listed, self.life.as_ref(), now);
     }
 
     /// Another master lives, and is overtaken.
@@ -200,7 +197,7 @@ impl Recovery {
 
     /// It was asked.
     pub fn asked(&mut self, node: &NodeId, now: Time) {
-        self.holders.asked(node, now + self.settings.retry);
+        self.holders.asked(node, now + self.settings.retry, now);
     }
 
     /// An answer has come, with entries after `prev`, while everything up to `have` is here.
@@ -210,7 +207,13 @@ impl Recovery {
             (position.log_id, position.epoch) == (Some(life.log_id), life.epoch)
                 && position.instance == Some(self.instance)
         });
-        if !is_promised || !self.holders.answered(&position.node) || prev.seq != have.seq {
+        if !is_promised || !self.holders.answered(&position.node) {
+            return Take::Nothing;
+        }
+        let ends_before = prev.seq == position.last.seq && prev.seq < have.seq;
+        if ends_before && has_more(&position.last, &have) {
+            Take::FromTheBeginning // shorter, and of a later life
+        } else if prev.seq != have.seq {
             Take::Nothing
         } else if prev.agrees_with(&have) {
             Take::Entries
@@ -244,8 +247,8 @@ impl Recovery {
             .as_ref()
             .is_some_and(|listed| listed.iter().all(|n| self.holders.has(n)));
         let wait = match everybody {
-            true => self.listen_for,
-            false => self.wait_for.max(self.listen_for),
+            true => self.settings.listen,
+            false => self.settings.timeout.max(self.settings.listen),
         };
         if now < since + wait {
             return None;
@@ -281,8 +284,8 @@ impl Recovery {
         let steps = [
             (self.life.is_none() || self.alone_since.is_some()).then_some(self.call_at),
             self.alone_since.map(|since| since + self.settings.timeout),
-            Some(since + self.listen_for),
-            Some(since + self.wait_for),
+            Some(since + self.settings.listen),
+            Some(since + self.settings.timeout),
             self.holders.deadline(self.settings.timeout),
         ];
         steps.into_iter().flatten().filter(|t| *t > now).min()

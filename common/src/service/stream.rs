@@ -22,6 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 struct Reader {
     views: Views,
     next: Seq,
+    /// The last entry that was sent on this line.
+    sent: Option<Seq>,
     log_id: Option<LogId>,
 }
 
@@ -50,6 +52,7 @@ pub async fn events(
     let reader = Reader {
         views,
         next,
+        sent: None,
         log_id,
     };
     let events = stream::unfold(reader, |mut reader| async {
@@ -66,17 +69,18 @@ pub async fn events(
 impl Reader {
     /// The next entries, or a sign of life; `None` at the end.
     async fn piece(&mut self) -> Option<Result<Bytes, std::io::Error>> {
-        let (next, log_id) = (self.next, self.log_id);
-        let news = self
-            .views
-            .wait_for(|view| view.log_id != log_id || view.last_seq.next() != next);
+        let (next, sent, log_id) = (self.next, self.sent, self.log_id);
+        let is_cut = |last_seq: Seq| sent.is_some_and(|sent| last_seq < sent);
+        let news = self.views.wait_for(|view| {
+            view.log_id != log_id || view.last_seq >= next || is_cut(view.last_seq)
+        });
         let view = match tokio::time::timeout(KEEP_ALIVE, news).await {
             Err(_) => return Some(Ok(Bytes::from_static(b": still here\n\n"))),
             Ok(Err(_)) => return None,
             Ok(Ok(view)) => view.clone(),
         };
         // A node that held nothing takes its first history here.
-        if view.log_id != log_id && log_id.is_some() {
+        if view.log_id != log_id && log_id.is_some() || is_cut(view.last_seq) {
             return None;
         }
         self.log_id = view.log_id;
@@ -95,7 +99,7 @@ impl Reader {
                 );
                 out.extend_from_slice(entry.json());
                 out.extend_from_slice(b"\n\n");
-                self.next = entry.seq.next();
+                (self.next, self.sent) = (entry.seq.next(), Some(entry.seq));
             }
             out.into()
         });

@@ -23,8 +23,8 @@ impl<W> Leader<W> {
     #[must_use]
     pub fn waits_for_recovery(&mut self, draft: &Draft, now: Time) -> bool {
         self.notice_own_pause(now);
-        self.read_only(now) == Some(ReadOnly::Recovering)
-            && self.dedup.find(draft.message_id, &draft.content).is_none()
+        let is_there = || self.dedup.find(draft.message_id, &draft.content).is_some();
+        self.recovery.is_some() || self.read_only(now) == Some(ReadOnly::Recovering) && !is_there()
     }
 
     /// How many clients may wait at one time.
@@ -135,7 +135,8 @@ impl<W> Leader<W> {
         else {
             return false;
         };
-        let mut recovery = Recovery::new(settings.clone(), self.life.instance, None);
+        let listed = self.members.listed().cloned();
+        let mut recovery = Recovery::new(settings.clone(), self.life.instance, listed);
         recovery.overtakes(&self.life);
         self.recovery = Some(recovery.adopting(ack, now));
         true

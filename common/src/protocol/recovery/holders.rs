@@ -17,9 +17,17 @@ struct Holder {
     promised: bool,
     /// A question is under way; until then no other one.
     asked_until: Option<Time>,
+    /// The first question since it was heard.
+    asked_since: Option<Time>,
 }
 
 impl Holder {
+    /// Since when it owes an answer: not before it was asked.
+    fn silent_since(&self) -> Option<Time> {
+        self.asked_until?;
+        self.asked_since.map(|asked| asked.max(self.heard_at))
+    }
+
     /// Whether that was said before what is known: a storage that is gone, or before it followed anybody, or before it
     /// promised and held more.
     fn is_later_than(&self, ack: &Ack, promised: bool) -> bool {
@@ -39,8 +47,8 @@ pub(super) struct Holders(BTreeMap<NodeId, Holder>);
 
 impl Holders {
     /// It says where it stands.
-    pub(super) fn heard(&mut self, ack: &Ack, life: Option<&Life>, now: Time) {
-        if !self.0.contains_key(&ack.node) && self.0.len() >= MAX_NODES {
+    pub(super) fn heard(&mut self, ack: &Ack, is_listed: bool, life: Option<&Life>, now: Time) {
+        if !self.0.contains_key(&ack.node) && self.0.len() >= MAX_NODES && !is_listed {
             return;
         }
         let promised = life.is_some_and(|l| {
@@ -55,6 +63,7 @@ impl Holders {
             heard_at: now,
             promised,
             asked_until: before.and_then(|b| b.asked_until),
+            asked_since: None,
         };
         self.0.insert(ack.node.clone(), holder);
     }
@@ -69,7 +78,7 @@ impl Holders {
     /// No answer to what was asked will come any more.
     pub(super) fn ask_again(&mut self) {
         for holder in self.0.values_mut() {
-            holder.asked_until = None;
+            (holder.asked_until, holder.asked_since) = (None, None);
         }
     }
 
@@ -114,13 +123,14 @@ impl Holders {
             return None;
         }
         let (node, holder) = self.source(life)?;
-        (is_free(holder) && holder.ack.last.seq > have.seq).then(|| (node.clone(), true))
+        (is_free(holder) && has_more(&holder.ack.last, &have)).then(|| (node.clone(), true))
     }
 
     /// It was asked; no other question before `until`.
-    pub(super) fn asked(&mut self, node: &NodeId, until: Time) {
+    pub(super) fn asked(&mut self, node: &NodeId, until: Time, now: Time) {
         if let Some(holder) = self.0.get_mut(node) {
             holder.asked_until = Some(until);
+            holder.asked_since.get_or_insert(now);
         }
     }
 
@@ -135,14 +145,14 @@ impl Holders {
         let all = self.holding(life.log_id).all(|(_, h)| h.promised);
         all && self
             .source(life)
-            .is_none_or(|(_, h)| h.ack.last.seq <= have.seq)
+            .is_none_or(|(_, h)| !has_more(&h.ack.last, &have))
     }
 
     /// Gives up those that were asked and have said nothing for so long; whether there were any.
     pub(super) fn forget_silent(&mut self, now: Time, timeout: Duration) -> bool {
         let before = self.0.len();
         self.0
-            .retain(|_, h| h.asked_until.is_none() || now.since(h.heard_at) < timeout);
+            .retain(|_, h| h.silent_since().is_none_or(|t| now.since(t) < timeout));
         self.0.len() < before
     }
 
@@ -150,7 +160,8 @@ impl Holders {
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Time> {
         let asked = self.0.values().filter_map(|h| Some((h, h.asked_until?)));
         asked
-            .flat_map(|(h, until)| [until, h.heard_at + timeout])
+            .flat_map(|(h, until)| [Some(until), h.silent_since().map(|t| t + timeout)])
+            .flatten()
             .min()
     }
 
@@ -169,6 +180,11 @@ impl Holders {
         let skip = longest.len().saturating_sub(MAX_REPLACED);
         longest[skip..].to_vec()
     }
+}
+
+/// Whether a log that ends there is better than one that ends here: of a later life of the master, or longer.
+pub(super) fn has_more(there: &Position, here: &Position) -> bool {
+    (there.epoch, there.seq) > (here.epoch, here.seq)
 }
 
 /// How good a log is: the epoch of its last entry, its length, and, with no entries, the life it has heard of.

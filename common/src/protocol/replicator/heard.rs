@@ -56,7 +56,9 @@ impl Replicator {
         self.held_from = ack.held_from;
 
         let ours = ack.log_id == Some(life.log_id);
-        let other = |log: &LogId| !ours && ack.last.seq > Seq::ZERO && !replaced.contains(log);
+        // Other entries, or one that knows this very history to be cleared away.
+        let refuses = ack.last.seq > Seq::ZERO || ack.replaced.contains(&life.log_id);
+        let other = |log: &LogId| !ours && refuses && !replaced.contains(log);
         self.other_history = ack.log_id.filter(other);
         if !ours {
             // Another history; or an empty log that takes the first one it is told of; or one that was cleared away.

@@ -14,7 +14,7 @@ fn one_secondary_and_a_master_that_recovers() {
             sometimes: vec![("recovered", seen::has_recovered)],
             ..small(1, &[(1, 2)])
         },
-        12075,
+        14904,
     );
 }
 
@@ -32,7 +32,7 @@ fn one_secondary_and_a_master_that_hardly_listens() {
             ],
             ..small(1, &[(1, 2), (2, 1)])
         },
-        96353,
+        97265,
     );
 }
 
@@ -49,7 +49,7 @@ fn one_secondary_and_a_second_master() {
             ],
             ..small(1, &[(1, 2)])
         },
-        25765,
+        29077,
     );
 }
 
@@ -68,6 +68,6 @@ fn one_secondary_and_a_master_that_is_overtaken() {
             ],
             ..small(1, &[(1, 2)])
         },
-        26003,
+        29427,
     );
 }
