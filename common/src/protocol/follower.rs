@@ -287,8 +287,10 @@ impl Follower {
     /// Forgets everything (`POST /clear`): a new life of the storage, filled again by the master.
     pub fn clear(&mut self, incarnation: Incarnation) {
         let replaced = std::mem::take(&mut self.replaced);
+        let epoch = self.epoch;
         *self = Self::new(self.node.clone(), incarnation);
-        self.replaced = replaced;
+        // Late words of what was cleared away are known by both.
+        (self.replaced, self.epoch) = (replaced, epoch);
     }
 
     /// Forgets everything, and which histories were cleared away: it follows whatever master speaks next (`POST /rejoin`).

@@ -51,6 +51,6 @@ fn larger_one_secondary_and_entries_of_two_masters() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        193205,
+        193637,
     );
 }
