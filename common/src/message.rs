@@ -111,6 +111,8 @@ pub struct Announce {
     pub life: Life,
     /// It serves; else it recovers.
     pub is_serving: bool,
+    /// The start of the living master that it has overtaken, whatever history that one serves.
+    pub overtakes: Option<Instance>,
 }
 
 /// "Is somebody here of this name?": asked by a secondary that starts, on its own heartbeat subject. A living older one

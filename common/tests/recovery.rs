@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use replog_common::entry::Position;
 use replog_common::log::contract::entry;
-use replog_common::message::{Ack, Append, Life};
+use replog_common::message::{Ack, Announce, Append, Life};
+use replog_common::protocol::event::Event;
 use replog_common::protocol::follower::{Follower, Received};
+use replog_common::protocol::leader::{Leader, LeaderConfig};
+use replog_common::protocol::outcome::ReadOnly;
 use replog_common::protocol::recovery::{Found, Recovery, RecoverySettings, Take};
 use replog_common::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq, Time};
 use uuid::Uuid;
@@ -48,15 +51,18 @@ fn holder(node: &str, seq: u64, epoch: u64) -> Ack {
     }
 }
 
-fn recovery(listed: Option<&[&str]>) -> Recovery {
-    let settings = RecoverySettings {
+fn settings(takeover: bool) -> RecoverySettings {
+    RecoverySettings {
         timeout: Duration::from_secs(3),
         listen: Duration::from_millis(500),
         retry: Duration::from_millis(500),
-        takeover: false,
-    };
+        takeover,
+    }
+}
+
+fn recovery(listed: Option<&[&str]>) -> Recovery {
     let listed = listed.map(|l| l.iter().map(|n| name(n)).collect::<BTreeSet<_>>());
-    Recovery::new(settings, instance(99), listed)
+    Recovery::new(settings(false), instance(99), listed)
 }
 
 /// Answers every question as those secondaries would, from `from` ms on, until it serves: what it has then, and what it found.
@@ -203,4 +209,48 @@ fn one_that_knows_a_history_to_be_cleared_says_so_and_rejoins() {
         (follower.log_id(), follower.foreign()),
         (Some(log(1)), None)
     );
+}
+
+#[test]
+fn who_is_overtaken_is_fenced_also_by_one_of_another_history() {
+    let master = |n: u64, recovery| {
+        let mut leader = Leader::<u32>::new(LeaderConfig {
+            life: Life {
+                log_id: log(n.into()),
+                epoch: Epoch(1),
+                instance: instance(n.into()),
+            },
+            recovery,
+            listed: Some(vec![name("s1")]),
+            deduplicate_by: Default::default(),
+            read_only_without_quorum: false,
+            replication: Default::default(),
+        });
+        leader.link_up(at(0));
+        leader
+    };
+    let (mut first, mut second) = (master(1, None), master(2, Some(settings(true))));
+    let lives = Announce {
+        life: *first.life(),
+        is_serving: true,
+        overtakes: None,
+    };
+    second.announced(&lives, at(10));
+    // Nobody is heard: the second one begins a history of its own.
+    for ms in (0..4000).step_by(100) {
+        first.tick(at(ms));
+        second.tick(at(ms));
+    }
+    let overtakes = std::iter::from_fn(|| second.poll_event()).find_map(|e| match e {
+        Event::Serving { overtakes, .. } => Some(overtakes),
+        _ => None,
+    });
+    assert_eq!(overtakes, Some(Some(instance(1))));
+    let serves = Announce {
+        life: *second.life(),
+        is_serving: true,
+        overtakes: Some(instance(1)),
+    };
+    first.announced(&serves, at(4000));
+    assert_eq!(first.read_only(at(4000)), Some(ReadOnly::Fenced));
 }

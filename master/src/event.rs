@@ -24,8 +24,9 @@ pub(crate) fn line(event: &Event, life: &Life, at_ms: u64) -> Bytes {
             is_new,
             heard,
             not_heard,
+            overtakes,
         } => {
-            json!({"entries": entries, "new": is_new, "heard": heard, "not_heard": not_heard})
+            json!({"entries": entries, "new": is_new, "heard": heard, "not_heard": not_heard, "overtakes": overtakes})
         }
         Event::Clash { node } | Event::Ignored { node } => json!({"node": node}),
         Event::Fenced {

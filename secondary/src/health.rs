@@ -51,7 +51,8 @@ pub fn of(
     Health {
         status: match follower.instance() {
             _ if problem.is_some() => "diverged",
-            Some(_) if lag == 0 => "ok",
+            // What it holds was the former master's, until the present one has shown that it is its own.
+            Some(_) if lag == 0 && follower.verified() == follower.last().seq => "ok",
             _ => "catching_up",
         },
         role: "secondary",
@@ -74,5 +75,45 @@ pub fn of(
             .map(|t| u64::try_from(now.since(t).as_millis()).unwrap_or(u64::MAX)),
         put_aside: aside.count(),
         problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replog_common::entry::Position;
+    use replog_common::log::contract::entry;
+    use replog_common::message::{Append, Fetch, Life};
+    use replog_common::types::{Epoch, Incarnation, Instance, LogId, Seq};
+    use uuid::Uuid;
+
+    #[test]
+    fn one_that_has_promised_and_was_not_spoken_to_since_is_not_caught_up() {
+        let life = |epoch| Life {
+            log_id: LogId(Uuid::from_u128(1)),
+            epoch: Epoch(epoch),
+            instance: Instance(Uuid::from_u128(epoch.into())),
+        };
+        let status = |f: &Follower| of(f, &Aside::default(), true, None, Time::ZERO).status;
+        let node = "s1".parse().expect("a name");
+        let mut follower = Follower::new(node, Incarnation(Uuid::from_u128(1)));
+        follower.receive(Append {
+            life: life(1),
+            prev: Position::default(),
+            tail: Seq(1),
+            commit: Seq(0),
+            replaces: Vec::new(),
+            by: Some(life(1).instance),
+            entries: vec![entry(1, 1)],
+        });
+        let ready = follower.take_ready();
+        follower.stored(&ready);
+        assert_eq!(status(&follower), "ok");
+        follower.answer(&Fetch {
+            life: life(2),
+            from: Seq(1),
+            max_bytes: 0,
+        });
+        assert_eq!(status(&follower), "catching_up");
     }
 }

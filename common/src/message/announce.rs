@@ -14,6 +14,8 @@ struct AnnounceFields<'a> {
     log_id: LogId,
     epoch: Epoch,
     instance: Instance,
+    #[serde(default)]
+    overtakes: Option<Instance>,
     v: u32,
 }
 
@@ -41,6 +43,7 @@ impl Announce {
             log_id,
             epoch,
             instance,
+            overtakes,
             ..
         } = fields;
         Ok(Self {
@@ -50,6 +53,7 @@ impl Announce {
                 instance,
             },
             is_serving,
+            overtakes,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::message::Announce;
 use crate::protocol::health::Status;
-use crate::types::{Epoch, LogId, NodeId};
+use crate::types::{Epoch, Instance, LogId, NodeId};
 
 /// Something that changed for good or for long.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,8 @@ pub enum Event {
         heard: Vec<NodeId>,
         /// Listed members that it has not heard.
         not_heard: Vec<NodeId>,
+        /// The start of the living master that it has overtaken.
+        overtakes: Option<Instance>,
     },
     /// Another master starts, and is told that this one lives.
     Lives,

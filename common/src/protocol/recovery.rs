@@ -51,6 +51,8 @@ pub struct Recovery {
     life: Option<Life>,
     /// Since when nobody is known any more who holds the chosen history.
     alone_since: Option<Time>,
+    /// Another master that lives.
+    overtaken: Option<Instance>,
     /// Somebody who held it has fallen silent.
     has_missed: bool,
 }
@@ -79,6 +81,8 @@ pub struct Found {
     pub heard: Vec<NodeId>,
     /// Listed members that were not.
     pub not_heard: Vec<NodeId>,
+    /// The other living master, if there was one.
+    pub overtakes: Option<Instance>,
 }
 
 impl Recovery {
@@ -99,6 +103,7 @@ impl Recovery {
             holders: Holders::default(),
             life: None,
             alone_since: None,
+            overtaken: None,
             has_missed: false,
         }
     }
@@ -140,6 +145,9 @@ impl Recovery {
 
     /// Another master lives, and is overtaken.
     pub fn overtakes(&mut self, other: &Life) {
+        self.overtaken = Some(other.instance)
+            .filter(|i| *i != self.instance)
+            .or(self.overtaken);
         self.saw(other.epoch);
         self.rise_above(other);
     }
@@ -273,6 +281,7 @@ impl Recovery {
             epoch,
             replaced: log_id.map_or(Vec::new(), |log| self.holders.replaced_by(log)),
             heard: self.holders.nodes().cloned().collect(),
+            overtakes: self.overtaken,
             not_heard: listed.filter(|n| !self.holders.has(n)).cloned().collect(),
         }
     }

@@ -77,6 +77,7 @@ impl World {
             let announce = Announce {
                 life,
                 is_serving: true,
+                overtakes: None,
             };
             elder.master.leader.announced(&announce, self.now);
         }

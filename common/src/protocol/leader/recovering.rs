@@ -108,7 +108,10 @@ impl<W> Leader<W> {
                 self.events.push_back(Event::Lives);
             }
             (Some(_), false) => {}
-            (None, true) if it.log_id == me.log_id && it.epoch >= me.epoch => {
+            (None, true)
+                if other.overtakes == Some(me.instance)
+                    || it.log_id == me.log_id && it.epoch >= me.epoch =>
+            {
                 self.fence(it.epoch, None);
             }
             (None, true) => {}
@@ -177,6 +180,7 @@ impl<W> Leader<W> {
             is_new: found.log_id.is_none(),
             heard: found.heard,
             not_heard: found.not_heard.clone(),
+            overtakes: found.overtakes,
         });
         self.not_heard = found.not_heard;
     }

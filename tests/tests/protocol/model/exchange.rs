@@ -86,13 +86,18 @@ pub(super) fn pump(bounds: &Bounds, state: &mut State, m: usize) {
     }
     answer(bounds, state, m);
     while let Some(event) = state.masters[m].leader.poll_event() {
-        let is_serving = match event {
-            Event::Serving { .. } | Event::Lives => true,
-            Event::Recovering => false,
+        let (is_serving, overtakes) = match event {
+            Event::Serving { overtakes, .. } => (true, overtakes),
+            Event::Lives => (true, None),
+            Event::Recovering => (false, None),
             _ => continue,
         };
         let life = *state.masters[m].leader.life();
-        let frame = Frame::Announce(Announce { life, is_serving });
+        let frame = Frame::Announce(Announce {
+            life,
+            is_serving,
+            overtakes,
+        });
         if state.masters.len() > 1 {
             state.network.insert(Arc::new(frame));
         }
