@@ -33,6 +33,22 @@ pub struct Life {
     pub instance: Instance,
 }
 
+impl Life {
+    /// Whether a node of this history, in that epoch and following that start of a master, has heard of no other life than
+    /// this one and those before it: what this life cleared away is all that such a node can hold.
+    #[must_use]
+    pub fn covers(&self, epoch: Epoch, instance: Option<Instance>) -> bool {
+        epoch < self.epoch
+            || epoch == self.epoch && instance.is_none_or(|other| other == self.instance)
+    }
+}
+
+/// The life that cleared `log_id` away, if one of `replaced` did.
+#[must_use]
+pub fn cleared(replaced: &[Life], log_id: LogId) -> Option<&Life> {
+    replaced.iter().find(|life| life.log_id == log_id)
+}
+
 /// Consecutive entries after `prev`; without entries, a heartbeat. `B` is how the entries are carried: a [`Chunk`](crate::entry::Chunk) when
 /// they leave, parsed [`Entry`](crate::entry::Entry)s when they arrive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +61,9 @@ pub struct Append<B> {
     pub tail: Seq,
     /// The last position that a majority of the nodes is known to hold.
     pub commit: Seq,
-    /// Histories that this one replaced by `POST /clear`: a secondary of one of them forgets it and follows.
-    pub replaces: Vec<LogId>,
+    /// Histories that this one replaced by `POST /clear`, each with the life that cleared it away, the newest last: a
+    /// secondary of one of them, that has heard of no later life, forgets it and follows. Only a heartbeat says so.
+    pub replaces: Vec<Life>,
     /// The start of the master that placed the entries; all of them are of one life.
     pub by: Option<Instance>,
     /// The entries.
@@ -73,8 +90,8 @@ pub struct Ack {
     pub last: Position,
     /// The first entry it holds back because one before it is missing.
     pub held_from: Option<Seq>,
-    /// Histories that the one it holds has replaced: they are never taken back.
-    pub replaced: Vec<LogId>,
+    /// Histories that the one it holds has replaced, as in [`Append::replaces`]: they are never taken back.
+    pub replaced: Vec<Life>,
     /// Why it could not do what it was asked.
     pub error: Option<String>,
 }
@@ -94,7 +111,7 @@ pub struct Fetch {
 /// The answer to a [`Fetch`]: where the secondary stands, and consecutive entries after `prev`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fetched<B> {
-    /// As in an ACK.
+    /// As in an ACK; beside entries, `replaced` is left out.
     pub position: Ack,
     /// The position before the first entry.
     pub prev: Position,

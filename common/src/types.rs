@@ -49,11 +49,43 @@ impl fmt::Display for Seq {
 
 /// The master's lives within one history: raised by one, before it serves, at every start. Stamped on each entry and
 /// each message, so that an ACK meant for a former life is recognised (Raft calls it the term).
+///
+/// At most [`Epoch::MAX`]; a message with a higher one is not read.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(into = "u64", try_from = "u64")]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// 2^53 - 1, the largest integer that every JSON reader takes as it is (RFC 7493, section 2.2). No master lives that
+    /// often: where it is met, somebody lies, and nobody rises above it.
+    pub const MAX: Epoch = Epoch((1 << 53) - 1);
+
+    /// The life after this one; the last one stays.
+    #[must_use]
+    pub fn next(self) -> Epoch {
+        Epoch(self.0.saturating_add(1)).min(Self::MAX)
+    }
+}
+
+impl From<Epoch> for u64 {
+    fn from(epoch: Epoch) -> u64 {
+        epoch.0
+    }
+}
+
+impl TryFrom<u64> for Epoch {
+    type Error = InvalidWord;
+
+    fn try_from(n: u64) -> Result<Self, InvalidWord> {
+        if n > Self::MAX.0 {
+            let allowed = "at most 9007199254740991";
+            return Err(InvalidWord::new("epoch", &n.to_string(), allowed));
+        }
+        Ok(Self(n))
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,12 +2,14 @@
 //!
 //! It takes everything that has come, stores the contiguous run once, and answers with one ACK.
 
+mod asked;
 mod hearing;
+mod storing;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use replog_common::entry::{Entry, Position};
+use replog_common::entry::Entry;
 use replog_common::log::{LogStore, MemoryLog, StoreError};
 use replog_common::message::{Ack, Append};
 use replog_common::protocol::backoff::Backoff;
@@ -21,12 +23,11 @@ use replog_nats::{AckOf, Link, Message, Subject};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, trace, warn};
 
-use crate::aside::{Aside, Tail};
+use crate::aside::Aside;
 use crate::claim::Claiming;
 use crate::delayed::Delayed;
-use crate::event;
 use crate::faults::{Dice, Faults};
-use crate::health::{self, Health};
+use crate::health::Health;
 
 /// Messages taken at one time, at most.
 const MAX_TAKEN: usize = 256;
@@ -159,53 +160,6 @@ impl<L: Link> Follow<L> {
         }
     }
 
-    fn query(&mut self, query: Query) -> Result<(), Failure> {
-        match query {
-            Query::Health(reply) => {
-                let now = self.clock.now();
-                reply
-                    .send(health::of(
-                        &self.follower,
-                        &self.aside,
-                        self.broker_up,
-                        self.master_seen,
-                        now,
-                    ))
-                    .ok();
-            }
-            Query::Clear(reply) => {
-                info!("the log was cleared; the master fills it again");
-                self.begin_empty(Follower::clear);
-                reply.send(()).ok();
-            }
-            Query::Aside(reply) => drop(reply.send(self.aside.clone())),
-            Query::Rejoin(reply) => {
-                let before = self.aside.count();
-                let rejoins = self.follower.foreign().is_some();
-                if rejoins {
-                    info!("rejoining: following the master from its first entry on");
-                    self.put_aside_after(Position::default())?;
-                    self.begin_empty(Follower::rejoin);
-                }
-                reply
-                    .send(rejoins.then(|| self.aside.count() - before))
-                    .ok();
-            }
-        }
-        Ok(())
-    }
-
-    /// A new life of the storage, with nothing in it.
-    fn begin_empty(&mut self, forget: impl Fn(&mut Follower, Incarnation)) {
-        let incarnation = new_incarnation();
-        forget(&mut self.follower, incarnation);
-        self.claiming.renew(incarnation);
-        self.delayed = Delayed::default();
-        self.store = Arc::new(MemoryLog::new());
-        self.show();
-        self.hello();
-    }
-
     fn receive(&mut self, mut append: Append<Vec<Entry>>, run: &mut Run) {
         let (first, last) = (
             append.prev.seq.next(),
@@ -247,63 +201,6 @@ impl<L: Link> Follow<L> {
         if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
             self.show();
         }
-    }
-
-    /// Stores what can be stored, once, and answers, once.
-    fn finish(&mut self, run: &Run) -> Result<(), Failure> {
-        let before = self.follower.ack();
-        if let Some(keep) = self.follower.take_aside() {
-            self.put_aside_after(keep)?;
-        }
-        let ready = self.follower.take_ready();
-        if !ready.is_empty() {
-            self.store.append(&ready).map_err(|e| unwritable(&e))?;
-            self.follower.stored(&ready);
-            self.show();
-        }
-        let Some(answers) = run.answers else {
-            return Ok(());
-        };
-        let mut ack = self.follower.ack();
-        if run.has_entries && self.dice.hit(self.faults.borrow().error_rate) {
-            // What is stored stays; the master hears only what it knew, and sends the rest again.
-            ack = Ack {
-                error: Some("an error on purpose (error-rate)".to_owned()),
-                ..before
-            };
-        }
-        if run.has_entries {
-            let held_from = ack.held_from.map(tracing::field::display);
-            debug!(seq = %ack.upto, held_from, error = ack.error, "ack");
-        }
-        self.send_ack(&ack, AckOf::Seq(answers));
-        Ok(())
-    }
-
-    /// Takes the end of the log out of it: the master has other entries there.
-    fn put_aside_after(&mut self, keep: Position) -> Result<(), Failure> {
-        let first = keep.seq.next();
-        let entries = self.store.read(first, Seq(u64::MAX), u64::MAX, usize::MAX);
-        let entries = entries.map_err(|e| unwritable(&e))?;
-        self.store.truncate(keep).map_err(|e| unwritable(&e))?;
-        let (last, at_ms) = (entries.last(), wall_ms());
-        if let Some(log_id) = self.follower.log_id() {
-            warn!(%log_id, %first, %last, "the master has other entries there: these are put aside, see GET /diverged");
-            let line = event::put_aside(&self.follower, log_id, first, last, at_ms);
-            let to = Subject::Event(event::PUT_ASIDE);
-            self.link.send(Message {
-                to,
-                reply: None,
-                payload: line,
-            });
-            self.aside.push(Tail {
-                log_id,
-                entries,
-                at_ms,
-            });
-        }
-        self.show();
-        Ok(())
     }
 
     /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.

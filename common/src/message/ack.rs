@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Ack, Claim, PROTOCOL_VERSION, Unreadable, check, parse};
+use super::{Ack, Claim, Life, PROTOCOL_VERSION, Unreadable, check, parse};
 use crate::entry::Position;
 use crate::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq};
 
@@ -26,7 +26,7 @@ pub(super) struct AckFields<'a> {
     instance: Option<Instance>,
     incarnation: Incarnation,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replaced: Vec<LogId>,
+    replaced: Vec<Life>,
     v: u32,
     #[serde(default)]
     at_ms: u64,

@@ -22,7 +22,7 @@ struct AppendFields<'a> {
     tail: Seq,
     commit: Seq,
     #[serde(default)]
-    replaces: Vec<LogId>,
+    replaces: Vec<Life>,
     #[serde(default)]
     by: Option<Instance>,
     entries: Vec<Entry>,
@@ -67,7 +67,7 @@ impl Append<Chunk> {
             let _ = write!(line, r#""by":"{by}","#);
         }
         if !replaces.is_empty() {
-            let list = serde_json::to_string(replaces).expect("ids are JSON");
+            let list = serde_json::to_string(replaces).expect("lives are JSON");
             let _ = write!(line, r#""replaces":{list},"#);
         }
         let _ = write!(line, r#""v":{PROTOCOL_VERSION},"at_ms":{at_ms}}}"#);

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ack::AckFields;
 use super::append::{in_order, position_json};
-use super::{ENVELOPE_BYTES, Fetch, Fetched, Life, PROTOCOL_VERSION, Unreadable, check, parse};
+use super::{
+    Ack, ENVELOPE_BYTES, Fetch, Fetched, Life, PROTOCOL_VERSION, Unreadable, check, parse,
+};
 use crate::entry::{Chunk, Entry, Position};
 use crate::types::{Epoch, Instance, LogId, Seq};
 
@@ -107,6 +109,15 @@ impl Fetched<Chunk> {
         let mut line = String::with_capacity(ENVELOPE_BYTES + entries.text.len());
         let _ = write!(line, r#"{{"kind":"fetched","seq":{last},"entries":["#);
         line.push_str(std::str::from_utf8(&entries.text).expect("entries are text"));
+        // With entries, which histories were cleared away was said before.
+        let replaced = match entries.count {
+            0 => position.replaced.clone(),
+            _ => Vec::new(),
+        };
+        let position = Ack {
+            replaced,
+            ..position.clone()
+        };
         let position = position.encode(at_ms);
         let _ = write!(
             line,

@@ -7,11 +7,13 @@
 //! ```
 //! `verified` trails `last` only after a new master has spoken and before it has shown which entries it shares.
 
+mod matching;
+mod shown;
+
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use crate::entry::{Entry, Position};
-use crate::message::{Ack, Append, Fetch, Fetched, Life};
+use crate::message::{Append, Life, cleared};
 use crate::protocol::epochs::Epochs;
 use crate::protocol::reorder::{Offered, Reorder};
 use crate::protocol::tally::Tally;
@@ -27,8 +29,8 @@ pub struct Follower {
     node: NodeId,
     incarnation: Incarnation,
     log_id: Option<LogId>,
-    /// Histories that were cleared away: what is late of them is not taken for new.
-    replaced: Vec<LogId>,
+    /// Histories that were cleared away, and by which life: what is late of them is not taken for new.
+    replaced: Vec<Life>,
     epoch: Epoch,
     instance: Option<Instance>,
     epochs: Epochs,
@@ -90,27 +92,25 @@ impl Follower {
     pub fn receive(&mut self, append: Append<Vec<Entry>>) -> Received {
         let life = append.life;
         if self.log_id != Some(life.log_id) {
-            if self.replaced.contains(&life.log_id) {
-                // Late words of the old history; or a master took it back that could not know: only `rejoin` helps.
-                if life.epoch > self.epoch {
-                    self.foreign = Some(life.log_id);
-                    return Received::OtherHistory;
+            if let Some(by) = cleared(&self.replaced, life.log_id) {
+                if by.covers(life.epoch, Some(life.instance)) {
+                    return Received::OtherMaster; // late words of the old history
                 }
-                return Received::OtherMaster;
+                // A master has it that could not know that it was cleared away: only `rejoin` helps.
+                self.foreign = Some(life.log_id);
+                return Received::OtherHistory;
             }
-            // A master that was overtaken may clear its log all the same: the new history begins above the old one.
-            let replaced = life.epoch > self.epoch
-                && self
-                    .log_id
-                    .is_some_and(|mine| append.replaces.contains(&mine));
-            if self.last().seq > Seq::ZERO && !replaced {
+            // A master that was overtaken before it cleared its log cleared another log than this one.
+            let by = self.log_id.and_then(|mine| cleared(&append.replaces, mine));
+            let is_replaced = by.is_some_and(|by| by.covers(self.epoch, self.instance));
+            if self.last().seq > Seq::ZERO && !is_replaced {
                 self.foreign = Some(life.log_id);
                 return Received::OtherHistory;
             }
             let had_entries = self.last().seq > Seq::ZERO;
             self.adopt(&life);
-            self.replaced = append.replaces;
             if had_entries {
+                self.replaced = append.replaces;
                 return Received::Cleared;
             }
         }
@@ -122,6 +122,9 @@ impl Follower {
             self.follow(&life);
         }
         self.foreign = None;
+        if !append.replaces.is_empty() {
+            self.replaced = append.replaces;
+        }
         self.master_tail.set(append.tail.0);
         self.commit.set(append.commit.0);
         self.verify(append.prev);
@@ -135,6 +138,7 @@ impl Follower {
     /// Another history, from its beginning.
     fn adopt(&mut self, life: &Life) {
         self.log_id = Some(life.log_id);
+        self.replaced.clear();
         self.epochs = Epochs::default();
         self.epoch = Epoch(0);
         self.follow(life);
@@ -149,69 +153,6 @@ impl Follower {
         self.commit.set(0);
         self.placed_by.clear();
         self.reorder.clear();
-    }
-
-    /// Two logs of one history that agree on a position agree on everything before it; where they do not, they differ in
-    /// everything after it, and in what has a higher epoch before it.
-    fn verify(&mut self, at: Position) {
-        match self.epochs.at(at.seq) {
-            Some(mine) if mine.agrees_with(&at) => self.verified = self.verified.max(at.seq),
-            Some(_) => {
-                let before = Position {
-                    seq: at.seq.prev(),
-                    ..at
-                };
-                self.put_aside_after(self.epochs.at_or_before(before).seq);
-            }
-            None => {}
-        }
-    }
-
-    /// What the master placed before this life of it lies within its `tail`: more of that is not the master's.
-    fn end_at(&mut self, tail: Seq, epoch: Epoch) {
-        if self.epochs.at(tail.next()).is_some_and(|p| p.epoch < epoch) {
-            self.put_aside_after(tail);
-        }
-    }
-
-    /// Never what this life of the master has shown to be its own: that was acknowledged.
-    fn put_aside_after(&mut self, keep: Seq) {
-        if keep >= self.verified && keep < self.last().seq {
-            self.epochs.truncate(keep);
-            self.keep = Some(keep);
-        }
-    }
-
-    /// The end of what stays, if something behind it is to be taken out of the log and put aside: before anything else is
-    /// stored.
-    pub fn take_aside(&mut self) -> Option<Position> {
-        self.keep.take().and_then(|keep| self.epochs.at(keep))
-    }
-
-    /// A master that recovers asks what is here, and will go on in that life: no lower epoch is followed from now on, or an
-    /// entry that is acknowledged to the former master now could be missing from what the new one was told.
-    fn promise(&mut self, life: &Life) {
-        if self.log_id == Some(life.log_id) && life.epoch > self.epoch {
-            self.follow(life);
-        }
-    }
-
-    /// The answer to such a question, with the positions of the entries to read and send; an empty range if none were asked
-    /// for, or there are none.
-    pub fn answer(&mut self, fetch: &Fetch) -> Fetched<RangeInclusive<Seq>> {
-        self.promise(&fetch.life);
-        let prev = self.at(fetch.from.prev()).unwrap_or(self.last());
-        let first = prev.seq.next();
-        let end = match fetch.max_bytes {
-            0 => prev.seq,
-            _ => self.epochs.end_of_life(first),
-        };
-        Fetched {
-            position: self.ack(),
-            prev,
-            by: self.at(first).and_then(|at| at.by),
-            entries: first..=end,
-        }
     }
 
     fn take_in(&mut self, entries: Vec<Entry>) -> Received {
@@ -267,112 +208,20 @@ impl Follower {
         }
     }
 
-    /// "I hold everything up to ...", as it is now.
-    #[must_use]
-    pub fn ack(&self) -> Ack {
-        Ack {
-            node: self.node.clone(),
-            incarnation: self.incarnation,
+    /// Forgets every entry (`POST /clear`): a new life of the storage, filled again by the master. Whom it follows, and what
+    /// was cleared away, it still knows: late words of others are none of its master's.
+    pub fn clear(&mut self, incarnation: Incarnation) {
+        *self = Self {
             log_id: self.log_id,
             epoch: self.epoch,
             instance: self.instance,
-            upto: self.verified,
-            last: self.last(),
-            held_from: self.reorder.first(),
-            replaced: self.replaced.clone(),
-            error: None,
-        }
-    }
-
-    /// Forgets everything (`POST /clear`): a new life of the storage, filled again by the master.
-    pub fn clear(&mut self, incarnation: Incarnation) {
-        let replaced = std::mem::take(&mut self.replaced);
-        let epoch = self.epoch;
-        *self = Self::new(self.node.clone(), incarnation);
-        // Late words of what was cleared away are known by both.
-        (self.replaced, self.epoch) = (replaced, epoch);
+            replaced: std::mem::take(&mut self.replaced),
+            ..Self::new(self.node.clone(), incarnation)
+        };
     }
 
     /// Forgets everything, and which histories were cleared away: it follows whatever master speaks next (`POST /rejoin`).
     pub fn rejoin(&mut self, incarnation: Incarnation) {
         *self = Self::new(self.node.clone(), incarnation);
-    }
-
-    /// The end of what it holds.
-    #[must_use]
-    pub fn last(&self) -> Position {
-        self.epochs.last()
-    }
-
-    /// The position at `seq`, if it holds that much.
-    #[must_use]
-    pub fn at(&self, seq: Seq) -> Option<Position> {
-        self.epochs.at(seq)
-    }
-
-    /// Up to here it holds what its master has.
-    #[must_use]
-    pub fn verified(&self) -> Seq {
-        self.verified
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn node(&self) -> &NodeId {
-        &self.node
-    }
-
-    /// The life of its storage.
-    #[must_use]
-    pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// The history it holds.
-    #[must_use]
-    pub fn log_id(&self) -> Option<LogId> {
-        self.log_id
-    }
-
-    /// The highest epoch it has seen.
-    #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The master it follows.
-    #[must_use]
-    pub fn instance(&self) -> Option<Instance> {
-        self.instance
-    }
-
-    /// How many entries it holds back.
-    #[must_use]
-    pub fn held_back(&self) -> usize {
-        self.reorder.len()
-    }
-
-    /// How many entries came more than once.
-    #[must_use]
-    pub fn duplicates(&self) -> u64 {
-        self.duplicates.get()
-    }
-
-    /// The end of the master's log, as far as it has said.
-    #[must_use]
-    pub fn master_tail(&self) -> Seq {
-        Seq(self.master_tail.get())
-    }
-
-    /// What a majority of the nodes holds, as far as the master has said.
-    #[must_use]
-    pub fn commit(&self) -> Seq {
-        Seq(self.commit.get())
-    }
-
-    /// The history of a master that it does not follow because it holds another one.
-    #[must_use]
-    pub fn foreign(&self) -> Option<LogId> {
-        self.foreign
     }
 }

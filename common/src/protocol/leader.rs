@@ -27,8 +27,8 @@ use crate::types::{Epoch, LogId, NodeId, Seq, Time};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leader<W> {
     life: Life,
-    /// Histories that this one replaced, the newest last.
-    replaced: Vec<LogId>,
+    /// Histories that this one replaced, and the life that cleared each away, the newest last.
+    replaced: Vec<Life>,
     epochs: Epochs,
     /// Everything up to here is stored; only that is sent.
     stored: Seq,
@@ -148,13 +148,13 @@ impl<W> Leader<W> {
             return Err(reason);
         }
         self.send_away(|_| Outcome::Cleared);
-        self.replaced.push(self.life.log_id);
+        self.replaced.push(self.life);
         if self.replaced.len() > MAX_REPLACED {
             self.replaced.remove(0);
         }
         self.life = Life {
             log_id,
-            epoch: Epoch(self.life.epoch.0 + 1),
+            epoch: self.life.epoch.next(),
             ..self.life
         };
         self.epochs = Epochs::default();
@@ -195,6 +195,12 @@ impl<W> Leader<W> {
     #[must_use]
     pub fn life(&self) -> &Life {
         &self.life
+    }
+
+    /// The histories that its own has replaced, and the life that cleared each away.
+    #[must_use]
+    pub fn replaced(&self) -> &[Life] {
+        &self.replaced
     }
 
     /// The end of its stored log.

@@ -9,6 +9,7 @@
 //! to that one is acknowledged before the promise, and so is seen here; or it is not acknowledged any more. It is the
 //! first phase of Paxos, asked of whoever answers instead of a majority.
 
+mod choosing;
 mod holders;
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use crate::entry::Position;
 use crate::message::{Ack, Fetch, Life};
-use crate::types::{Epoch, Instance, LogId, NodeId, Seq, Time};
+use crate::types::{Epoch, Instance, LogId, NodeId, Time};
 
 use holders::{Holders, has_more};
 
@@ -53,8 +54,10 @@ pub struct Recovery {
     alone_since: Option<Time>,
     /// Another master that lives.
     overtaken: Option<Instance>,
-    /// Somebody who held it has fallen silent.
+    /// Somebody who was asked has fallen silent.
     has_missed: bool,
+    /// Somebody has held entries of the chosen history.
+    has_entries: bool,
 }
 
 /// What to do with the entries of an answer.
@@ -76,7 +79,7 @@ pub struct Found {
     /// Above every epoch that was seen.
     pub epoch: Epoch,
     /// Histories that this one has replaced.
-    pub replaced: Vec<LogId>,
+    pub replaced: Vec<Life>,
     /// Who was heard.
     pub heard: Vec<NodeId>,
     /// Listed members that were not.
@@ -105,6 +108,7 @@ impl Recovery {
             alone_since: None,
             overtaken: None,
             has_missed: false,
+            has_entries: false,
         }
     }
 
@@ -130,6 +134,9 @@ impl Recovery {
 
     /// A secondary says where it stands.
     pub fn heard(&mut self, ack: &Ack, now: Time) {
+        if ack.epoch.max(ack.last.epoch) >= Epoch::MAX {
+            return; // nobody can be promised more than that
+        }
         self.saw(ack.epoch.max(ack.last.epoch));
         if let (Some(log_id), Some(instance)) = (ack.log_id, ack.instance) {
             self.rise_above(&Life {
@@ -153,9 +160,7 @@ impl Recovery {
     }
 
     fn saw(&mut self, epoch: Epoch) {
-        if epoch < Epoch(u64::MAX) {
-            self.epoch = self.epoch.max(epoch);
-        }
+        self.epoch = self.epoch.max(epoch);
     }
 
     /// Somebody else has been promised as much as this one asks for: above that, and all over again.
@@ -164,9 +169,8 @@ impl Recovery {
             && other.log_id == life.log_id
             && other.epoch >= life.epoch
             && other.instance != self.instance
-            && other.epoch < Epoch(u64::MAX)
         {
-            life.epoch = Epoch(other.epoch.0 + 1);
+            life.epoch = other.epoch.next();
             self.epoch = life.epoch;
             self.holders.break_promises();
         }
@@ -228,76 +232,6 @@ impl Recovery {
         } else {
             Take::FromTheBeginning
         }
-    }
-
-    /// Time has passed: what was found, once it is all here.
-    pub fn tick(&mut self, have: Position, now: Time) -> Option<Found> {
-        let since = self.linked_since?;
-        if let Some(life) = self.life {
-            self.has_missed |= self.holders.forget_silent(now, self.settings.timeout);
-            if self.holders.of(life.log_id) > 0 {
-                self.alone_since = None;
-                let is_all_here = self.holders.is_all_here(&life, have);
-                return is_all_here.then(|| self.found(Some(life.log_id), life.epoch));
-            }
-            // Those that fell silent may be there again; those that now say something else will not.
-            let since = *self.alone_since.get_or_insert(now);
-            if self.has_missed && now < since + self.settings.timeout {
-                return None;
-            }
-            if have.seq > Seq::ZERO {
-                return Some(self.found(Some(life.log_id), life.epoch));
-            }
-            (self.life, self.alone_since, self.has_missed) = (None, None, false); // look for another one
-        }
-        let everybody = self
-            .listed
-            .as_ref()
-            .is_some_and(|listed| listed.iter().all(|n| self.holders.has(n)));
-        let wait = match everybody {
-            true => self.settings.listen,
-            false => self.settings.timeout.max(self.settings.listen),
-        };
-        if now < since + wait {
-            return None;
-        }
-        let epoch = Epoch(self.epoch.0 + 1);
-        let Some(log_id) = self.holders.best() else {
-            return Some(self.found(None, epoch));
-        };
-        self.life = Some(Life {
-            log_id,
-            epoch,
-            instance: self.instance,
-        });
-        self.holders.break_promises();
-        None
-    }
-
-    fn found(&self, log_id: Option<LogId>, epoch: Epoch) -> Found {
-        let listed = self.listed.iter().flatten();
-        Found {
-            log_id,
-            epoch,
-            replaced: log_id.map_or(Vec::new(), |log| self.holders.replaced_by(log)),
-            heard: self.holders.nodes().cloned().collect(),
-            overtakes: self.overtaken,
-            not_heard: listed.filter(|n| !self.holders.has(n)).cloned().collect(),
-        }
-    }
-
-    /// When [`Recovery::tick`] and the questions are due again.
-    #[must_use]
-    pub fn deadline(&self, now: Time) -> Option<Time> {
-        let since = self.linked_since?;
-        let steps = [
-            (self.life.is_none() || self.alone_since.is_some()).then_some(self.call_at),
-            self.alone_since.map(|since| since + self.settings.timeout),
-            Some(since + self.settings.listen),
-            Some(since + self.settings.timeout),
-            self.holders.deadline(self.settings.timeout),
-        ];
-        steps.into_iter().flatten().filter(|t| *t > now).min()
     }
 
     /// The life in which it is going to serve, once the history is chosen.

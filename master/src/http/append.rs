@@ -135,10 +135,13 @@ pub(super) fn read_only(reason: ReadOnly) -> Problem {
 
 /// The errors after the append: they say that the entry is in the log.
 fn not_replicated(at: &Placement, outcome: Outcome) -> Problem {
-    let (reason, acks) = match outcome {
-        Outcome::TimedOut { acks } => ("timeout", acks),
-        Outcome::Stopping { acks } => ("stopping", acks),
-        Outcome::Fenced { acks } | Outcome::Replicated { acks } => ("fenced", acks),
+    let (reason, acks, is) = match outcome {
+        Outcome::TimedOut { acks } => ("timeout", acks, "in the log and goes on replicating"),
+        Outcome::Stopping { acks } => ("stopping", acks, "in the log of this master, which stops"),
+        Outcome::Fenced { acks } | Outcome::Replicated { acks } => {
+            let is = "in the log of this master, which another one has overtaken: ask that one";
+            ("fenced", acks, is)
+        }
         Outcome::Cleared => {
             return Problem::new(
                 StatusCode::GONE,
@@ -148,8 +151,7 @@ fn not_replicated(at: &Placement, outcome: Outcome) -> Problem {
         }
     };
     let (seq, w) = (at.seq, at.w);
-    let detail =
-        format!("entry {seq} is in the log and goes on replicating: {acks} of {w} nodes hold it");
+    let detail = format!("entry {seq} is {is}; {acks} of {w} nodes hold it");
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
         .with_field("seq", seq)
         .with_field("message_id", at.message_id)

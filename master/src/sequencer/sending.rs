@@ -26,9 +26,7 @@ impl<L: Link> Sequencer<L> {
         while let Some((node, transmit)) = self.leader.poll_transmit() {
             let now = self.clock.now();
             let (prev, chunk, to) = match transmit {
-                Transmit::Heartbeat { prev } => {
-                    (prev, Chunk::default(), Subject::Heartbeat(node.clone()))
-                }
+                Transmit::Heartbeat { prev } => (prev, None, Subject::Heartbeat(node.clone())),
                 Transmit::Entries { first, last, bytes } => {
                     let chunk = self
                         .store
@@ -41,10 +39,10 @@ impl<L: Link> Sequencer<L> {
                         self.leader.sent(&node, Some((first, 0)), now); // tried again when its time is up
                         continue;
                     }
-                    (first.prev(), chunk, Subject::Append(node.clone()))
+                    (first.prev(), Some(chunk), Subject::Append(node.clone()))
                 }
             };
-            let entries = (chunk.count > 0).then(|| (chunk.last(), chunk.text.len()));
+            let entries = chunk.as_ref().map(|c| (c.last(), c.text.len()));
             let upto = entries.map_or(prev, |(last, _)| last);
             if entries.is_some() {
                 let retries = self

@@ -79,7 +79,7 @@ impl<L: Link> Follow<L> {
         let (first, last) = answer.entries.clone().into_inner();
         let room = fetch
             .max_bytes
-            .min(self.max_payload.saturating_sub(2 * ENVELOPE_BYTES));
+            .min(self.max_payload.saturating_sub(ENVELOPE_BYTES));
         let entries = self.store.read(first, last, u64::MAX, room);
         let entries = entries.map_err(|e| unwritable(&e))?;
         let (count, epoch) = (entries.count, fetch.life.epoch);

@@ -1,6 +1,7 @@
 //! What must be true during a run, and what must become true after the faults.
 
 use replog_common::log::LogStore;
+use replog_common::message::cleared;
 use replog_common::protocol::health::Status;
 use replog_common::types::{Seq, Time};
 
@@ -32,9 +33,9 @@ impl World {
 
     /// It holds entries of a history that the master's has not replaced.
     fn is_foreign(&self, node: &Secondary) -> bool {
-        let replaced = self.master.leader.frame(Seq::ZERO, ()).replaces;
+        let replaced = self.master.leader.replaced();
         let ours = self.master.leader.life().log_id;
-        let foreign = |id| id != ours && !replaced.contains(&id);
+        let foreign = |id| id != ours && cleared(replaced, id).is_none();
         node.follower.last().seq > Seq::ZERO && node.follower.log_id().is_some_and(foreign)
     }
 

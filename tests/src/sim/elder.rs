@@ -231,13 +231,13 @@ impl Elder {
         let mut frames = Vec::new();
         while let Some((node, transmit)) = self.master.leader.poll_transmit() {
             let (prev, chunk) = match transmit {
-                Transmit::Heartbeat { prev } => (prev, Default::default()),
+                Transmit::Heartbeat { prev } => (prev, None),
                 Transmit::Entries { first, last, bytes } => {
                     let chunk = self.master.log.read(first, last, u64::MAX, bytes);
-                    (first.prev(), chunk.map_err(|e| e.to_string())?)
+                    (first.prev(), Some(chunk.map_err(|e| e.to_string())?))
                 }
             };
-            let sent = (chunk.count > 0).then(|| (chunk.last(), chunk.text.len()));
+            let sent = chunk.as_ref().map(|c| (c.last(), c.text.len()));
             let bytes = self.master.leader.frame(prev, chunk).encode(0);
             self.master.leader.sent(&node, sent, now);
             frames.push((node, bytes));

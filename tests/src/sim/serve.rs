@@ -151,16 +151,16 @@ impl World {
 
     fn transmit(&mut self, node: &NodeId, transmit: Transmit) -> Result<(), String> {
         let (prev, chunk) = match transmit {
-            Transmit::Heartbeat { prev } => (prev, replog_common::entry::Chunk::default()),
+            Transmit::Heartbeat { prev } => (prev, None),
             Transmit::Entries { first, last, bytes } => {
                 let chunk = self.master.log.read(first, last, u64::MAX, bytes);
-                (first.prev(), chunk.map_err(|e| e.to_string())?)
+                (first.prev(), Some(chunk.map_err(|e| e.to_string())?))
             }
         };
-        let sent = (chunk.count > 0).then(|| (chunk.last(), chunk.text.len()));
-        if sent.is_none() && matches!(transmit, Transmit::Entries { .. }) {
+        if chunk.as_ref().is_some_and(|c| c.count == 0) {
             return Err(format!("{transmit:?} is not stored"));
         }
+        let sent = chunk.as_ref().map(|c| (c.last(), c.text.len()));
         self.report.appends += u64::from(sent.is_some());
         let bytes = self.master.leader.frame(prev, chunk).encode(0);
         self.master.leader.sent(node, sent, self.now);

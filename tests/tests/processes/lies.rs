@@ -113,7 +113,7 @@ pub(crate) fn false_acks(real: &Ack) -> Vec<Ack> {
         });
         all.push(Ack {
             log_id: Some(LogId(Uuid::from_u128(9))),
-            epoch: Epoch(u64::MAX),
+            epoch: Epoch::MAX,
             ..base.clone()
         });
         all.push(Ack {

@@ -157,9 +157,10 @@ impl<W> Leader<W> {
         self.members.sent(node, entries, now);
     }
 
-    /// The frame around entries after `prev`.
+    /// The frame around entries after `prev`; without any, a heartbeat. Which histories were cleared away is only said in
+    /// heartbeats, the first word to everybody, so that it leaves no less room for entries.
     #[must_use]
-    pub fn frame<B>(&self, prev: Seq, entries: B) -> Append<B> {
+    pub fn frame<B: Default>(&self, prev: Seq, entries: Option<B>) -> Append<B> {
         // What is only placed is not in any frame.
         let first = self
             .epochs
@@ -171,8 +172,11 @@ impl<W> Leader<W> {
             by: first.and_then(|at| at.by),
             tail: self.stored,
             commit: self.commit.held_by(self.members.majority()),
-            replaces: self.replaced.clone(),
-            entries,
+            replaces: match entries {
+                Some(_) => Vec::new(),
+                None => self.replaced.clone(),
+            },
+            entries: entries.unwrap_or_default(),
         }
     }
 

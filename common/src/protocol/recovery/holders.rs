@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::entry::Position;
-use crate::message::{Ack, Life, MAX_REPLACED};
+use crate::message::{Ack, Life, MAX_REPLACED, cleared};
 use crate::protocol::settings::MAX_NODES;
 use crate::types::{LogId, NodeId, Seq, Time};
 
@@ -58,14 +58,25 @@ impl Holders {
         if before.is_some_and(|b| b.is_later_than(ack, promised)) {
             return;
         }
+        let mut ack = ack.clone();
+        let of_the_same =
+            |b: &&Holder| (b.ack.incarnation, b.ack.log_id) == (ack.incarnation, ack.log_id);
+        // Beside entries it is left out.
+        if let Some(before) = before
+            .filter(of_the_same)
+            .filter(|_| ack.replaced.is_empty())
+        {
+            ack.replaced.clone_from(&before.ack.replaced);
+        }
+        let node = ack.node.clone();
         let holder = Holder {
-            ack: ack.clone(),
+            ack,
             heard_at: now,
             promised,
             asked_until: before.and_then(|b| b.asked_until),
             asked_since: None,
         };
-        self.0.insert(ack.node.clone(), holder);
+        self.0.insert(node, holder);
     }
 
     /// Nobody's promise counts for the life to come any more.
@@ -86,23 +97,37 @@ impl Holders {
     /// replaced. `None` if nobody has any.
     pub(super) fn best(&self) -> Option<LogId> {
         let acks = || self.0.values().map(|h| &h.ack);
-        let is_replaced = |log: &LogId| acks().any(|a| a.replaced.contains(log));
+        let is_replaced = |log: LogId, ack: &Ack| {
+            let mut by = acks().filter_map(|a| cleared(&a.replaced, log));
+            by.any(|by| by.covers(ack.epoch, ack.instance))
+        };
         acks()
-            .filter_map(|ack| Some((rank(ack), ack.log_id?)))
-            .filter(|(_, log)| !is_replaced(log))
+            .filter_map(|ack| Some((rank(ack), ack.log_id?, ack)))
+            .filter(|(_, log, ack)| !is_replaced(*log, ack))
+            .map(|(rank, log, _)| (rank, log))
             .max()
             .map(|(_, log)| log)
     }
 
-    /// How many hold that history.
-    pub(super) fn of(&self, log: LogId) -> usize {
-        self.holding(log).count()
+    /// Whether somebody holds that history, or even entries of it.
+    pub(super) fn holds(&self, log: LogId, entries: bool) -> bool {
+        self.holding(log)
+            .any(|(_, h)| !entries || h.ack.last.seq > Seq::ZERO)
     }
 
     fn holding(&self, log: LogId) -> impl Iterator<Item = (&NodeId, &Holder)> {
         self.0
             .iter()
             .filter(move |(_, h)| h.ack.log_id == Some(log))
+    }
+
+    /// Who follows that life once it is asked to: the holders of its history, and those that hold nothing.
+    fn following(&self, life: &Life) -> impl Iterator<Item = (&NodeId, &Holder)> {
+        let log = life.log_id;
+        let is_free = |ack: &Ack| ack.last.seq == Seq::ZERO;
+        self.0.iter().filter(move |(_, Holder { ack, .. })| {
+            ack.log_id == Some(log) || is_free(ack) && cleared(&ack.replaced, log).is_none()
+        })
     }
 
     /// The one to fetch from: of those that have promised, whose log is the best.
@@ -115,7 +140,7 @@ impl Holders {
     /// Who is to be asked now, and whether it has promised.
     pub(super) fn to_ask(&self, life: &Life, have: Position, now: Time) -> Option<(NodeId, bool)> {
         let is_free = |h: &Holder| h.asked_until.is_none_or(|until| until <= now);
-        let unpromised = || self.holding(life.log_id).filter(|(_, h)| !h.promised);
+        let unpromised = || self.following(life).filter(|(_, h)| !h.promised);
         if let Some((node, _)) = unpromised().find(|(_, h)| is_free(h)) {
             return Some((node.clone(), false));
         }
@@ -140,11 +165,14 @@ impl Holders {
         holder.is_some_and(|h| h.asked_until.take().is_some())
     }
 
-    /// Whether every holder has promised, and the best of them has no more than is here.
+    /// Whether everybody who can has promised.
+    pub(super) fn have_promised(&self, life: &Life) -> bool {
+        self.following(life).all(|(_, h)| h.promised)
+    }
+
+    /// Whether the best of those that have promised has no more than is here.
     pub(super) fn is_all_here(&self, life: &Life, have: Position) -> bool {
-        let all = self.holding(life.log_id).all(|(_, h)| h.promised);
-        all && self
-            .source(life)
+        self.source(life)
             .is_none_or(|(_, h)| !has_more(&h.ack.last, &have))
     }
 
@@ -174,7 +202,7 @@ impl Holders {
     }
 
     /// The histories that `log` has replaced, as its holders know them.
-    pub(super) fn replaced_by(&self, log: LogId) -> Vec<LogId> {
+    pub(super) fn replaced_by(&self, log: LogId) -> Vec<Life> {
         let longest = self.holding(log).map(|(_, h)| &h.ack.replaced);
         let longest = longest.max_by_key(|r| r.len()).cloned().unwrap_or_default();
         let skip = longest.len().saturating_sub(MAX_REPLACED);

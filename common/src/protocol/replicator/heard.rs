@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::{Heard, Replicator};
-use crate::message::{Ack, Life};
+use crate::message::{Ack, Life, cleared};
 use crate::protocol::epochs::Epochs;
 use crate::protocol::progress::Mode;
-use crate::types::{LogId, Seq, Time};
+use crate::types::{Seq, Time};
 
 /// The master, as far as an ACK is judged by it.
 #[derive(Clone, Copy, Debug)]
 pub struct Me<'a> {
     /// Its history and life.
     pub life: &'a Life,
-    /// The histories that it has cleared away.
-    pub replaced: &'a [LogId],
+    /// The histories that it has cleared away, and in which life.
+    pub replaced: &'a [Life],
     /// What its log consists of.
     pub epochs: &'a Epochs,
     /// The last entry it has stored.
@@ -56,16 +56,23 @@ impl Replicator {
         self.held_from = ack.held_from;
 
         let ours = ack.log_id == Some(life.log_id);
+        let by = ack.log_id.and_then(|log| cleared(replaced, log));
         // Other entries, or one that knows this very history to be cleared away.
-        let refuses = ack.last.seq > Seq::ZERO || ack.replaced.contains(&life.log_id);
-        let other = |log: &LogId| !ours && refuses && !replaced.contains(log);
-        self.other_history = ack.log_id.filter(other);
+        let refuses = ack.last.seq > Seq::ZERO || cleared(&ack.replaced, life.log_id).is_some();
+        self.other_history = ack.log_id.filter(|_| !ours && refuses && by.is_none());
+        if let Some(by) = by
+            && !by.covers(ack.epoch, ack.instance)
+        {
+            // What was cleared away goes on under another master, which had overtaken this one before.
+            self.forget_position();
+            return Heard::Overtaken;
+        }
         if !ours {
             // Another history; or an empty log that takes the first one it is told of; or one that was cleared away.
             self.forget_position();
             // What is still of a cleared history is called over at once. One that was just told of another master's has time
             // until its heartbeat: else two masters would outshout each other.
-            if ack.log_id.is_none_or(|log| replaced.contains(&log)) {
+            if ack.log_id.is_none() || by.is_some() {
                 self.heartbeat_due = self.link_down_since.is_none();
             }
             return Heard::Nothing;

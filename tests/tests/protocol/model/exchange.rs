@@ -9,7 +9,9 @@ use replog_common::protocol::outcome::Answer;
 use replog_common::protocol::replicator::Transmit;
 use replog_common::types::NodeId;
 
-use super::state::{Bounds, Fate, Frame, NOW, Node, State, node_id};
+use super::bounds::Bounds;
+use super::nodes::Node;
+use super::state::{Fate, Frame, NOW, State, node_id};
 use super::step::die;
 use super::truth::judge;
 
@@ -107,14 +109,15 @@ pub(super) fn pump(bounds: &Bounds, state: &mut State, m: usize) {
 fn send(state: &mut State, m: usize, node: &NodeId, transmit: Transmit) {
     let master = &mut state.masters[m];
     let (prev, entries) = match transmit {
-        Transmit::Heartbeat { prev } => (prev, Vec::new()),
+        Transmit::Heartbeat { prev } => (prev, None),
         Transmit::Entries { first, last, bytes } => {
             let last = if bytes == 1 { first } else { last };
             let entries = &master.log[first.prev().0 as usize..last.0 as usize];
-            (first.prev(), entries.to_vec())
+            (first.prev(), Some(entries.to_vec()))
         }
     };
-    let sent = entries.last().map(|e| (e.seq, 1));
+    let last = entries.as_ref().and_then(|all| all.last());
+    let sent = last.map(|e| (e.seq, 1));
     let frame = master.leader.frame(prev, entries);
     master.leader.sent(node, sent, NOW);
     let to = (0..state.nodes.len()).find(|n| node_id(*n) == *node);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::bounds::{Bounds, Start};
 use super::properties::is_foreign;
-use super::state::{Bounds, Fate, Start, State, node_id};
+use super::state::{Fate, State, node_id};
 use super::step::{Step, die, receivers, start, take};
 
 /// With the link up and no more faults, even if all that is under way is lost, every secondary that holds no other history

@@ -1,9 +1,9 @@
 //! The same check in larger worlds, some minutes and gigabytes:
 //! `cargo test --release -p replog-tests --test protocol larger -- --ignored --nocapture --test-threads 1`.
 
+use super::bounds::{Bounds, Start, small};
 use super::explore;
 use super::sometimes as seen;
-use super::state::{Bounds, Start, small};
 
 #[test]
 #[ignore = "takes minutes"]

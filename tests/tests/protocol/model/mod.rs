@@ -2,10 +2,12 @@
 //!
 //! The number of states is asserted: a run that was cut short, or a change of the protocol, shows.
 
+mod bounds;
 mod exchange;
 mod heal;
 mod larger;
 mod lives;
+mod nodes;
 mod properties;
 mod sometimes;
 mod state;
@@ -16,9 +18,10 @@ use std::time::Instant;
 
 use stateright::{Checker, Model, Property};
 
+use bounds::{Bounds, Seen, Start, small};
 use properties as p;
 use sometimes as seen;
-use state::{Bounds, Seen, Start, State, small};
+use state::State;
 use step::{Step, possible, take};
 
 impl Model for Bounds {
@@ -194,7 +197,7 @@ fn one_secondary_crashes_and_the_log_is_cleared() {
             clears: 1,
             ..small(1, &[(1, 2)])
         },
-        4573,
+        4981,
     );
 }
 

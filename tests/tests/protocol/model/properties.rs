@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use replog_common::entry::Entry;
+use replog_common::message::cleared;
 use replog_common::protocol::outcome::Outcome;
 use replog_common::types::{Epoch, LogId, Seq};
 
-use super::state::{Fate, Frame, Master, State, node_id};
+use super::nodes::Master;
+use super::state::{Fate, Frame, State, node_id};
 
 /// Each secondary holds a prefix of what some master has, or had, of the history it says it holds: the same entries, in the
 /// same order, without a hole; and the machine says neither more nor less than its storage holds.
@@ -115,7 +117,7 @@ pub(super) fn never_goes_back(state: &State) -> bool {
 /// It holds entries of a history that the master's has not replaced.
 pub(super) fn is_foreign(state: &State, m: usize, n: usize) -> bool {
     let (node, leader) = (&state.nodes[n], &state.masters[m].leader);
-    let replaced = leader.frame(Seq::ZERO, ()).replaces;
-    let is_ours = |id: LogId| id == leader.life().log_id || replaced.contains(&id);
+    let is_ours =
+        |id: LogId| id == leader.life().log_id || cleared(leader.replaced(), id).is_some();
     !node.stored.is_empty() && node.follower.log_id().is_some_and(|id| !is_ours(id))
 }

@@ -6,7 +6,9 @@ use replog_common::protocol::health::Status;
 use replog_common::protocol::outcome::{Outcome, ReadOnly};
 use replog_common::types::Seq;
 
-use super::state::{Bounds, Fate, Frame, Master, NOW, Node, State, node_id};
+use super::bounds::Bounds;
+use super::nodes::{Master, Node};
+use super::state::{Fate, Frame, NOW, State, node_id};
 
 pub(super) fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
     let all = u32::from(bounds.nodes) + 1;

@@ -6,10 +6,11 @@ use replog_common::protocol::follower::Follower;
 use replog_common::protocol::outcome::Draft;
 use replog_common::types::Seq;
 
+use super::bounds::Bounds;
 use super::exchange::{answer, deliver, pump};
+use super::nodes::Master;
 use super::state::{
-    Bounds, Fate, Frame, Master, NOW, State, concern, content, incarnation, log_id, message_id,
-    node_id,
+    Fate, Frame, NOW, State, concern, content, incarnation, log_id, message_id, node_id,
 };
 
 /// One thing that happens. Numbers tell which client, which secondary, and last which master.

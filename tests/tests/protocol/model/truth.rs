@@ -7,7 +7,8 @@
 
 use replog_common::protocol::outcome::{Outcome, Placement};
 
-use super::state::{Bounds, Start, State, Told};
+use super::bounds::{Bounds, Start};
+use super::state::{State, Told};
 
 /// Compares what a client is told with what the nodes really hold at that moment.
 pub(super) fn judge(

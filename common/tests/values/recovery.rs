@@ -1,45 +1,27 @@
 //! What a master takes over, and what it must wait for.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use replog_common::entry::Position;
-use replog_common::log::contract::entry;
-use replog_common::message::{Ack, Announce, Append, Life};
+use replog_common::message::{Ack, Announce};
 use replog_common::protocol::event::Event;
-use replog_common::protocol::follower::{Follower, Received};
 use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::ReadOnly;
-use replog_common::protocol::recovery::{Found, Recovery, RecoverySettings, Take};
-use replog_common::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq, Time};
-use uuid::Uuid;
+use replog_common::protocol::recovery::{Found, Recovery, Take};
+use replog_common::types::{Epoch, Seq};
 
-fn log(n: u128) -> LogId {
-    LogId(Uuid::from_u128(n))
-}
-
-fn instance(n: u128) -> Instance {
-    Instance(Uuid::from_u128(n))
-}
-
-fn at(ms: u64) -> Time {
-    Time::ZERO + Duration::from_millis(ms)
-}
-
-fn name(node: &str) -> NodeId {
-    node.parse().expect("a name")
-}
+use crate::made::{at, config, hello, incarnation, instance, life, log, node, recovery_settings};
 
 /// A secondary that holds so many entries, the last one of that epoch.
-fn holder(node: &str, seq: u64, epoch: u64) -> Ack {
+fn holder(name: &str, seq: u64, epoch: u64) -> Ack {
     let last = Position {
         seq: Seq(seq),
         epoch: Epoch(epoch),
         by: Some(instance(epoch.into())),
     };
     Ack {
-        node: name(node),
-        incarnation: Incarnation(Uuid::from_u128(1)),
+        node: node(name),
+        incarnation: incarnation(1),
         log_id: Some(log(1)),
         epoch: Epoch(epoch),
         instance: last.by,
@@ -51,18 +33,9 @@ fn holder(node: &str, seq: u64, epoch: u64) -> Ack {
     }
 }
 
-fn settings(takeover: bool) -> RecoverySettings {
-    RecoverySettings {
-        timeout: Duration::from_secs(3),
-        listen: Duration::from_millis(500),
-        retry: Duration::from_millis(500),
-        takeover,
-    }
-}
-
 fn recovery(listed: Option<&[&str]>) -> Recovery {
-    let listed = listed.map(|l| l.iter().map(|n| name(n)).collect::<BTreeSet<_>>());
-    Recovery::new(settings(false), instance(99), listed)
+    let listed = listed.map(|l| l.iter().map(|n| node(n)).collect::<BTreeSet<_>>());
+    Recovery::new(recovery_settings(false), instance(99), listed)
 }
 
 /// Answers every question as those secondaries would, from `from` ms on, until it serves: what it has then, and what it found.
@@ -172,64 +145,91 @@ fn invented_names_do_not_shut_out_a_listed_member() {
     assert_eq!(life.map(|l| l.log_id), Some(log(1)));
 }
 
+/// Else the former master could be the first one that it hears, and count it for what the new one never sees.
 #[test]
-fn one_that_knows_a_history_to_be_cleared_says_so_and_rejoins() {
-    let append = |history, epoch, replaces, entries: Vec<_>| Append {
-        life: Life {
-            log_id: log(history),
-            epoch: Epoch(epoch),
-            instance: instance(7),
-        },
-        prev: Position::default(),
-        tail: Seq(entries.len() as u64),
-        commit: Seq(0),
-        replaces,
-        by: Some(instance(7)),
-        entries,
+fn one_that_holds_nothing_has_to_promise_too() {
+    let (long, empty) = (holder("s1", 5, 1), hello("s2"));
+    let mut recovery = recovery(Some(&["s1", "s2"]));
+    recovery.link_up(at(0));
+    recovery.heard(&long, at(10));
+    recovery.heard(&empty, at(10));
+    assert_eq!(recovery.tick(Position::default(), at(500)), None);
+    let asked: BTreeSet<_> = std::iter::from_fn(|| {
+        let (name, fetch) = recovery.poll_fetch(Position::default(), 1000, at(500))?;
+        recovery.asked(&name, at(500));
+        Some((name, fetch.max_bytes))
+    })
+    .collect();
+    assert_eq!(asked, BTreeSet::from([(node("s1"), 0), (node("s2"), 0)]));
+    let promised = |ack: &Ack| Ack {
+        log_id: Some(log(1)),
+        epoch: Epoch(2),
+        instance: Some(instance(99)),
+        ..ack.clone()
     };
-    let mut follower = Follower::new(name("s1"), Incarnation(Uuid::from_u128(1)));
-    follower.receive(append(3, 2, vec![log(1)], vec![entry(1, 2)]));
-    let ready = follower.take_ready();
-    follower.stored(&ready);
-    // A late word of the old master is no reason to ask for anybody's help.
-    assert_eq!(
-        follower.receive(append(1, 1, vec![], vec![])),
-        Received::OtherMaster
-    );
-    assert_eq!(follower.foreign(), None);
-    // A master has recovered the old history from one that slept through the clearing.
-    assert_eq!(
-        follower.receive(append(1, 5, vec![], vec![])),
-        Received::OtherHistory
-    );
-    assert_eq!(follower.foreign(), Some(log(1)));
-    follower.rejoin(Incarnation(Uuid::from_u128(2)));
-    follower.receive(append(1, 5, vec![], vec![]));
-    assert_eq!(
-        (follower.log_id(), follower.foreign()),
-        (Some(log(1)), None)
-    );
+    recovery.heard(&promised(&long), at(501));
+    assert_eq!(recovery.tick(long.last, at(502)), None, "one has not");
+    recovery.heard(&promised(&empty), at(503));
+    let found = recovery.tick(long.last, at(504));
+    assert_eq!(found.map(|f| f.heard.len()), Some(2));
+}
+
+#[test]
+fn one_that_holds_nothing_is_no_holder() {
+    let (long, empty) = (holder("s1", 5, 1), hello("s2"));
+    let mut recovery = recovery(None);
+    recovery.link_up(at(0));
+    recovery.heard(&long, at(10));
+    recovery.heard(&empty, at(10));
+    assert_eq!(recovery.tick(Position::default(), at(3000)), None);
+    // The only holder is silent for a while; it is waited for once more before its history is given up.
+    let others = [empty];
+    for ms in 3000..6500 {
+        while let Some((name, fetch)) = recovery.poll_fetch(Position::default(), 1000, at(ms)) {
+            recovery.asked(&name, at(ms));
+            if let Some(ack) = others.iter().find(|a| a.node == name) {
+                let promised = Ack {
+                    log_id: Some(fetch.life.log_id),
+                    epoch: fetch.life.epoch,
+                    instance: Some(fetch.life.instance),
+                    ..ack.clone()
+                };
+                recovery.fetched(&promised, Position::default(), Position::default(), at(ms));
+            }
+        }
+        assert_eq!(recovery.tick(Position::default(), at(ms)), None, "{ms}");
+    }
+    let holders = [long.clone(), others[0].clone()];
+    recovery.heard(&long, at(6500));
+    let (have, _) = run(&mut recovery, &holders, Position::default(), 6500);
+    assert_eq!(have, long.last);
+}
+
+/// There is no higher one to rise to: whoever says so is not waited for, and the rest is recovered.
+#[test]
+fn the_last_epoch_there_is_holds_up_nobody() {
+    let (long, liar) = (holder("s1", 5, 1), holder("s2", 9, Epoch::MAX.0));
+    let mut recovery = recovery(Some(&["s1", "s2"]));
+    recovery.link_up(at(0));
+    recovery.heard(&long, at(10));
+    recovery.heard(&liar, at(10));
+    assert_eq!(recovery.tick(Position::default(), at(3000)), None);
+    let (have, found) = run(&mut recovery, &[long.clone()], Position::default(), 3000);
+    assert_eq!((have, found.not_heard), (long.last, vec![node("s2")]));
+    assert_eq!(Epoch::MAX.next(), Epoch::MAX);
 }
 
 #[test]
 fn who_is_overtaken_is_fenced_also_by_one_of_another_history() {
     let master = |n: u64, recovery| {
         let mut leader = Leader::<u32>::new(LeaderConfig {
-            life: Life {
-                log_id: log(n.into()),
-                epoch: Epoch(1),
-                instance: instance(n.into()),
-            },
             recovery,
-            listed: Some(vec![name("s1")]),
-            deduplicate_by: Default::default(),
-            read_only_without_quorum: false,
-            replication: Default::default(),
+            ..config(life(n.into(), 1, n.into()), Some(&["s1"]))
         });
         leader.link_up(at(0));
         leader
     };
-    let (mut first, mut second) = (master(1, None), master(2, Some(settings(true))));
+    let (mut first, mut second) = (master(1, None), master(2, Some(recovery_settings(true))));
     let lives = Announce {
         life: *first.life(),
         is_serving: true,

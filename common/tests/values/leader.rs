@@ -2,53 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use std::time::Duration;
-
-use replog_common::entry::Content;
-use replog_common::message::{Ack, Life};
-use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::protocol::follower::Follower;
+use replog_common::message::Ack;
 use replog_common::protocol::health::Status;
 use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::{Draft, Outcome, ReadOnly, Refusal};
 use replog_common::protocol::replicator::Transmit;
-use replog_common::protocol::settings::Replication;
-use replog_common::types::{
-    Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, Time, WriteConcern,
-};
-use uuid::Uuid;
+use replog_common::types::{Epoch, Seq, Time};
+
+use crate::made::{at, config, draft, hello, incarnation, instance, life, log, node};
 
 fn leader(listed: Option<&[&str]>, read_only_without_quorum: bool) -> Leader<u32> {
     Leader::new(LeaderConfig {
-        life: Life {
-            log_id: LogId(Uuid::from_u128(1)),
-            epoch: Epoch(1),
-            instance: Instance(Uuid::from_u128(2)),
-        },
-        recovery: None,
-        listed: listed.map(|names| names.iter().map(|n| node(n)).collect()),
-        deduplicate_by: DeduplicateBy::MessageId,
         read_only_without_quorum,
-        replication: Replication::default(),
+        ..config(life(1, 1, 2), listed)
     })
-}
-
-fn node(name: &str) -> NodeId {
-    name.parse().unwrap()
-}
-
-fn draft(id: u128, w: u32) -> Draft {
-    Draft {
-        content: Content::from_text("x"),
-        message_id: MessageId(Uuid::from_u128(id)),
-        w: WriteConcern::Count(w),
-        until: None,
-        expected_seq: None,
-    }
-}
-
-fn hello(name: &str) -> Ack {
-    Follower::new(node(name), Incarnation(Uuid::from_u128(9))).ack()
 }
 
 /// Lets everything leave that is due; hands out how much it was.
@@ -63,10 +30,6 @@ fn send_all(leader: &mut Leader<u32>, now: Time) -> usize {
         sent += 1;
     }
     sent
-}
-
-fn at(ms: u64) -> Time {
-    Time::ZERO + Duration::from_millis(ms)
 }
 
 #[test]
@@ -184,14 +147,14 @@ fn the_long_waits_of_a_dead_secondary_are_no_pause_of_the_master() {
     assert!((120..=260).contains(&heartbeats), "{heartbeats}");
 }
 
-fn ack_of(incarnation: u128, upto: u64) -> Ack {
-    let incarnation = Incarnation(Uuid::from_u128(incarnation));
+fn ack_of(storage: u128, upto: u64) -> Ack {
     Ack {
-        log_id: Some(LogId(Uuid::from_u128(1))),
+        incarnation: incarnation(storage),
+        log_id: Some(log(1)),
         epoch: Epoch(1),
-        instance: Some(Instance(Uuid::from_u128(2))),
+        instance: Some(instance(2)),
         upto: Seq(upto),
-        ..Follower::new(node("a"), incarnation).ack()
+        ..hello("a")
     }
 }
 
@@ -244,7 +207,7 @@ fn two_masters_without_entries_do_not_outshout_each_other() {
     for ms in 1..=1_000 {
         // It holds nothing, and has just been told of the other one's history.
         let ack = Ack {
-            log_id: Some(LogId(Uuid::from_u128(77))),
+            log_id: Some(log(77)),
             ..ack_of(9, 0)
         };
         leader.ack(&ack, at(ms));
@@ -319,7 +282,7 @@ fn names_beyond_all_bounds_are_ignored_and_that_is_told_once() {
     let mut leader = leader(None, false);
     leader.link_up(at(0));
     for i in 0..400 {
-        let ack = Follower::new(node(&format!("n{i}")), Incarnation(Uuid::from_u128(9))).ack();
+        let ack = hello(&format!("n{i}"));
         leader.ack(&ack, at(i));
     }
     assert_eq!(leader.members().count(), 256);

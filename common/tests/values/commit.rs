@@ -1,19 +1,16 @@
 //! Who holds what and who waits, against positions in a map and waiters in a list.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_common::protocol::commit::{Commit, Wait};
-use replog_common::types::{NodeId, Seq, Time};
+use replog_common::types::{NodeId, Seq};
+
+use crate::made::at;
 
 fn node(n: u8) -> NodeId {
     format!("s{n}").parse().expect("a name")
-}
-
-fn at(millis: u64) -> Time {
-    Time(Duration::from_millis(millis))
 }
 
 #[derive(Clone, Debug)]

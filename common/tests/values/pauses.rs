@@ -2,67 +2,32 @@
 
 use std::time::Duration;
 
-use replog_common::entry::Content;
-use replog_common::message::{Ack, Life};
-use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::protocol::follower::Follower;
 use replog_common::protocol::health::Status;
 use replog_common::protocol::leader::{Leader, LeaderConfig};
-use replog_common::protocol::outcome::{Draft, Outcome, ReadOnly, Refusal};
+use replog_common::protocol::outcome::{Outcome, ReadOnly, Refusal};
 use replog_common::protocol::settings::Replication;
-use replog_common::types::{
-    Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, Time, WriteConcern,
-};
-use uuid::Uuid;
+use replog_common::types::{Seq, Time};
 
-fn node() -> NodeId {
-    "s1".parse().expect("a name")
-}
+use crate::made::{at, config, draft, hello, life, node};
 
-fn at(millis: u64) -> Time {
-    Time(Duration::from_millis(millis))
-}
-
-fn leader(replication: Replication) -> Leader<u8> {
+fn leader(replication: Replication) -> Leader<u32> {
     Leader::new(LeaderConfig {
-        life: Life {
-            log_id: LogId(Uuid::from_u128(1)),
-            epoch: Epoch(1),
-            instance: Instance(Uuid::from_u128(2)),
-        },
-        recovery: None,
-        listed: Some(vec![node()]),
-        deduplicate_by: DeduplicateBy::MessageId,
-        read_only_without_quorum: false,
         replication,
+        ..config(life(1, 1, 2), Some(&["s1"]))
     })
-}
-
-fn draft(w: u32) -> Draft {
-    Draft {
-        content: Content::from_text("hello"),
-        message_id: MessageId(Uuid::from_u128(3)),
-        w: WriteConcern::Count(w),
-        until: None,
-        expected_seq: None,
-    }
-}
-
-fn hello() -> Ack {
-    Follower::new(node(), Incarnation(Uuid::from_u128(4))).ack()
 }
 
 #[test]
 fn a_retry_of_what_is_replicated_is_answered_at_once() {
     let mut leader = leader(Replication::default());
     leader
-        .append(draft(1), 1, at(1), |_| None)
+        .append(draft(3, 1), 1, at(1), |_| None)
         .expect("it is taken");
     let staged = leader.take_staged();
     leader.stored(Seq(1));
     assert!(leader.poll_answer().is_some(), "the first one");
     let entry = staged[0].clone();
-    let retry = leader.append(draft(1), 2, at(2), |_| Some(entry.clone()));
+    let retry = leader.append(draft(3, 1), 2, at(2), |_| Some(entry.clone()));
     assert!(retry.expect("it joins").duplicate);
     // Nothing else happens: no ACK ever comes.
     let answer = leader.poll_answer().expect("it is answered");
@@ -73,7 +38,7 @@ fn a_retry_of_what_is_replicated_is_answered_at_once() {
 }
 
 /// Follows the leader's own deadlines, with nothing heard, up to `end`.
-fn idle(leader: &mut Leader<u8>, from: Time, end: Time) {
+fn idle(leader: &mut Leader<u32>, from: Time, end: Time) {
     let mut now = from;
     while now <= end {
         leader.tick(now);
@@ -91,35 +56,35 @@ fn a_master_with_only_dead_members_does_not_take_its_idleness_for_a_pause() {
         ..Replication::default()
     });
     leader.link_up(at(1));
-    leader.ack(&hello(), at(1));
+    leader.ack(&hello("s1"), at(1));
     idle(&mut leader, at(1), at(5100));
-    assert_eq!(leader.status(&node(), at(5100)), Status::Unhealthy);
+    assert_eq!(leader.status(&node("s1"), at(5100)), Status::Unhealthy);
 }
 
 #[test]
 fn an_ack_read_before_a_pause_is_noticed_is_not_put_into_the_future() {
     let mut leader = leader(Replication::default());
     leader.link_up(at(1));
-    leader.ack(&hello(), at(1));
+    leader.ack(&hello("s1"), at(1));
     leader.tick(at(1));
     // Stopped for a minute; the ACK that lay in the socket is read first.
-    leader.ack(&hello(), at(60_000));
+    leader.ack(&hello("s1"), at(60_000));
     leader.tick(at(60_000));
     assert!(
         !leader.has_quorum(at(60_000)),
         "not before it is heard again"
     );
-    let s1 = node();
+    let s1 = node("s1");
     assert_eq!(leader.status(&s1, at(61_000)), Status::Healthy);
     assert_eq!(leader.status(&s1, at(62_000)), Status::Suspected);
     let (node, _) = leader.poll_transmit().expect("it asks at once");
     leader.sent(&node, None, at(60_000));
     // This one may have been on its way before; the answer to the next heartbeat cannot.
-    leader.ack(&hello(), at(60_010));
+    leader.ack(&hello("s1"), at(60_010));
     assert!(!leader.has_quorum(at(60_010)));
     leader.tick(at(60_500));
     leader.sent(&node, None, at(60_500));
-    leader.ack(&hello(), at(60_510));
+    leader.ack(&hello("s1"), at(60_510));
     assert!(leader.has_quorum(at(60_510)));
 }
 
@@ -127,13 +92,13 @@ fn an_ack_read_before_a_pause_is_noticed_is_not_put_into_the_future() {
 fn without_a_broker_silence_is_not_held_against_a_secondary() {
     let mut leader = leader(Replication::default());
     leader.link_up(at(1));
-    leader.ack(&hello(), at(1));
+    leader.ack(&hello("s1"), at(1));
     leader.link_down(at(100));
-    assert_eq!(leader.status(&node(), at(600_000)), Status::Healthy);
+    assert_eq!(leader.status(&node("s1"), at(600_000)), Status::Healthy);
     assert!(!leader.has_quorum(at(600_000)), "and yet nobody is reached");
     leader.link_up(at(600_000));
-    assert_eq!(leader.status(&node(), at(600_100)), Status::Healthy);
-    assert_eq!(leader.status(&node(), at(606_000)), Status::Unhealthy);
+    assert_eq!(leader.status(&node("s1"), at(600_100)), Status::Healthy);
+    assert_eq!(leader.status(&node("s1"), at(606_000)), Status::Unhealthy);
 }
 
 /// The first thing it notices may be that its link broke meanwhile; and then it knows even less.
@@ -141,13 +106,11 @@ fn without_a_broker_silence_is_not_held_against_a_secondary() {
 fn a_master_that_was_stopped_and_lost_its_link_takes_nothing_before_it_has_asked() {
     let mut leader = leader(Replication::default());
     leader.link_up(at(0));
-    leader.ack(&hello(), at(1));
-    let append = |leader: &mut Leader<u8>, id: u128, now: Time| {
-        let draft = Draft {
-            message_id: MessageId(Uuid::from_u128(id)),
-            ..draft(1)
-        };
-        leader.append(draft, 1, now, |_| None).map_err(|(r, _)| r)
+    leader.ack(&hello("s1"), at(1));
+    let append = |leader: &mut Leader<u32>, id: u128, now: Time| {
+        leader
+            .append(draft(id, 1), 1, now, |_| None)
+            .map_err(|(r, _)| r)
     };
     append(&mut leader, 1, at(2)).expect("it is the master");
     leader.link_down(at(10_000));
@@ -173,7 +136,7 @@ fn a_master_that_was_stopped_and_lost_its_link_takes_nothing_before_it_has_asked
 fn without_a_broker_it_goes_on_alone() {
     let mut leader = leader(Replication::default());
     leader.link_up(at(0));
-    leader.ack(&hello(), at(1));
+    leader.ack(&hello("s1"), at(1));
     leader.link_down(at(100));
     let mut now = at(100);
     while now < at(60_000) {

@@ -4,46 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_common::entry::{Entry, Position};
 use replog_common::log::contract::entry;
-use replog_common::message::{Append, Life};
-use replog_common::protocol::follower::{Follower, Received};
-use replog_common::types::{Epoch, Incarnation, Instance, LogId, Seq};
-use uuid::Uuid;
+use replog_common::protocol::follower::Received;
+use replog_common::types::{Epoch, Seq};
 
-fn life(log: u128, epoch: u64, instance: u128) -> Life {
-    Life {
-        log_id: LogId(Uuid::from_u128(log)),
-        epoch: Epoch(epoch),
-        instance: Instance(Uuid::from_u128(instance)),
-    }
-}
-
-fn append(life: Life, log: &[Entry], from: usize, upto: usize) -> Append<Vec<Entry>> {
-    let prev = from
-        .checked_sub(1)
-        .map_or_else(Position::default, |i| log[i].position());
-    Append {
-        life,
-        prev,
-        tail: Seq(log.len() as u64),
-        commit: Seq::ZERO,
-        replaces: Vec::new(),
-        by: None,
-        entries: log[from..upto].to_vec(),
-    }
-}
-
-fn follower() -> Follower {
-    Follower::new(
-        "s1".parse().expect("a name"),
-        Incarnation(Uuid::from_u128(1)),
-    )
-}
-
-fn store(follower: &mut Follower, stored: &mut Vec<Entry>) {
-    let ready = follower.take_ready();
-    stored.extend(ready.iter().cloned());
-    follower.stored(&ready);
-}
+use crate::made::{append, follower, life, log, store};
 
 proptest! {
     /// Twin: the set of entries that have come; held is its run from 1. Acknowledged is that run, never what is held back.
@@ -52,7 +16,7 @@ proptest! {
         frames in vec((0..12usize, 0..4usize), 0..40),
     ) {
         let log: Vec<Entry> = (1..=12).map(|seq| entry(seq, 5)).collect();
-        let (mut follower, mut stored) = (follower(), Vec::new());
+        let (mut follower, mut stored) = (follower("s1"), Vec::new());
         let mut came = [false; 12];
         for (from, len) in frames {
             let upto = (from + len).min(12);
@@ -85,7 +49,7 @@ proptest! {
             let e = entry(seq as u64, 9);
             new.push(Entry::new(e.seq, Epoch(7), e.message_id, e.content().json()));
         }
-        let (mut follower, mut stored, mut aside) = (follower(), Vec::new(), Vec::new());
+        let (mut follower, mut stored, mut aside) = (follower("s1"), Vec::new(), Vec::new());
         follower.receive(append(life(1, 1, 1), &old, 0, mine));
         store(&mut follower, &mut stored);
         prop_assert_eq!(&stored, &old);
@@ -121,23 +85,23 @@ proptest! {
     /// Another history is not taken in while this one has entries, unless it says that it replaces it.
     #[test]
     fn another_history_is_kept_apart(mine in 0..4usize, held in any::<bool>(), replaces in any::<bool>()) {
-        let log: Vec<Entry> = (1..=6).map(|seq| entry(seq, 5)).collect();
+        let old: Vec<Entry> = (1..=6).map(|seq| entry(seq, 5)).collect();
         let other: Vec<Entry> = (1..=6).map(|seq| entry(seq, 6)).collect();
-        let (mut follower, mut stored) = (follower(), Vec::new());
-        follower.receive(append(life(1, 1, 1), &log, 0, mine));
+        let (mut follower, mut stored) = (follower("s1"), Vec::new());
+        follower.receive(append(life(1, 1, 1), &old, 0, mine));
         if held {
-            follower.receive(append(life(1, 1, 1), &log, mine + 1, mine + 2));
+            follower.receive(append(life(1, 1, 1), &old, mine + 1, mine + 2));
         }
         store(&mut follower, &mut stored);
         let mut first = append(life(2, 2, 1), &other, 0, 1);
         if replaces {
-            first.replaces.push(LogId(Uuid::from_u128(1)));
+            first.replaces.push(life(1, 1, 1));
         }
         let received = follower.receive(first.clone());
         match (mine > 0, replaces) {
             (true, false) => {
                 prop_assert_eq!(received, Received::OtherHistory);
-                prop_assert_eq!(follower.ack().log_id, Some(LogId(Uuid::from_u128(1))));
+                prop_assert_eq!(follower.ack().log_id, Some(log(1)));
                 prop_assert_eq!(follower.ack().upto, Seq(mine as u64));
                 return Ok(());
             }
@@ -156,47 +120,11 @@ proptest! {
     }
 }
 
-#[test]
-fn what_was_cleared_does_not_come_back_with_a_late_append() {
-    let old: Vec<Entry> = (1..=2).map(|seq| entry(seq, 5)).collect();
-    let (mut follower, mut stored) = (follower(), Vec::new());
-    follower.receive(append(life(1, 1, 1), &old, 0, 1));
-    store(&mut follower, &mut stored);
-    let cleared = Append {
-        replaces: vec![LogId(Uuid::from_u128(1))],
-        ..append(life(2, 2, 1), &[], 0, 0)
-    };
-    assert_eq!(follower.receive(cleared), Received::Cleared);
-    let late = append(life(1, 1, 1), &old, 0, 2);
-    assert_eq!(follower.receive(late.clone()), Received::OtherMaster);
-    // Nor after a `/clear` of its own.
-    follower.clear(Incarnation(Uuid::from_u128(2)));
-    assert_eq!(follower.receive(late), Received::OtherMaster);
-    assert!(follower.take_ready().is_empty());
-}
-
-#[test]
-fn a_master_that_was_overtaken_cannot_clear_the_log() {
-    let log: Vec<Entry> = (1..=2).map(|seq| entry(seq, 5)).collect();
-    let (mut follower, mut stored) = (follower(), Vec::new());
-    follower.receive(append(life(1, 7, 1), &log, 0, 2));
-    store(&mut follower, &mut stored);
-    let cleared = |epoch| Append {
-        replaces: vec![LogId(Uuid::from_u128(1))],
-        ..append(life(2, epoch, 2), &[], 0, 0)
-    };
-    for epoch in [2, 7] {
-        assert_eq!(follower.receive(cleared(epoch)), Received::OtherHistory);
-        assert_eq!(follower.ack().upto, Seq(2));
-    }
-    assert_eq!(follower.receive(cleared(8)), Received::Cleared);
-}
-
 /// Whoever can publish can lie; what the real master says next heals it.
 #[test]
 fn a_false_heartbeat_does_no_lasting_harm() {
     let log: Vec<Entry> = (1..=3).map(|seq| entry(seq, 5)).collect();
-    let (mut follower, mut stored) = (follower(), Vec::new());
+    let (mut follower, mut stored) = (follower("s1"), Vec::new());
     follower.receive(append(life(1, 1, 1), &log, 0, 2));
     store(&mut follower, &mut stored);
     let mut lie = append(life(1, 1, 1), &log, 0, 0);

@@ -3,12 +3,16 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_common::entry::{Chunk, Content, Entry, Position};
-use replog_common::message::{Ack, Announce, Append, Claim, Fetch, Fetched, Life};
+use replog_common::message::{
+    Ack, Announce, Append, Claim, ENVELOPE_BYTES, Fetch, Fetched, Life, MAX_REPLACED,
+};
 use replog_common::types::{
     Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, WriteConcern,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
+
+use crate::made::{incarnation, instance, life, log, node};
 
 /// A JSON string literal for `text`, with each character escaped in one of the ways that are allowed.
 fn escaped(text: &str, how: &[u8]) -> String {
@@ -35,10 +39,14 @@ fn escaped(text: &str, how: &[u8]) -> String {
     json + "\""
 }
 
-fn life() -> impl Strategy<Value = Life> {
-    (any::<u128>(), any::<u64>(), any::<u128>()).prop_map(|(log, epoch, instance)| Life {
+fn epoch() -> impl Strategy<Value = Epoch> {
+    (0..=Epoch::MAX.0).prop_map(Epoch)
+}
+
+fn any_life() -> impl Strategy<Value = Life> {
+    (any::<u128>(), epoch(), any::<u128>()).prop_map(|(log, epoch, instance)| Life {
         log_id: LogId(Uuid::from_u128(log)),
-        epoch: Epoch(epoch),
+        epoch,
         instance: Instance(Uuid::from_u128(instance)),
     })
 }
@@ -46,17 +54,17 @@ fn life() -> impl Strategy<Value = Life> {
 fn append() -> impl Strategy<Value = Append<Vec<Entry>>> {
     let texts = vec((any::<String>(), any::<u128>()), 0..5);
     (
-        life(),
+        any_life(),
         0..u64::MAX - 9,
-        any::<[u64; 3]>(),
-        vec(any::<u128>(), 0..3),
+        (epoch(), any::<u64>(), any::<u64>()),
+        vec(any_life(), 0..3),
         texts,
     )
-        .prop_map(|(life, prev, [epoch, tail, commit], replaces, texts)| {
+        .prop_map(|(life, prev, (epoch, tail, commit), replaces, texts)| {
             let entry = |(at, (text, id)): (u64, (String, u128))| {
                 let at = Position {
                     seq: Seq(at),
-                    epoch: Epoch(epoch),
+                    epoch,
                     by: None,
                 };
                 Entry::with_content(
@@ -69,7 +77,7 @@ fn append() -> impl Strategy<Value = Append<Vec<Entry>>> {
                 life,
                 prev: Position {
                     seq: Seq(prev),
-                    epoch: Epoch(epoch),
+                    epoch,
                     by: (prev % 2 == 0).then_some(Instance(Uuid::from_u128(prev.into()))),
                 },
                 by: (!texts.is_empty()).then_some(match tail % 2 {
@@ -78,10 +86,7 @@ fn append() -> impl Strategy<Value = Append<Vec<Entry>>> {
                 }),
                 tail: Seq(tail),
                 commit: Seq(commit),
-                replaces: replaces
-                    .into_iter()
-                    .map(|id| LogId(Uuid::from_u128(id)))
-                    .collect(),
+                replaces,
                 entries: (prev + 1..).zip(texts).map(entry).collect(),
             }
         })
@@ -120,31 +125,30 @@ fn ack() -> impl Strategy<Value = Ack> {
     let rest = (
         proptest::option::of(any::<u64>()),
         proptest::option::of(any::<String>()),
-        vec(any::<u128>(), 0..3),
+        vec(any_life(), 0..3),
     );
-    ("[A-Za-z0-9_-]{1,32}", ids, any::<[u64; 4]>(), rest).prop_map(
+    let places = (epoch(), any::<u64>(), any::<u64>(), epoch());
+    ("[A-Za-z0-9_-]{1,32}", ids, places, rest).prop_map(
         |(
             node,
             (incarnation, log, instance),
-            [epoch, upto, last, last_epoch],
+            (epoch, upto, last, last_epoch),
             (held, error, replaced),
         )| {
             Ack {
                 node: node.parse().expect("a name"),
                 incarnation: Incarnation(Uuid::from_u128(incarnation)),
                 log_id: log.map(|id| LogId(Uuid::from_u128(id))),
-                epoch: Epoch(epoch),
+                epoch,
                 instance: instance.map(|id| Instance(Uuid::from_u128(id))),
                 upto: Seq(upto),
                 last: Position {
                     seq: Seq(last),
-                    epoch: Epoch(last_epoch),
+                    epoch: last_epoch,
                     by: instance.map(|id| Instance(Uuid::from_u128(id / 2))),
                 },
                 held_from: held.map(Seq),
-                replaced: (replaced.into_iter())
-                    .map(|id| LogId(Uuid::from_u128(id)))
-                    .collect(),
+                replaced,
                 error,
             }
         },
@@ -191,10 +195,19 @@ proptest! {
         let Append { prev, entries, .. } = append.clone();
         let (position, chunk) = (ack.clone(), Chunk::of(&entries));
         let line = Fetched { position, prev, by: append.by, entries: chunk }.encode(7);
-        let fetched = Fetched { position: ack.clone(), prev, by: append.by, entries };
+        let replaced = if entries.is_empty() { ack.replaced.clone() } else { Vec::new() };
+        let position = Ack { replaced, ..ack.clone() };
+        let fetched = Fetched { position, prev, by: append.by, entries };
         prop_assert_eq!(Fetched::decode(&line).expect("readable"), fetched);
         let claim = Claim { node: ack.node, incarnation: ack.incarnation, log_id: ack.log_id, epoch: ack.epoch };
         prop_assert_eq!(Claim::decode(&claim.encode()).expect("readable"), claim);
+    }
+
+    #[test]
+    fn an_epoch_that_not_every_reader_can_take_is_refused(append in append(), more in 1..=u64::MAX - Epoch::MAX.0) {
+        let life = Life { epoch: Epoch(Epoch::MAX.0 + more), ..append.life };
+        let line = encoded(&Append { life, ..append });
+        prop_assert!(Append::decode(&line).is_err());
     }
 
     #[test]
@@ -249,5 +262,57 @@ proptest! {
         prop_assert!(MessageId::parse(&id.urn().to_string()).is_err());
         prop_assert!(MessageId::parse(&id.braced().to_string()).is_err());
         prop_assert_eq!(MessageId::from_key(&text), MessageId::from_key(&text));
+    }
+}
+
+/// Else an entry that just fits an append could not be fetched by the master that comes next.
+#[test]
+fn no_envelope_is_longer_than_what_is_kept_free_for_it() {
+    let life = Life {
+        epoch: Epoch::MAX,
+        ..life(1, 1, u128::MAX)
+    };
+    let far = Position {
+        seq: Seq(u64::MAX - 8),
+        epoch: Epoch(Epoch::MAX.0 - 1),
+        by: Some(instance(2)),
+    };
+    let at = Position {
+        seq: far.seq.next(),
+        ..far
+    };
+    let entry = Entry::with_content(at, MessageId(Uuid::nil()), &Content::from_text("x"));
+    let chunk = Chunk::of(std::slice::from_ref(&entry));
+    let append = Append {
+        life,
+        prev: far,
+        tail: at.seq,
+        commit: at.seq,
+        replaces: Vec::new(),
+        by: Some(instance(3)),
+        entries: chunk.clone(),
+    };
+    let position = Ack {
+        node: node(&"n".repeat(32)),
+        incarnation: incarnation(4),
+        log_id: Some(log(1)),
+        epoch: life.epoch,
+        instance: Some(life.instance),
+        upto: at.seq,
+        last: far,
+        held_from: Some(at.seq),
+        replaced: vec![life; MAX_REPLACED],
+        error: None,
+    };
+    let (prev, by) = (far, Some(instance(3)));
+    let fetched = Fetched {
+        position,
+        prev,
+        by,
+        entries: chunk.clone(),
+    };
+    for line in [append.encode(u64::MAX), fetched.encode(u64::MAX)] {
+        let envelope = line.len() - chunk.text.len();
+        assert!(envelope <= ENVELOPE_BYTES, "{envelope}");
     }
 }

@@ -1,0 +1,72 @@
+//! What a secondary stores, and what it puts aside.
+
+use replog_common::entry::Position;
+use replog_common::message::Ack;
+use replog_common::service::clock::wall_ms;
+use replog_common::service::program::Failure;
+use replog_common::types::Seq;
+use replog_nats::{AckOf, Link, Message, Subject};
+use tracing::{debug, warn};
+
+use super::{Follow, Run, unwritable};
+use crate::aside::Tail;
+use crate::event;
+
+impl<L: Link> Follow<L> {
+    /// Stores what can be stored, once, and answers, once.
+    pub(super) fn finish(&mut self, run: &Run) -> Result<(), Failure> {
+        let before = self.follower.ack();
+        if let Some(keep) = self.follower.take_aside() {
+            self.put_aside_after(keep)?;
+        }
+        let ready = self.follower.take_ready();
+        if !ready.is_empty() {
+            self.store.append(&ready).map_err(|e| unwritable(&e))?;
+            self.follower.stored(&ready);
+            self.show();
+        }
+        let Some(answers) = run.answers else {
+            return Ok(());
+        };
+        let mut ack = self.follower.ack();
+        if run.has_entries && self.dice.hit(self.faults.borrow().error_rate) {
+            // What is stored stays; the master hears only what it knew, and sends the rest again.
+            ack = Ack {
+                error: Some("an error on purpose (error-rate)".to_owned()),
+                ..before
+            };
+        }
+        if run.has_entries {
+            let held_from = ack.held_from.map(tracing::field::display);
+            debug!(seq = %ack.upto, held_from, error = ack.error, "ack");
+        }
+        self.send_ack(&ack, AckOf::Seq(answers));
+        Ok(())
+    }
+
+    /// Takes the end of the log out of it: the master has other entries there.
+    pub(super) fn put_aside_after(&mut self, keep: Position) -> Result<(), Failure> {
+        let first = keep.seq.next();
+        let entries = self.store.read(first, Seq(u64::MAX), u64::MAX, usize::MAX);
+        let entries = entries.map_err(|e| unwritable(&e))?;
+        self.store.truncate(keep).map_err(|e| unwritable(&e))?;
+        let (last, at_ms) = (entries.last(), wall_ms());
+        if let Some(log_id) = self.follower.log_id() {
+            warn!(%log_id, %first, %last, "the master has other entries there: these are put aside, see GET /diverged");
+            let line = event::put_aside(&self.follower, log_id, first, last, at_ms);
+            let to = Subject::Event(event::PUT_ASIDE);
+            self.link.send(Message {
+                to,
+                reply: None,
+                payload: line,
+            });
+            self.aside.push(Tail {
+                log_id,
+                entries,
+                at_ms,
+            });
+        }
+        self.show();
+        Ok(())
+    }
+}
