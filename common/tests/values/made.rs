@@ -9,6 +9,7 @@ use replog_common::protocol::follower::Follower;
 use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::Draft;
 use replog_common::protocol::recovery::RecoverySettings;
+use replog_common::protocol::replicator::Transmit;
 use replog_common::protocol::settings::Replication;
 use replog_common::types::{
     Epoch, Incarnation, Instance, LogId, MessageId, NodeId, Seq, Time, WriteConcern,
@@ -109,4 +110,18 @@ pub(crate) fn store(follower: &mut Follower, stored: &mut Vec<Entry>) {
     let ready = follower.take_ready();
     stored.extend(ready.iter().cloned());
     follower.stored(&ready);
+}
+
+/// Lets everything leave that is due; hands out how much it was.
+pub(crate) fn send_all(leader: &mut Leader<u32>, now: Time) -> usize {
+    let mut sent = 0;
+    while let Some((to, transmit)) = leader.poll_transmit() {
+        let entries = match transmit {
+            Transmit::Heartbeat { .. } => None,
+            Transmit::Entries { last, .. } => Some((last, 1)),
+        };
+        leader.sent(&to, entries, now);
+        sent += 1;
+    }
+    sent
 }

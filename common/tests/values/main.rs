@@ -7,6 +7,7 @@ mod leader;
 mod machines;
 mod made;
 mod memory_log;
+mod messages;
 mod pauses;
 mod recovery;
 mod stream;

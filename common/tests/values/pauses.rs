@@ -8,7 +8,7 @@ use replog_common::protocol::outcome::{Outcome, ReadOnly, Refusal};
 use replog_common::protocol::settings::Replication;
 use replog_common::types::{Seq, Time};
 
-use crate::made::{at, config, draft, hello, life, node};
+use crate::made::{self, at, config, draft, hello, life, node, send_all};
 
 fn leader(replication: Replication) -> Leader<u32> {
     Leader::new(LeaderConfig {
@@ -144,4 +144,77 @@ fn without_a_broker_it_goes_on_alone() {
         assert_eq!(leader.read_only(now), None);
         now = leader.deadline(now).expect("it looks at the clock");
     }
+}
+
+#[test]
+fn after_its_own_pause_it_trusts_no_quorum_until_it_hears() {
+    let mut leader = Leader::<u32>::new(LeaderConfig {
+        read_only_without_quorum: true,
+        ..config(life(1, 1, 2), Some(&["a", "b"]))
+    });
+    leader.link_up(at(0));
+    send_all(&mut leader, at(0));
+    for name in ["a", "b"] {
+        leader.ack(&hello(name), at(10));
+    }
+    let placed = leader.append(draft(1, 1), 1, at(20), |_| None);
+    placed.expect("everybody lives");
+    // Stopped for a minute; the first thing that comes is a client.
+    let (refusal, _) = leader
+        .append(draft(2, 1), 2, at(60_000), |_| None)
+        .expect_err("it was stopped");
+    assert_eq!(refusal, Refusal::ReadOnly(ReadOnly::Recovering));
+    let status = leader.status(&node("a"), at(60_000));
+    assert_eq!(status, Status::Healthy, "the silence was the master's own");
+    leader.ack(&hello("a"), at(60_001));
+    leader
+        .append(draft(2, 1), 2, at(60_001), |_| None)
+        .expect_err("that may have lain in the socket all the time");
+    leader.tick(at(60_001));
+    send_all(&mut leader, at(60_001));
+    leader.ack(&hello("a"), at(60_002));
+    leader
+        .append(draft(2, 1), 2, at(60_002), |_| None)
+        .expect_err("and so may this, read after the question and sent before it");
+    leader.tick(at(60_501));
+    send_all(&mut leader, at(60_501));
+    leader.ack(&hello("a"), at(60_502));
+    leader
+        .append(draft(2, 1), 2, at(60_502), |_| None)
+        .expect_err("the other one may answer that somebody else is the master");
+    for ms in (60_600..=61_501).step_by(100) {
+        leader.tick(at(ms));
+    }
+    let placed = leader.append(draft(2, 1), 2, at(61_501), |_| None);
+    placed.expect("the round is through, and a majority was heard");
+}
+
+#[test]
+fn a_quiet_master_does_not_credit_a_newcomer_with_its_own_silence() {
+    let mut leader = made::leader(life(1, 1, 2), None);
+    leader.link_up(at(0));
+    leader.tick(at(1));
+    // Nobody is there for ten minutes, so nothing has to be done; then one joins and dies.
+    leader.ack(&hello("a"), at(600_000));
+    leader.tick(at(600_000));
+    assert_eq!(leader.status(&node("a"), at(600_100)), Status::Healthy);
+    assert_eq!(leader.status(&node("a"), at(606_000)), Status::Unhealthy);
+}
+
+#[test]
+fn the_long_waits_of_a_dead_secondary_are_no_pause_of_the_master() {
+    let mut leader = made::leader(life(1, 1, 2), None);
+    leader.link_up(at(0));
+    leader.ack(&hello("a"), at(10));
+    let (mut now, mut heartbeats) = (at(10), 0);
+    while now < at(600_000) {
+        leader.tick(now);
+        heartbeats += send_all(&mut leader, now);
+        now = leader.deadline(now).expect("it asks for ever");
+        if now > at(5_100) {
+            assert_eq!(leader.status(&node("a"), now), Status::Unhealthy, "{now:?}");
+        }
+    }
+    // The longest wait is 5 s, jitter halves it at most.
+    assert!((120..=260).contains(&heartbeats), "{heartbeats}");
 }

@@ -214,7 +214,12 @@ fn the_last_epoch_there_is_holds_up_nobody() {
     recovery.heard(&long, at(10));
     recovery.heard(&liar, at(10));
     assert_eq!(recovery.tick(Position::default(), at(3000)), None);
-    let (have, found) = run(&mut recovery, &[long.clone()], Position::default(), 3000);
+    let (have, found) = run(
+        &mut recovery,
+        std::slice::from_ref(&long),
+        Position::default(),
+        3000,
+    );
     assert_eq!((have, found.not_heard), (long.last, vec![node("s2")]));
     assert_eq!(Epoch::MAX.next(), Epoch::MAX);
 }
