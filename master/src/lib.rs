@@ -29,9 +29,8 @@ use replog_common::protocol::leader::Leader;
 use replog_common::service::program::{self, Failure, Program};
 use replog_common::service::settings::CommonArgs;
 use replog_common::service::view::View;
-use replog_common::service::{server, signals};
 use replog_common::types::{Epoch, Instance, LogId};
-use replog_nats::{Credentials, Link, LinkOptions, NatsLink, Subjects};
+use replog_nats::{Link, NatsLink, Subjects};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -63,27 +62,14 @@ impl Program for Config {
         self.command.is_some()
     }
 
-    async fn run(self, listener: TcpListener) -> Result<(), Failure> {
-        let refused = |error: &dyn std::fmt::Display| Failure::cannot_start(error.to_string());
-        let stop = signals::stop_requested().map_err(|e| refused(&e))?;
-        let credentials = Credentials::from_environment();
-        let link = NatsLink::open(LinkOptions {
-            urls: self
-                .common
-                .nats_url
-                .iter()
-                .map(|url| url.expose().to_owned())
-                .collect(),
-            credentials: credentials.map_err(|e| refused(&e))?,
-            name: "replog-master".to_owned(),
-            cluster: self.common.cluster.clone(),
-            subscriptions: Subjects::of(&self.common.cluster).of_master(),
-        });
-        run(self, listener, link.map_err(|e| refused(&e))?, async move {
-            let signal = stop.await;
-            info!(signal, "stopping");
-        })
-        .await
+    async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let subscriptions = Subjects::of(&self.common.cluster).of_master();
+        let link = NatsLink::of(&self.common, Self::NAME.to_owned(), subscriptions)?;
+        run(self, listener, link, shutdown).await
     }
 }
 
@@ -115,7 +101,7 @@ pub async fn run<L: Link>(
     };
     let leader = Leader::new(config.leader(life));
     let sequencer = sequencer::Sequencer::new(leader, link, inlets, config.default_w);
-    let mut owner = tokio::spawn(sequencer.run());
+    let owner = tokio::spawn(sequencer.run());
 
     let master = http::Master {
         commands,
@@ -130,32 +116,11 @@ pub async fn run<L: Link>(
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, instance = %life.instance, "the master listens");
-    let mut ended = None;
-    let stop = async {
-        tokio::select! {
-            () = shutdown => {
-                // First everybody who waits is answered, then the doors close.
-                queries.send(command::Query::Stop).await.ok();
-            }
-            early = &mut owner => ended = Some(early),
-        }
+    let shutdown = async move {
+        shutdown.await;
+        // First everybody who waits is answered, then the doors close.
+        queries.send(command::Query::Stop).await.ok();
     };
-    server::serve(
-        listener,
-        http::router(master),
-        config.common.http_limits(),
-        stop,
-    )
-    .await;
-    drop(queries);
-    // With the last handler gone nobody can ask any more, and the owner ends.
-    match ended {
-        Some(early) => early,
-        None => owner.await,
-    }
-    .unwrap_or_else(|panic| {
-        Err(Failure::cannot_start(format!(
-            "the owner of the log failed: {panic}"
-        )))
-    })
+    let (router, limits) = (http::router(master), config.common.http_limits());
+    program::serve(listener, router, limits, owner, shutdown).await
 }

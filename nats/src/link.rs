@@ -7,10 +7,12 @@ use async_nats::{Client, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{SelectAll, StreamExt};
+use replog_common::service::program::Failure;
+use replog_common::service::settings::CommonArgs;
 use tokio::sync::mpsc;
 
 use crate::connect;
-use crate::options::{LinkOptions, OptionsError};
+use crate::options::{Credentials, LinkOptions, OptionsError};
 use crate::subject::{Subject, Subjects};
 
 /// What is sent.
@@ -88,6 +90,27 @@ pub(crate) enum Control {
 
 impl NatsLink {
     /// A link that is connecting from now on, however long the broker takes to appear. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// A credential that cannot be used.
+    pub fn of(
+        args: &CommonArgs,
+        name: String,
+        subscriptions: Vec<String>,
+    ) -> Result<Self, Failure> {
+        let refused = |error: OptionsError| Failure::cannot_start(error.to_string());
+        let urls = args.nats_url.iter().map(|url| url.expose().to_owned());
+        Self::open(LinkOptions {
+            urls: urls.collect(),
+            credentials: Credentials::from_environment().map_err(refused)?,
+            name,
+            cluster: args.cluster.clone(),
+            subscriptions,
+        })
+        .map_err(refused)
+    }
+
+    /// The same with options of one's own.
     ///
     /// # Errors
     /// A credential that cannot be used.

@@ -28,8 +28,7 @@ use std::process::ExitCode;
 use replog_common::service::program::{self, Failure, Program};
 use replog_common::service::settings::CommonArgs;
 use replog_common::service::view::View;
-use replog_common::service::{server, signals};
-use replog_nats::{Credentials, Link, LinkOptions, NatsLink, Subjects};
+use replog_nats::{Link, NatsLink, Subjects};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -59,27 +58,15 @@ impl Program for Config {
         self.command.is_some()
     }
 
-    async fn run(self, listener: TcpListener) -> Result<(), Failure> {
-        let refused = |error: &dyn std::fmt::Display| Failure::cannot_start(error.to_string());
-        let stop = signals::stop_requested().map_err(|e| refused(&e))?;
-        let credentials = Credentials::from_environment();
-        let link = NatsLink::open(LinkOptions {
-            urls: self
-                .common
-                .nats_url
-                .iter()
-                .map(|url| url.expose().to_owned())
-                .collect(),
-            credentials: credentials.map_err(|e| refused(&e))?,
-            name: format!("replog-secondary/{}", self.node()),
-            cluster: self.common.cluster.clone(),
-            subscriptions: Subjects::of(&self.common.cluster).of_secondary(&self.node()),
-        });
-        run(self, listener, link.map_err(|e| refused(&e))?, async move {
-            let signal = stop.await;
-            info!(signal, "stopping");
-        })
-        .await
+    async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let (node, name) = (self.node(), format!("{}/{}", Self::NAME, self.node()));
+        let subscriptions = Subjects::of(&self.common.cluster).of_secondary(&node);
+        let link = NatsLink::of(&self.common, name, subscriptions)?;
+        run(self, listener, link, shutdown).await
     }
 }
 
@@ -104,7 +91,7 @@ pub async fn run<L: Link>(
         query_inlet,
         view,
     );
-    let mut owner = tokio::spawn(follow.run());
+    let owner = tokio::spawn(follow.run());
     let secondary = http::Secondary {
         queries,
         views,
@@ -116,27 +103,6 @@ pub async fn run<L: Link>(
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, node = %config.node(), "the secondary serves");
-    let mut ended = None;
-    let stop = async {
-        tokio::select! {
-            () = shutdown => {}
-            early = &mut owner => ended = Some(early),
-        }
-    };
-    server::serve(
-        listener,
-        http::router(secondary),
-        config.common.http_limits(),
-        stop,
-    )
-    .await;
-    match ended {
-        Some(early) => early,
-        None => owner.await,
-    }
-    .unwrap_or_else(|panic| {
-        Err(Failure::cannot_start(format!(
-            "the owner of the log failed: {panic}"
-        )))
-    })
+    let (router, limits) = (http::router(secondary), config.common.http_limits());
+    program::serve(listener, router, limits, owner, shutdown).await
 }

@@ -4,11 +4,15 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use axum::Router;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tracing::info;
 
 use super::exit::Exit;
+use super::server::{self, HttpLimits};
 use super::settings::{CommonArgs, Settings, parse};
-use super::{healthcheck, logging};
+use super::{healthcheck, logging, signals};
 
 /// Why a program ends before it was asked to; its text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +47,15 @@ pub trait Program: Settings + Send + 'static {
     /// Whether only a living node is to be asked whether it lives.
     fn is_healthcheck(&self) -> bool;
 
-    /// Runs until it is asked to stop.
+    /// Runs until `shutdown` completes.
     ///
     /// # Errors
     /// What ended it before.
-    fn run(self, listener: TcpListener) -> impl Future<Output = Result<(), Failure>>;
+    fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> impl Future<Output = Result<(), Failure>>;
 }
 
 /// The whole program, with `args` (its name first) and this process's environment.
@@ -84,13 +92,50 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let listener = TcpListener::bind(addr).await;
         let listener =
             listener.map_err(|e| Failure::cannot_start(format!("cannot listen on {addr}: {e}")))?;
-        program.run(listener).await
+        let stop = signals::stop_requested();
+        let stop = stop.map_err(|e| Failure::cannot_start(e.to_string()))?;
+        let shutdown = async {
+            let signal = stop.await;
+            info!(signal, "stopping");
+        };
+        program.run(listener, shutdown).await
     });
     drop(guard); // the last lines are written before the reason
     match ended {
         Ok(()) => Exit::Stopped.into(),
         Err(failure) => end::<P>(failure),
     }
+}
+
+/// Serves until `shutdown` completes, or the owner of the log ends by itself; hands out what the owner ended with.
+///
+/// # Errors
+/// What the owner ended with.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    mut owner: JoinHandle<Result<(), Failure>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let mut ended = None;
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            early = &mut owner => ended = Some(early),
+        }
+    };
+    server::serve(listener, router, limits, stop).await;
+    // With the last handler gone nobody can ask any more, and the owner ends.
+    let ended = match ended {
+        Some(early) => early,
+        None => owner.await,
+    };
+    ended.unwrap_or_else(|panic| {
+        Err(Failure::cannot_start(format!(
+            "the owner of the log failed: {panic}"
+        )))
+    })
 }
 
 fn end<P: Program>(failure: Failure) -> ExitCode {
