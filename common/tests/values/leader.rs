@@ -8,7 +8,9 @@ use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::{Draft, Outcome};
 use replog_common::types::{Epoch, Seq};
 
-use crate::made::{at, config, draft, hello, incarnation, instance, life, log, node, send_all};
+use crate::made::{
+    self, at, config, draft, hello, incarnation, instance, life, log, node, send_all,
+};
 
 fn leader(listed: Option<&[&str]>, read_only_without_quorum: bool) -> Leader<u32> {
     Leader::new(LeaderConfig {
@@ -110,6 +112,25 @@ fn the_last_word_of_a_dead_storage_counts_for_nothing_however_late() {
     assert_eq!(leader.commit().acks(Seq(1)), 1);
     leader.ack(&ack_of(9, 0), at(20_100));
     assert_eq!(leader.commit().acks(Seq(1)), 1);
+}
+
+/// Else `w` would be counted from what a former life of the master was told, of entries that this one may not even have.
+#[test]
+fn an_ack_of_a_former_life_counts_for_nothing() {
+    let mut leader = made::leader(life(1, 2, 2), Some(&["a"]));
+    leader.link_up(at(0));
+    leader.append(draft(1, 2), 7, at(0), |_| None).unwrap();
+    leader.take_staged();
+    leader.stored(Seq(1));
+    let of_life = |epoch, start| Ack {
+        epoch: Epoch(epoch),
+        instance: Some(instance(start)),
+        ..ack_of(9, 1)
+    };
+    leader.ack(&of_life(1, 1), at(1));
+    assert_eq!(leader.poll_answer().map(|a| a.waiter), None);
+    leader.ack(&of_life(2, 2), at(2));
+    assert_eq!(leader.poll_answer().map(|a| a.waiter), Some(7));
 }
 
 #[test]
