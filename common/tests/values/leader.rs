@@ -120,8 +120,8 @@ fn an_ack_of_a_former_life_counts_for_nothing() {
     let mut leader = made::leader(life(1, 2, 2), Some(&["a"]));
     leader.link_up(at(0));
     leader.append(draft(1, 2), 7, at(0), |_| None).unwrap();
-    leader.take_staged();
-    leader.stored(Seq(1));
+    let staged = leader.take_staged();
+    leader.stored(staged[0].seq);
     let of_life = |epoch, start| Ack {
         epoch: Epoch(epoch),
         instance: Some(instance(start)),
