@@ -98,10 +98,12 @@ pub struct Ack {
 
 /// "What do you hold from here on?": a master that recovers asks, in the life in which it is going to serve. Whoever
 /// answers follows no master of a lower epoch any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fetch {
     /// The history that is recovered, and the life to come.
     pub life: Life,
+    /// As in [`Append::replaces`].
+    pub replaces: Vec<Life>,
     /// The first entry that is asked for.
     pub from: Seq,
     /// For how many bytes of entries, at most, but one entry at least; 0 asks for none.
@@ -158,6 +160,9 @@ pub enum Unreadable {
     /// Another kind than belongs on its subject.
     #[error("kind {0:?} does not belong on this subject")]
     Kind(String),
+    /// More cleared histories than are ever named.
+    #[error("{0} cleared histories, at most {MAX_REPLACED} are named")]
+    TooMany(usize),
     /// Entries that do not follow one another from `prev`.
     #[error("entry {found} where {expected} was due")]
     Order {
@@ -174,6 +179,14 @@ struct Head<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     v: u32,
+}
+
+/// No more cleared histories than anybody names.
+fn few(replaced: Vec<Life>) -> Result<Vec<Life>, Unreadable> {
+    match replaced.len() {
+        0..=MAX_REPLACED => Ok(replaced),
+        many => Err(Unreadable::TooMany(many)),
+    }
 }
 
 fn check(kind: &str, v: u32, expected: &str) -> Result<(), Unreadable> {

@@ -22,6 +22,8 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Why there are no appends, as in the 503 of one.
     pub reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fenced_by: Option<Fenced>,
     quorum: Quorum,
     default_w: u32,
     waiting: usize,
@@ -31,6 +33,14 @@ pub struct Health {
     /// Listed members that were not heard before it served: what only they hold is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_heard: Vec<NodeId>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Fenced {
+    epoch: Epoch,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_from: Option<NodeId>,
+    problem: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -91,7 +101,13 @@ pub fn of<W>(leader: &Leader<W>, default_w: WriteConcern, broker_up: bool, now: 
     let (counted, observing): (Vec<_>, Vec<_>) =
         members.iter().partition(|(id, _)| members.is_member(id));
     let read_only = leader.read_only(now);
+    let fenced_by = leader.fenced_by().map(|by| Fenced {
+        epoch: by.epoch,
+        heard_from: by.heard_from.clone(),
+        problem: "another master has taken over: use that one; where none lives any more, restart this one",
+    });
     Health {
+        fenced_by,
         status: match read_only {
             Some(ReadOnly::Stopping) => "stopping",
             Some(ReadOnly::Fenced) => "fenced",

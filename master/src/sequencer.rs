@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt;
-use replog_common::log::{LogStore, MemoryLog};
+use replog_common::log::{Batch, LogStore, MemoryLog};
 use replog_common::message::Life;
 use replog_common::protocol::leader::Leader;
 use replog_common::protocol::outcome::{ReadOnly, Refusal};
@@ -156,7 +156,6 @@ impl<L: Link> Sequencer<L> {
 
     /// Lets time pass; what it has brought about is stored and shown.
     fn tick(&mut self) -> Result<(), Failure> {
-        let was_recovering = self.leader.is_recovering();
         let now = self.clock.now();
         self.leader.tick(now);
         if let Some(other) = self.leader.beaten_by() {
@@ -167,7 +166,7 @@ impl<L: Link> Sequencer<L> {
                 "another master of this cluster lives (instance {instance}, epoch {epoch}): stop it, or start with --takeover"
             )));
         }
-        if was_recovering != self.leader.is_recovering() {
+        if self.views.borrow().is_ready != self.leader.is_readable() {
             self.show();
         }
         while let Some(late) = self.parked.pop_late(now) {
@@ -185,35 +184,44 @@ impl<L: Link> Sequencer<L> {
 
     /// One write for everything that was placed meanwhile.
     fn store(&mut self) -> Result<(), Failure> {
-        if self.leader.take_restart() {
-            self.store = Arc::new(MemoryLog::new());
-            self.show();
-        }
+        let keep = self.leader.take_cut();
         let staged = self.leader.take_staged();
-        let Some(last) = staged.last() else {
+        if keep.is_none() && staged.is_empty() {
             return Ok(());
+        }
+        let batch = Batch {
+            keep,
+            entries: &staged,
+            standing: None,
         };
-        self.store.append(&staged).map_err(|error| {
+        self.store.write(&batch).map_err(|error| {
             error!(%error, "the log cannot be written");
             Failure {
                 exit: replog_common::service::exit::Exit::DiskFailed,
                 why: error.to_string(),
             }
         })?;
-        self.leader.stored(last.seq);
+        if let Some(last) = staged.last() {
+            self.leader.stored(last.seq);
+        }
         self.show();
         Ok(())
     }
 
     fn show(&mut self) {
         let life = self.leader.life();
-        self.views.send_replace(View {
+        let is_ready = self.leader.is_readable();
+        // What it has so far may not be what it is going to serve.
+        let shown = View {
             log: Arc::clone(&self.store),
+            last_seq: self.leader.last().seq,
+            ..View::empty()
+        };
+        self.views.send_replace(View {
             log_id: Some(life.log_id),
             epoch: life.epoch,
-            last_seq: self.leader.last().seq,
-            is_ready: !self.leader.is_recovering(),
-            diverged_from: None,
+            is_ready,
+            ..if is_ready { shown } else { View::empty() }
         });
     }
 

@@ -35,12 +35,6 @@ impl Aside {
         self.tails.iter().map(|t| t.entries.count).sum()
     }
 
-    /// Where the newest one began, and its history.
-    #[must_use]
-    pub fn newest(&self) -> Option<(LogId, Seq)> {
-        self.tails.last().map(|t| (t.log_id, t.entries.first))
-    }
-
     /// The body of `GET /diverged`.
     ///
     /// # Errors

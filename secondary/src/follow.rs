@@ -21,7 +21,7 @@ use replog_common::service::view::View;
 use replog_common::types::{Incarnation, NodeId, Seq, Time};
 use replog_nats::{AckOf, Link, Message, Subject};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error, trace, warn};
 
 use crate::aside::Aside;
 use crate::claim::Claiming;
@@ -148,7 +148,7 @@ impl<L: Link> Follow<L> {
             }
             let (now, delay) = (self.clock.now(), self.faults.borrow_and_update().delay);
             while let Some(append) = self.delayed.pop(now, delay) {
-                self.receive(append, &mut run);
+                self.receive(append, &mut run)?;
             }
             self.finish(&run)?;
             if self.claiming.tick(now) {
@@ -160,7 +160,7 @@ impl<L: Link> Follow<L> {
         }
     }
 
-    fn receive(&mut self, mut append: Append<Vec<Entry>>, run: &mut Run) {
+    fn receive(&mut self, mut append: Append<Vec<Entry>>, run: &mut Run) -> Result<(), Failure> {
         let (first, last) = (
             append.prev.seq.next(),
             Seq(append.prev.seq.0 + append.entries.len() as u64),
@@ -186,11 +186,7 @@ impl<L: Link> Follow<L> {
                 debug!(%first, %last, duplicates, dropped, "received");
             }
             Received::Followed { .. } => trace!(prev = %last, "heartbeat"),
-            Received::Cleared => {
-                info!(%log_id, "the master has cleared the log: following its new history");
-                self.store = Arc::new(MemoryLog::new());
-                self.show();
-            }
+            Received::Cleared => {}
             Received::OtherHistory if before.is_none() => {
                 let mine = self.follower.log_id().map(tracing::field::display);
                 warn!(mine, theirs = %log_id, "the master has another history: what is here is kept and counts for nothing");
@@ -201,6 +197,7 @@ impl<L: Link> Follow<L> {
         if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
             self.show();
         }
+        self.change()
     }
 
     /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.

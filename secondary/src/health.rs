@@ -110,6 +110,7 @@ mod tests {
         follower.stored(&ready);
         assert_eq!(status(&follower), "ok");
         follower.answer(&Fetch {
+            replaces: Vec::new(),
             life: life(2),
             from: Seq(1),
             max_bytes: 0,

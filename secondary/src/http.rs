@@ -81,7 +81,7 @@ async fn message(
     SeqPath(seq): SeqPath,
 ) -> Result<Response, Problem> {
     let view = secondary.views.borrow().clone();
-    let entry = reading::entry(&view, seq)?;
+    let entry = reading::entry(&view, seq).await?;
     let body = Body::from(entry.json().clone());
     let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
     Ok(reading::marked(response, &view))

@@ -1,9 +1,10 @@
 //! The log in memory: entries side by side in large pieces of text, so that a batch or a list is one copy.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::entry::{Chunk, Entry, Position};
-use crate::log::{LogStore, StoreError};
+use crate::log::{Batch, LogStore, Standing, StoreError};
 use crate::types::Seq;
 
 /// A piece is closed at that size; the one a larger entry goes to is as large as needed.
@@ -63,12 +64,56 @@ impl Segment {
 #[derive(Debug, Default)]
 pub struct MemoryLog {
     inner: RwLock<Inner>,
+    /// The oldest entries are dropped when there is more than that.
+    keep_bytes: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    segments: Vec<Segment>,
+    segments: VecDeque<Segment>,
     last: Position,
+}
+
+impl Inner {
+    fn bytes(&self) -> usize {
+        let of = |s: &Segment| s.text.capacity() + s.ends.capacity() * size_of::<u32>();
+        self.segments.iter().map(of).sum()
+    }
+
+    fn first(&self) -> Seq {
+        self.segments
+            .front()
+            .map_or(self.last.seq.next(), |s| s.first)
+    }
+
+    fn truncate(&mut self, last: Position) {
+        if last.seq >= self.last.seq {
+            return;
+        }
+        self.segments.retain(|s| s.first <= last.seq);
+        if let Some(segment) = self.segments.back_mut() {
+            let kept =
+                usize::try_from(last.seq.0 + 1 - segment.first.0).expect("positions in memory");
+            segment.ends.truncate(kept);
+            segment.text.truncate(segment.ends[kept - 1] as usize);
+        }
+        self.last = last;
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let json = entry.json();
+        if !self.segments.back().is_some_and(|s| s.has_room(json.len())) {
+            if let Some(full) = self.segments.back_mut() {
+                full.text.shrink_to_fit();
+                full.ends.shrink_to_fit();
+            }
+            self.segments.push_back(Segment::new(entry.seq));
+        }
+        if let Some(segment) = self.segments.back_mut() {
+            segment.push(json);
+        }
+        self.last = entry.position();
+    }
 }
 
 impl MemoryLog {
@@ -78,16 +123,34 @@ impl MemoryLog {
         Self::default()
     }
 
+    /// The end of a log: what comes after `last`, and the newest of it when that is more than `keep_bytes`.
+    #[must_use]
+    pub fn of_the_end(last: Position, keep_bytes: usize) -> Self {
+        Self {
+            inner: RwLock::new(Inner {
+                segments: VecDeque::new(),
+                last,
+            }),
+            keep_bytes: Some(keep_bytes),
+        }
+    }
+
     fn inner(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl LogStore for MemoryLog {
-    fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let mut last = inner.last.seq;
-        for entry in entries {
+    fn inner_mut(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether entries follow `keep`, or the end.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(super) fn check(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let end = self.inner().last.seq;
+        let mut last = batch.keep.map_or(end, |keep| keep.seq.min(end));
+        for entry in batch.entries {
             if entry.seq != last.next() {
                 return Err(StoreError::Order {
                     last,
@@ -96,41 +159,33 @@ impl LogStore for MemoryLog {
             }
             last = entry.seq;
         }
-        for entry in entries {
-            let json = entry.json();
-            if !inner
-                .segments
-                .last()
-                .is_some_and(|s| s.has_room(json.len()))
-            {
-                if let Some(full) = inner.segments.last_mut() {
-                    full.text.shrink_to_fit();
-                    full.ends.shrink_to_fit();
-                }
-                inner.segments.push(Segment::new(entry.seq));
-            }
-            if let Some(segment) = inner.segments.last_mut() {
-                segment.push(json);
-            }
-            inner.last = entry.position();
+        Ok(())
+    }
+}
+
+impl LogStore for MemoryLog {
+    fn write(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        self.check(batch)?;
+        let mut inner = self.inner_mut();
+        if let Some(keep) = batch.keep {
+            inner.truncate(keep);
+        }
+        for entry in batch.entries {
+            inner.push(entry);
+        }
+        // The last piece stays, however large it is.
+        while self.keep_bytes.is_some_and(|most| inner.bytes() > most) && inner.segments.len() > 1 {
+            inner.segments.pop_front();
         }
         Ok(())
     }
 
-    fn truncate(&self, last: Position) -> Result<(), StoreError> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if last.seq >= inner.last.seq {
-            return Ok(());
-        }
-        inner.segments.retain(|s| s.first <= last.seq);
-        if let Some(segment) = inner.segments.last_mut() {
-            let kept =
-                usize::try_from(last.seq.0 + 1 - segment.first.0).expect("positions in memory");
-            segment.ends.truncate(kept);
-            segment.text.truncate(segment.ends[kept - 1] as usize);
-        }
-        inner.last = last;
-        Ok(())
+    fn begin_anew(&self, _standing: &Standing) -> Result<Arc<dyn LogStore>, StoreError> {
+        Ok(Arc::new(Self::new()))
+    }
+
+    fn recent_from(&self) -> Seq {
+        self.inner().first()
     }
 
     fn read(
@@ -144,7 +199,7 @@ impl LogStore for MemoryLog {
         let upto = upto
             .min(inner.last.seq)
             .min(Seq(from.0.saturating_add(max_entries).saturating_sub(1)));
-        if from == Seq::ZERO || from > upto {
+        if from < inner.first() || from > upto {
             return Ok(Chunk::default());
         }
         let mut text = Vec::new();
@@ -183,11 +238,7 @@ impl LogStore for MemoryLog {
     }
 
     fn memory_bytes(&self) -> usize {
-        let segments = &self.inner().segments;
-        segments
-            .iter()
-            .map(|s| s.text.capacity() + s.ends.capacity() * size_of::<u32>())
-            .sum()
+        self.inner().bytes()
     }
 }
 

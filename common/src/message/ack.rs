@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Ack, Claim, Life, PROTOCOL_VERSION, Unreadable, check, parse};
+use super::{Ack, Claim, Life, PROTOCOL_VERSION, Unreadable, check, few, parse};
 use crate::entry::Position;
 use crate::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq};
 
@@ -78,7 +78,7 @@ impl AckFields<'_> {
             upto: self.seq,
             last: self.last.heard_in(self.epoch, self.instance),
             held_from: self.held_from,
-            replaced: self.replaced,
+            replaced: few(self.replaced)?,
             error: self.error.map(Cow::into_owned),
         })
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{Append, ENVELOPE_BYTES, Life, PROTOCOL_VERSION, Unreadable, check, parse};
+use super::{Append, ENVELOPE_BYTES, Life, PROTOCOL_VERSION, Unreadable, check, few, parse};
 use crate::entry::{Chunk, Entry, Position};
 use crate::types::{Epoch, Instance, LogId, Seq};
 
@@ -99,7 +99,7 @@ impl Append<Vec<Entry>> {
             prev: fields.prev.heard_in(fields.epoch, Some(fields.instance)),
             tail: fields.tail,
             commit: fields.commit,
-            replaces: fields.replaces,
+            replaces: few(fields.replaces)?,
             by: fields.by.or(has_entries.then_some(fields.instance)),
             entries: fields.entries,
         })

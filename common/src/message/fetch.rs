@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ack::AckFields;
 use super::append::{in_order, position_json};
 use super::{
-    Ack, ENVELOPE_BYTES, Fetch, Fetched, Life, PROTOCOL_VERSION, Unreadable, check, parse,
+    Ack, ENVELOPE_BYTES, Fetch, Fetched, Life, PROTOCOL_VERSION, Unreadable, check, few, parse,
 };
 use crate::entry::{Chunk, Entry, Position};
 use crate::types::{Epoch, Instance, LogId, Seq};
@@ -23,6 +23,8 @@ struct FetchFields<'a> {
     log_id: LogId,
     epoch: Epoch,
     instance: Instance,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaces: Vec<Life>,
     v: u32,
     #[serde(default)]
     at_ms: u64,
@@ -39,6 +41,7 @@ impl Fetch {
             log_id: self.life.log_id,
             epoch: self.life.epoch,
             instance: self.life.instance,
+            replaces: self.replaces.clone(),
             v: PROTOCOL_VERSION,
             at_ms,
         };
@@ -60,6 +63,7 @@ impl Fetch {
                 epoch: fields.epoch,
                 instance: fields.instance,
             },
+            replaces: few(fields.replaces)?,
             from: fields.seq,
             max_bytes: fields.max_bytes,
         })

@@ -151,6 +151,20 @@ impl<W> Commit<W> {
             .flat_map(BTreeMap::into_values)
     }
 
+    /// Sends those away who wait for an entry behind `last`.
+    pub fn drain_behind(&mut self, last: Seq) -> Vec<Wait<W>> {
+        let behind = |(w, queue): (&u32, &BTreeMap<(Seq, Ticket), Wait<W>>)| {
+            let keys = queue.range((last.next(), Ticket(0))..).map(|(key, _)| *key);
+            keys.map(|(seq, ticket)| (*w, seq, ticket))
+                .collect::<Vec<_>>()
+        };
+        let keys: Vec<_> = self.waiting.iter().flat_map(behind).collect();
+        let waits = keys.into_iter();
+        waits
+            .filter_map(|(w, seq, ticket)| self.remove(w, seq, ticket))
+            .collect()
+    }
+
     /// Frees the places of those who have left.
     pub fn purge(&mut self, has_left: impl Fn(&W) -> bool) {
         let gone: Vec<(u32, Seq, Ticket)> = (self.waiting.iter())

@@ -17,50 +17,99 @@ pub enum DeduplicateBy {
     Content,
 }
 
-/// The message ids of the log (and its contents, when asked for), each with its position.
+/// The messages of consecutive entries, each with its position.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Index {
+    ids: BTreeMap<MessageId, Seq>,
+    contents: BTreeMap<Uuid, Seq>,
+    last: Seq,
+}
+
+/// The message ids of the log (and its contents, when asked for), each with its position. Those of a log on a disk are
+/// found there; here are the newest of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Dedup {
     by: DeduplicateBy,
-    ids: BTreeMap<MessageId, Seq>,
-    contents: BTreeMap<Uuid, Seq>,
+    newer: Index,
+    older: Index,
+    /// What lies up to here is not known.
+    floor: Seq,
+    /// How many entries one index takes before the older one is dropped.
+    keep: Option<usize>,
 }
 
 impl Dedup {
-    /// An empty index.
+    /// An empty index of a log that is empty. It keeps everything; or, where that is in a store too, the newest `keep`
+    /// entries, and up to as many more.
     #[must_use]
-    pub fn new(by: DeduplicateBy) -> Self {
+    pub fn new(by: DeduplicateBy, keep: Option<usize>) -> Self {
         Self {
             by,
-            ids: BTreeMap::new(),
-            contents: BTreeMap::new(),
+            keep,
+            ..Self::default()
         }
     }
 
-    /// Where the same message is, if it is in the log, by whichever rule holds.
+    /// What lies up to `floor` is to be found elsewhere.
+    #[must_use]
+    pub fn after(mut self, floor: Seq) -> Self {
+        self.floor = floor;
+        (self.newer.last, self.older.last) = (floor, floor);
+        self
+    }
+
+    /// Whether not all of it is here.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.keep.is_some()
+    }
+
+    /// What lies up to here is not known.
+    #[must_use]
+    pub fn floor(&self) -> Seq {
+        self.floor
+    }
+
+    /// Where the same message is, if it is known to be in the log, by whichever rule holds.
     #[must_use]
     pub fn find(&self, id: MessageId, content: &Content) -> Option<Seq> {
+        let indexes = || [&self.newer, &self.older].into_iter();
         let same_content = match self.by {
             DeduplicateBy::MessageId => None,
-            DeduplicateBy::Content => self.contents.get(&fingerprint(content)).copied(),
+            DeduplicateBy::Content => {
+                let print = fingerprint(content);
+                indexes().find_map(|i| i.contents.get(&print).copied())
+            }
         };
-        same_content.or_else(|| self.ids.get(&id).copied())
+        same_content.or_else(|| indexes().find_map(|i| i.ids.get(&id).copied()))
     }
 
-    /// The message at `seq` is in the log.
+    /// The message at `seq`, the next position, is in the log.
     pub fn insert(&mut self, id: MessageId, content: &Content, seq: Seq) {
-        self.ids.insert(id, seq);
+        if self.keep.is_some_and(|most| self.newer.ids.len() >= most) {
+            self.floor = self.older.last;
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.last = seq;
+        self.newer.ids.insert(id, seq);
         if self.by == DeduplicateBy::Content {
-            self.contents.insert(fingerprint(content), seq);
+            self.newer.contents.insert(fingerprint(content), seq);
         }
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.by);
+    /// Forgets what lies behind `last`.
+    pub fn truncate(&mut self, last: Seq) {
+        for index in [&mut self.newer, &mut self.older] {
+            index.ids.retain(|_, seq| *seq <= last);
+            index.contents.retain(|_, seq| *seq <= last);
+            index.last = index.last.min(last);
+        }
+        self.floor = self.floor.min(last);
     }
 }
 
-/// 122 bits of a SHA-1: two different contents with one fingerprint do not happen by chance.
-fn fingerprint(content: &Content) -> Uuid {
+/// What stands for a content: 122 bits of a SHA-1. Two different contents with one fingerprint do not happen by chance.
+#[must_use]
+pub fn fingerprint(content: &Content) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, content.text().as_bytes())
 }

@@ -1,14 +1,19 @@
 //! Which life of the master each position of a log belongs to.
 
+use serde::{Deserialize, Serialize};
+
 use crate::entry::Position;
 use crate::types::{Epoch, Instance, Seq};
 
-/// Entries that one life of a master has placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Run {
-    first: Seq,
-    epoch: Epoch,
-    by: Option<Instance>,
+/// Entries that one life of a master has placed, up to the next run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Run {
+    /// The first of them.
+    pub first: Seq,
+    /// The life.
+    pub epoch: Epoch,
+    /// The start of that master, where it is known.
+    pub by: Option<Instance>,
 }
 
 /// The lives behind the entries `1..=last`, as runs. One run a life of the master, however long the log.
@@ -20,6 +25,19 @@ pub struct Epochs {
 }
 
 impl Epochs {
+    /// Of a log that ends at `last`; runs that begin behind it are left out.
+    #[must_use]
+    pub fn from_runs(mut runs: Vec<Run>, last: Seq) -> Self {
+        runs.retain(|r| r.first <= last);
+        Self { runs, last }
+    }
+
+    /// The lives, in their order.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// The end of the log.
     #[must_use]
     pub fn last(&self) -> Position {
@@ -63,6 +81,17 @@ impl Epochs {
         }
         let end = self.runs.get(runs).map_or(self.last, |r| r.first.prev());
         self.in_run(runs, seq.min(end))
+    }
+
+    /// The end of what it can share with another log of the same history that has an entry at `at`: that one, or what comes
+    /// before the life it is of.
+    #[must_use]
+    pub fn shared_with(&self, at: Position) -> Seq {
+        if self.at(at.seq).is_some_and(|mine| mine.agrees_with(&at)) {
+            return at.seq;
+        }
+        let seq = at.seq.prev();
+        self.at_or_before(Position { seq, ..at }).seq
     }
 
     /// One more entry.

@@ -13,7 +13,7 @@ mod shown;
 use std::collections::BTreeMap;
 
 use crate::entry::{Entry, Position};
-use crate::message::{Append, Life, cleared};
+use crate::message::{Append, Life, MAX_REPLACED, cleared};
 use crate::protocol::epochs::Epochs;
 use crate::protocol::reorder::{Offered, Reorder};
 use crate::protocol::tally::Tally;
@@ -40,11 +40,23 @@ pub struct Follower {
     reorder: Reorder,
     /// The history of a master that was refused because this node holds another one.
     foreign: Option<LogId>,
-    /// The end of what stays; the rest of what is stored is to be put aside.
-    keep: Option<Seq>,
+    /// What is to be done to the store.
+    change: Option<Change>,
+    /// The last life of the history before this one: whoever it has overtaken is not followed for the first word of another.
+    former: Option<Life>,
     master_tail: Tally,
     commit: Tally,
     duplicates: Tally,
+}
+
+/// What is to be done to the store before anything else: the log is not a longer one of the same any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// The history was cleared away: everything is forgotten.
+    Cleared,
+    /// What is stored of that history behind this, which is the position of an entry here, or the beginning, is not what
+    /// the master has, or had: that is put aside.
+    PutAside(Option<LogId>, Position),
 }
 
 /// What became of an append.
@@ -57,7 +69,7 @@ pub enum Received {
         /// Entries dropped because the hold-back buffer is full.
         dropped: u64,
     },
-    /// It replaces the log: forget everything stored, then follow. Its entries are not taken; they come again.
+    /// It replaces the log, which is to be forgotten (see [`Follower::take_change`]).
     Cleared,
     /// Of another history than this node holds.
     OtherHistory,
@@ -81,14 +93,16 @@ impl Follower {
             placed_by: BTreeMap::new(),
             reorder: Reorder::new(HELD_ENTRIES, HELD_BYTES),
             foreign: None,
-            keep: None,
+            change: None,
+            former: None,
             master_tail: Tally::default(),
             commit: Tally::default(),
             duplicates: Tally::default(),
         }
     }
 
-    /// Takes an append in. What can be stored comes from [`Follower::take_ready`], the answer from [`Follower::ack`].
+    /// Takes an append in. First [`Follower::take_change`] says what it does to the store; then what can be stored comes from
+    /// [`Follower::take_ready`], and the answer from [`Follower::ack`].
     pub fn receive(&mut self, append: Append<Vec<Entry>>) -> Received {
         let life = append.life;
         if self.log_id != Some(life.log_id) {
@@ -100,16 +114,15 @@ impl Follower {
                 self.foreign = Some(life.log_id);
                 return Received::OtherHistory;
             }
-            // A master that was overtaken before it cleared its log cleared another log than this one.
-            let by = self.log_id.and_then(|mine| cleared(&append.replaces, mine));
-            let is_replaced = by.is_some_and(|by| by.covers(self.epoch, self.instance));
-            if self.last().seq > Seq::ZERO && !is_replaced {
+            if self.was_overtaken(&life) {
+                return Received::OtherMaster;
+            }
+            if !self.gives_way(&life, &append.replaces) {
                 self.foreign = Some(life.log_id);
                 return Received::OtherHistory;
             }
-            let had_entries = self.last().seq > Seq::ZERO;
-            self.adopt(&life);
-            if had_entries {
+            self.adopt(&life, &append.replaces);
+            if self.change.is_some() {
                 self.replaced = append.replaces;
                 return Received::Cleared;
             }
@@ -129,14 +142,49 @@ impl Follower {
         self.commit.set(append.commit.0);
         self.verify(append.prev);
         self.end_at(append.tail, life.epoch);
-        if let (Some(by), Some(first)) = (append.by, append.entries.first()) {
-            self.placed_by.insert(first.epoch, by);
-        }
-        self.take_in(append.entries)
+        self.take_in(append.entries, append.by)
+    }
+
+    /// Whether another history may be followed, which says that it `replaces` those: nothing is here, or only what it has
+    /// cleared away. (A master that was overtaken before it cleared its log cleared another log than this one.)
+    fn gives_way(&self, life: &Life, replaces: &[Life]) -> bool {
+        let by = self.log_id.and_then(|mine| cleared(replaces, mine));
+        let is_replaced = by.is_some_and(|by| by.covers(self.epoch, self.instance));
+        // One that was cleared so long ago that it is not remembered is no new one.
+        let oldest = self.replaced.first();
+        let is_full = self.replaced.len() >= MAX_REPLACED;
+        let is_old = is_full && oldest.is_some_and(|by| life.epoch < by.epoch);
+        self.last().seq == Seq::ZERO && !is_old || is_replaced
+    }
+
+    /// Whether a later life of the history that was followed before this one is known.
+    fn was_overtaken(&self, life: &Life) -> bool {
+        let former = self.former.filter(|f| f.log_id == life.log_id);
+        former.is_some_and(|f| life.epoch < f.epoch || life.epoch == f.epoch && *life != f)
     }
 
     /// Another history, from its beginning.
-    fn adopt(&mut self, life: &Life) {
+    fn adopt(&mut self, life: &Life, replaces: &[Life]) {
+        if self.last().seq > Seq::ZERO || self.change.is_some() {
+            let by = self.log_id.and_then(|mine| cleared(replaces, mine));
+            // What is not shown to be of the log that was cleared is nobody's to delete.
+            let is_all = self.verified == self.last().seq;
+            let is_its = by.is_some_and(|by| {
+                (by.epoch, Some(by.instance)) == (self.epoch, self.instance) && is_all
+            });
+            self.change = Some(match is_its {
+                true => Change::Cleared,
+                false => Change::PutAside(self.log_id, Position::default()),
+            });
+        }
+        if let (Some(log_id), Some(instance)) = (self.log_id, self.instance) {
+            let epoch = self.epoch;
+            self.former = Some(Life {
+                log_id,
+                epoch,
+                instance,
+            });
+        }
         self.log_id = Some(life.log_id);
         self.replaced.clear();
         self.epochs = Epochs::default();
@@ -155,16 +203,18 @@ impl Follower {
         self.reorder.clear();
     }
 
-    fn take_in(&mut self, entries: Vec<Entry>) -> Received {
+    /// Entries that were placed by that start of a master.
+    fn take_in(&mut self, entries: Vec<Entry>, by: Option<Instance>) -> Received {
         let (mut duplicates, mut dropped) = (0, 0);
         for entry in entries {
-            self.verify(self.position(&entry));
+            let at = entry.position();
+            self.verify(Position { by, ..at });
             if entry.seq <= self.last().seq {
                 duplicates += 1;
                 continue;
             }
             match self.reorder.offer(entry) {
-                Offered::Held => {}
+                Offered::Held => drop(by.map(|by| self.placed_by.insert(at.epoch, by))),
                 Offered::Duplicate => duplicates += 1,
                 Offered::Dropped => dropped += 1,
             }
@@ -182,7 +232,7 @@ impl Follower {
     pub fn take_ready(&mut self) -> Vec<Entry> {
         let mut ready = Vec::new();
         // Only behind what is shown to be the master's: else its entries would be put on a foreign trunk.
-        if self.verified == self.last().seq && self.keep.is_none() {
+        if self.verified == self.last().seq && self.change.is_none() {
             let mut next = self.verified.next();
             while let Some(entry) = self.reorder.take(next) {
                 ready.push(entry);
@@ -216,6 +266,7 @@ impl Follower {
             epoch: self.epoch,
             instance: self.instance,
             replaced: std::mem::take(&mut self.replaced),
+            former: self.former,
             ..Self::new(self.node.clone(), incarnation)
         };
     }

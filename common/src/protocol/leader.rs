@@ -4,24 +4,30 @@
 //! lose. The shell around it hands in messages and the time, stores what it is told to, and sends what
 //! [`Leader::poll_transmit`] says.
 
+mod config;
 mod placing;
 mod recovering;
 mod replicating;
+mod storing;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::entry::{Entry, Position};
+use crate::log::Standing;
 use crate::message::{Life, MAX_REPLACED};
-use crate::protocol::commit::Commit;
-use crate::protocol::dedup::{Dedup, DeduplicateBy};
+use crate::protocol::commit::{Commit, Wait};
+use crate::protocol::dedup::Dedup;
 use crate::protocol::epochs::Epochs;
 use crate::protocol::event::Event;
 use crate::protocol::health::Status;
 use crate::protocol::members::Members;
 use crate::protocol::outcome::{Answer, Outcome, Placement, ReadOnly};
-use crate::protocol::recovery::{Recovery, RecoverySettings};
+use crate::protocol::recovery::{Own, Recovery, RecoverySettings};
 use crate::protocol::settings::Replication;
-use crate::types::{Epoch, LogId, NodeId, Seq, Time};
+use crate::types::{LogId, NodeId, Seq, Time};
+
+pub use config::{FencedBy, LeaderConfig, OnDisk};
 
 /// The master. `W` is through whom a waiting client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +38,16 @@ pub struct Leader<W> {
     epochs: Epochs,
     /// Everything up to here is stored; only that is sent.
     stored: Seq,
-    /// Given a position, not yet stored.
+    /// Given a position, not yet stored; the first ones are about to be.
     staged: Vec<Entry>,
+    handed_out: usize,
+    /// What was stored behind this is to be taken out.
+    cut: Option<Seq>,
+    /// No room on the disk: until then no appends.
+    full_until: Option<Time>,
+    failed: bool,
+    /// Clients that are to be told of an entry that is not stored yet.
+    undecided: VecDeque<Undecided<W>>,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
     /// When the rest is sent.
@@ -48,10 +62,9 @@ pub struct Leader<W> {
     recovery_settings: Option<RecoverySettings>,
     not_heard: Vec<NodeId>,
     beaten_by: Option<Life>,
-    restart: bool,
     /// It was stopped until then, and no round of heartbeats is through since.
     paused_until: Option<Time>,
-    fenced: bool,
+    fenced: Option<FencedBy>,
     stopping: bool,
     /// Fewer than a majority lives, and that was told.
     told_no_quorum: bool,
@@ -61,56 +74,71 @@ pub struct Leader<W> {
     events: VecDeque<Event>,
 }
 
-/// What a leader is started with.
-#[derive(Clone, Debug)]
-pub struct LeaderConfig {
-    /// The history and the life in it. With a recovery, only what is taken if nobody has any history; the epoch is found.
-    pub life: Life,
-    /// How it asks for what the others hold, before it serves; `None` serves at once.
-    pub recovery: Option<RecoverySettings>,
-    /// The listed members; `None` takes whoever joins.
-    pub listed: Option<Vec<NodeId>>,
-    /// The rule of deduplication.
-    pub deduplicate_by: DeduplicateBy,
-    /// Whether appends are refused while fewer than a majority lives.
-    pub read_only_without_quorum: bool,
-    /// The settings of replication.
-    pub replication: Replication,
-}
+/// How many of the newest messages of a log on a disk are known in memory, and up to as many more.
+const KEEP_MESSAGES: usize = 65_536;
+/// How long no appends are taken after the disk was full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+type Undecided<W> = (Wait<(Placement, W)>, fn(u32) -> Outcome);
 
 impl<W> Leader<W> {
-    /// A master with an empty log and a link that is down.
+    /// A master with an empty log in memory and a link that is down.
     #[must_use]
     pub fn new(config: LeaderConfig) -> Self {
+        let dedup = Dedup::new(config.deduplicate_by, None);
+        Self::with(config, Standing::default(), Seq::ZERO, dedup)
+    }
+
+    /// One whose log is on a disk.
+    #[must_use]
+    pub fn on_disk(config: LeaderConfig, disk: OnDisk) -> Self {
+        let dedup = Dedup::new(config.deduplicate_by, Some(KEEP_MESSAGES)).after(disk.last);
+        Self::with(config, disk.standing, disk.last, dedup)
+    }
+
+    fn with(config: LeaderConfig, standing: Standing, stored: Seq, dedup: Dedup) -> Self {
         let listed = config.listed.clone().map(BTreeSet::from_iter);
-        let recovery = config.recovery.clone();
-        let epoch = match recovery {
-            Some(_) => Epoch(0),
+        let epoch = match config.recovery {
+            Some(_) => standing.epoch,
             None => config.life.epoch,
         };
+        let (log_id, instance) = (standing.log_id, config.life.instance);
+        let own = log_id.map(|log_id| Own {
+            log_id,
+            epoch,
+            replaced: standing.replaced.clone(),
+            is_partial: standing.is_partial,
+        });
+        let mut commit = Commit::default();
+        commit.set_master(stored);
         Self {
             life: Life {
                 epoch,
-                ..config.life
+                log_id: log_id.unwrap_or(config.life.log_id),
+                instance,
             },
-            recovery: recovery.map(|r| Recovery::new(r, config.life.instance, listed)),
+            recovery: (config.recovery.clone()).map(|r| Recovery::new(r, instance, listed, own)),
             recovery_settings: config.recovery,
             not_heard: Vec::new(),
             beaten_by: None,
-            restart: false,
             paused_until: None,
-            replaced: Vec::new(),
-            epochs: Epochs::default(),
-            stored: Seq::ZERO,
+            replaced: standing.replaced,
+            epochs: Epochs::from_runs(standing.lives, stored),
+            stored,
             staged: Vec::new(),
+            handed_out: 0,
+            cut: None,
+            full_until: None,
+            failed: false,
+            undecided: VecDeque::new(),
             urgent: Seq::ZERO,
             linger_until: None,
-            dedup: Dedup::new(config.deduplicate_by),
-            commit: Commit::default(),
+            dedup,
+            commit,
             members: Members::new(config.listed, &config.replication),
             settings: config.replication,
             read_only_without_quorum: config.read_only_without_quorum,
-            fenced: false,
+            fenced: None,
             stopping: false,
             told_no_quorum: false,
             link_down_since: Some(Time::ZERO),
@@ -118,19 +146,6 @@ impl<W> Leader<W> {
             answers: VecDeque::new(),
             events: VecDeque::new(),
         }
-    }
-
-    /// What is to be stored next, in one go. [`Leader::stored`] says that it is.
-    #[must_use]
-    pub fn take_staged(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.staged)
-    }
-
-    /// Everything up to `last` is stored: the master holds it, and it may be sent.
-    pub fn stored(&mut self, last: Seq) {
-        self.stored = self.stored.max(last);
-        self.commit.set_master(self.stored);
-        self.answer_met();
     }
 
     /// The next thing an operator looks for.
@@ -144,10 +159,14 @@ impl<W> Leader<W> {
     /// It is not known whether this still is the master of this history, or known that it is not.
     pub fn clear(&mut self, log_id: LogId, now: Time) -> Result<(), ReadOnly> {
         self.notice_own_pause(now);
-        if let Some(reason) = self.read_only(now).filter(|r| *r != ReadOnly::NoQuorum) {
+        if let Some(reason) = self
+            .read_only(now)
+            .filter(|r| !matches!(r, ReadOnly::NoQuorum | ReadOnly::DiskFull))
+        {
             return Err(reason);
         }
-        self.send_away(|_| Outcome::Cleared);
+        self.answer_met();
+        self.tell_waiting(Seq::ZERO, Outcome::Cleared);
         self.replaced.push(self.life);
         if self.replaced.len() > MAX_REPLACED {
             self.replaced.remove(0);
@@ -157,12 +176,10 @@ impl<W> Leader<W> {
             epoch: self.life.epoch.next(),
             ..self.life
         };
-        self.epochs = Epochs::default();
-        self.staged.clear();
-        self.stored = Seq::ZERO;
+        self.forget_behind(Seq::ZERO);
+        self.cut = None;
         self.urgent = Seq::ZERO;
         self.linger_until = None;
-        self.dedup.clear();
         self.commit = Commit::default();
         self.members.each(super::replicator::Replicator::begin_anew);
         Ok(())
@@ -173,10 +190,14 @@ impl<W> Leader<W> {
     pub fn read_only(&self, now: Time) -> Option<ReadOnly> {
         if self.stopping {
             Some(ReadOnly::Stopping)
-        } else if self.fenced {
+        } else if self.failed {
+            Some(ReadOnly::DiskFailed)
+        } else if self.fenced.is_some() {
             Some(ReadOnly::Fenced)
         } else if self.recovery.is_some() || self.paused_until.is_some() {
             Some(ReadOnly::Recovering)
+        } else if self.full_until.is_some_and(|until| now < until) {
+            Some(ReadOnly::DiskFull)
         } else if self.read_only_without_quorum && !self.has_quorum(now) {
             Some(ReadOnly::NoQuorum)
         } else {
@@ -189,6 +210,12 @@ impl<W> Leader<W> {
     pub fn has_quorum(&self, now: Time) -> bool {
         self.link_down_since.is_none() && self.members.alive(now) >= self.members.majority()
             || self.members.majority() == 1
+    }
+
+    /// By whom it was overtaken, if it was.
+    #[must_use]
+    pub fn fenced_by(&self) -> Option<&FencedBy> {
+        self.fenced.as_ref()
     }
 
     /// Its history and life.

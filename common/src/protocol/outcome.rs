@@ -1,6 +1,6 @@
 //! What a client asks for, and what it is told.
 
-use crate::entry::Content;
+use crate::entry::{Content, Entry};
 use crate::types::{Epoch, LogId, MessageId, Seq, Time, WriteConcern};
 
 /// A message that wants to be in the log.
@@ -16,6 +16,19 @@ pub struct Draft {
     pub until: Option<Time>,
     /// Append only if this is the next position.
     pub expected_seq: Option<Seq>,
+    /// What a store says of messages that are not in memory any more; `None` if there can be none of this id.
+    pub older: Option<Box<Older>>,
+}
+
+/// What a store knows of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Older {
+    /// The history that was looked at.
+    pub log_id: LogId,
+    /// The last entry that was looked at.
+    pub upto: Seq,
+    /// The entry that is the same message, if there is one.
+    pub found: Option<Entry>,
 }
 
 /// Where a message is in the log.
@@ -59,6 +72,8 @@ pub enum Refusal {
     },
     /// No appends now.
     ReadOnly(ReadOnly),
+    /// The store has to be asked (again) whether it has this message.
+    LookAgain,
     /// The entry with this id could not be read back to compare.
     Unreadable {
         /// Where it is.
@@ -79,13 +94,17 @@ pub enum ReadOnly {
     TooManyWaiting,
     /// The master stops.
     Stopping,
+    /// There is no room on its disk.
+    DiskFull,
+    /// Its disk has failed; the master ends.
+    DiskFailed,
 }
 
 impl ReadOnly {
     /// Whether it lasts until the program ends.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Fenced | Self::Stopping)
+        matches!(self, Self::Fenced | Self::Stopping | Self::DiskFailed)
     }
 
     /// The `reason` of the 503.
@@ -97,11 +116,13 @@ impl ReadOnly {
             Self::Recovering => "recovering",
             Self::TooManyWaiting => "too_many_waiting",
             Self::Stopping => "stopping",
+            Self::DiskFull => "disk_full",
+            Self::DiskFailed => "disk_failed",
         }
     }
 }
 
-/// How the wait for a message ended. All but the last leave the entry in the log.
+/// How the wait for a message ended. All but the last two leave the entry in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Enough nodes hold it.
@@ -126,6 +147,8 @@ pub enum Outcome {
     },
     /// The log was cleared meanwhile.
     Cleared,
+    /// It could not be stored, and is not in the log; or, where the disk failed, it is not known whether it is.
+    NotStored(ReadOnly),
 }
 
 /// An answer for a client that waits.

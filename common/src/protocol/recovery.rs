@@ -11,29 +11,20 @@
 
 mod choosing;
 mod holders;
+mod words;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::Position;
 use crate::message::{Ack, Fetch, Life};
 use crate::types::{Epoch, Instance, LogId, NodeId, Time};
 
+pub use words::{Found, Own, RecoverySettings, Take};
+
 use holders::{Holders, has_more};
 
-/// How long is waited for whom.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RecoverySettings {
-    /// How long it is waited for the listed members, or for whoever answers, from the moment the broker is there; and how
-    /// long for a holder that has fallen silent.
-    pub timeout: Duration,
-    /// How long it listens for another living master, at least.
-    pub listen: Duration,
-    /// An unanswered question is asked again that often.
-    pub retry: Duration,
-    /// Whether another living master is overtaken.
-    pub takeover: bool,
-}
+/// Histories of which it is remembered what they have replaced.
+const MAX_HISTORIES: usize = 256;
 
 /// A master that recovers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +39,8 @@ pub struct Recovery {
     /// Epochs up to here have been seen.
     epoch: Epoch,
     holders: Holders,
+    /// What each history is said to have replaced.
+    replaced: BTreeMap<LogId, Vec<Life>>,
     /// The life in which it is going to serve, once the history is chosen.
     life: Option<Life>,
     /// Since when nobody is known any more who holds the chosen history.
@@ -58,34 +51,10 @@ pub struct Recovery {
     has_missed: bool,
     /// Somebody has held entries of the chosen history.
     has_entries: bool,
-}
-
-/// What to do with the entries of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// They are not what was asked for.
-    Nothing,
-    /// They follow what is here.
-    Entries,
-    /// What is here came from one that has died or is not the best, and another one goes on otherwise: forget it.
-    FromTheBeginning,
-}
-
-/// What was found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Found {
-    /// The history and the life to serve in; without a history, nobody has one.
-    pub log_id: Option<LogId>,
-    /// Above every epoch that was seen.
-    pub epoch: Epoch,
-    /// Histories that this one has replaced.
-    pub replaced: Vec<Life>,
-    /// Who was heard.
-    pub heard: Vec<NodeId>,
-    /// Listed members that were not.
-    pub not_heard: Vec<NodeId>,
-    /// The other living master, if there was one.
-    pub overtakes: Option<Instance>,
+    /// What is on its own disk.
+    own: Option<Own>,
+    /// What was on its own disk is of a history that is not to be gone on with.
+    is_foreign: bool,
 }
 
 impl Recovery {
@@ -95,15 +64,19 @@ impl Recovery {
         settings: RecoverySettings,
         instance: Instance,
         listed: Option<BTreeSet<NodeId>>,
+        own: Option<Own>,
     ) -> Self {
         Self {
+            epoch: own.as_ref().map_or(Epoch(0), |own| own.epoch),
+            own,
+            is_foreign: false,
             settings,
             instance,
             listed,
             linked_since: None,
             call_at: Time::ZERO,
-            epoch: Epoch(0),
             holders: Holders::default(),
+            replaced: BTreeMap::new(),
             life: None,
             alone_since: None,
             overtaken: None,
@@ -120,6 +93,26 @@ impl Recovery {
         self
     }
 
+    /// Whether what is on its own disk was all of it, when it was written.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| !own.is_partial)
+    }
+
+    /// Whether what is here is of a history that is not gone on with: it was cleared away.
+    pub fn take_foreign(&mut self) -> bool {
+        std::mem::take(&mut self.is_foreign)
+    }
+
+    /// The master was stopped meanwhile: begins again, with what it has learned.
+    pub fn begin_again(&mut self, now: Time) {
+        self.linked_since = self.linked_since.map(|_| now);
+        self.call_at = now;
+        self.holders = Holders::default();
+        (self.life, self.alone_since) = (None, None);
+        (self.has_missed, self.has_entries) = (false, false);
+    }
+
     /// The link is there.
     pub fn link_up(&mut self, now: Time) {
         self.linked_since = Some(now);
@@ -134,9 +127,10 @@ impl Recovery {
 
     /// A secondary says where it stands.
     pub fn heard(&mut self, ack: &Ack, now: Time) {
-        if ack.epoch.max(ack.last.epoch) >= Epoch::MAX {
+        if ack.epoch.max(ack.last.epoch) >= Epoch::MAX && ack.instance != Some(self.instance) {
             return; // nobody can be promised more than that
         }
+        self.learn_replaced(ack);
         self.saw(ack.epoch.max(ack.last.epoch));
         if let (Some(log_id), Some(instance)) = (ack.log_id, ack.instance) {
             self.rise_above(&Life {
@@ -148,6 +142,22 @@ impl Recovery {
         let listed = self.listed.as_ref();
         let is_listed = listed.is_some_and(|l| l.contains(&ack.node));
         self.holders.heard(ack, is_listed, self.life.as_ref(), now);
+    }
+
+    /// Which histories were cleared away is remembered, whatever becomes of who has said it.
+    fn learn_replaced(&mut self, ack: &Ack) {
+        let Some(log) = ack.log_id.filter(|_| !ack.replaced.is_empty()) else {
+            return;
+        };
+        let has_room = self.replaced.len() < MAX_HISTORIES;
+        let known = match self.replaced.get_mut(&log) {
+            Some(known) => known,
+            None if has_room => self.replaced.entry(log).or_default(),
+            None => return,
+        };
+        if ack.replaced.len() > known.len() {
+            known.clone_from(&ack.replaced);
+        }
     }
 
     /// Another master lives, and is overtaken.
@@ -198,9 +208,11 @@ impl Recovery {
     ) -> Option<(NodeId, Fetch)> {
         self.linked_since?;
         let life = self.life?;
-        let (node, is_promised) = self.holders.to_ask(&life, have, now)?;
+        let replaces = self.replaced_by(life.log_id);
+        let (node, is_promised) = self.holders.to_ask(&life, &replaces, have, now)?;
         let fetch = Fetch {
             life,
+            replaces,
             from: have.seq.next(),
             max_bytes: if is_promised { max_bytes } else { 0 },
         };
@@ -224,13 +236,13 @@ impl Recovery {
         }
         let ends_before = prev.seq == position.last.seq && prev.seq < have.seq;
         if ends_before && has_more(&position.last, &have) {
-            Take::FromTheBeginning // shorter, and of a later life
+            Take::Cut(prev) // shorter, and of a later life
         } else if prev.seq != have.seq {
             Take::Nothing
         } else if prev.agrees_with(&have) {
             Take::Entries
         } else {
-            Take::FromTheBeginning
+            Take::Cut(prev)
         }
     }
 

@@ -76,13 +76,6 @@ impl Reorder {
         Some(entry)
     }
 
-    /// Forgets what lies at or before `seq`: it has come by another way.
-    pub fn forget_upto(&mut self, seq: Seq) {
-        let rest = self.held.split_off(&seq.next());
-        self.held = rest;
-        self.bytes = self.held.values().map(|e| e.json().len()).sum();
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.held.clear();

@@ -1,18 +1,19 @@
 //! `GET /messages`, `GET /messages/{seq}`, `GET /list`: the same on every node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 
 use super::problem::Problem;
 use super::python::push_repr;
 use super::query::Query;
 use super::view::{View, Views};
-use crate::entry::Entry;
-use crate::log::StoreError;
+use crate::entry::{Chunk, Entry};
+use crate::log::{LogStore, StoreError};
 use crate::types::Seq;
 
 /// A list leaves in pieces of about that size, so that a long log is never in memory twice.
@@ -36,7 +37,8 @@ pub async fn ready(views: &mut Views) -> Result<View, Problem> {
     if let Ok(Ok(view)) = ready {
         return Ok(view.clone());
     }
-    let detail = "the master asks the secondaries what they hold";
+    let detail =
+        "the master has to ask the secondaries first what they hold, once the broker is there";
     Err(Problem::unavailable("recovering", detail))
 }
 
@@ -74,7 +76,7 @@ pub async fn messages(mut views: Views, query: &Query) -> Result<Response, Probl
             return Err(problem.with_field("last_seq", last_seq));
         }
     }
-    let view = views.borrow().clone();
+    let view = ready(&mut views).await?; // it may recover again
     let upto = view.last_seq.min(Seq(from.0.saturating_add(limit - 1)));
     let tail = {
         let (log_id, epoch, last_seq) = (view.log_id, view.epoch, view.last_seq);
@@ -84,20 +86,21 @@ pub async fn messages(mut views: Views, query: &Query) -> Result<Response, Probl
         format!(r#"],"log_id":{log_id},"epoch":{epoch},"last_seq":{last_seq}{diverged}}}"#)
     };
     let shown = view.clone();
-    let body = pieces(
+    let pieces = Pieces {
         view,
         from,
         upto,
-        r#"{"messages":["#,
+        head: r#"{"messages":["#,
         tail,
-        |text, is_first, out| {
+        render: |text: &[u8], is_first: bool, out: &mut Vec<u8>| {
             if !is_first {
                 out.push(b',');
             }
             out.extend_from_slice(text);
             Ok(())
         },
-    );
+    };
+    let body = pieces.body().await?;
     let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
     Ok(marked(response, &shown))
 }
@@ -105,20 +108,28 @@ pub async fn messages(mut views: Views, query: &Query) -> Result<Response, Probl
 /// `GET /list`: a line an entry, as Python prints a tuple of a number (from 0) and a string.
 ///
 /// # Errors
-/// As [`ready`].
+/// As [`ready`]; 500 where the log cannot be read.
 pub async fn list(mut views: Views) -> Result<Response, Problem> {
     let view = ready(&mut views).await?;
     let shown = view.clone();
     let upto = view.last_seq;
-    let body = pieces(view, Seq(1), upto, "", String::new(), |text, _, out| {
-        for entry in entries(text)? {
-            let mut line = format!("({}, ", entry.seq.prev());
-            push_repr(&mut line, &entry.content().text());
-            line.push_str(")\n");
-            out.extend_from_slice(line.as_bytes());
-        }
-        Ok(())
-    });
+    let pieces = Pieces {
+        view,
+        from: Seq(1),
+        upto,
+        head: "",
+        tail: String::new(),
+        render: |text: &[u8], _: bool, out: &mut Vec<u8>| {
+            for entry in entries(text)? {
+                let mut line = format!("({}, ", entry.seq.prev());
+                push_repr(&mut line, &entry.content().text());
+                line.push_str(")\n");
+                out.extend_from_slice(line.as_bytes());
+            }
+            Ok(())
+        },
+    };
+    let body = pieces.body().await?;
     let response = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response();
     Ok(marked(response, &shown))
 }
@@ -127,11 +138,14 @@ pub async fn list(mut views: Views) -> Result<Response, Problem> {
 ///
 /// # Errors
 /// 404 behind the end.
-pub fn entry(view: &View, seq: Seq) -> Result<Entry, Problem> {
-    let found = if seq <= view.last_seq {
+pub async fn entry(view: &View, seq: Seq) -> Result<Entry, Problem> {
+    let found = if seq > view.last_seq {
+        None
+    } else if seq >= view.log.recent_from() {
         view.log.get(seq).map_err(unreadable)?
     } else {
-        None
+        let log = Arc::clone(&view.log);
+        off_thread(move || log.get(seq)).await.map_err(unreadable)?
     };
     found.ok_or_else(|| {
         let last_seq = view.last_seq;
@@ -157,45 +171,83 @@ fn entries(text: &[u8]) -> Result<Vec<Entry>, std::io::Error> {
     serde_json::from_slice(&list).map_err(std::io::Error::other)
 }
 
-/// The entries `from..=upto` between `head` and `tail`, a piece at a time; a short answer is one piece.
-fn pieces(
+/// Consecutive entries, as [`LogStore::read`]; where that waits for a disk, not on the thread that serves.
+///
+/// # Errors
+/// As there.
+pub async fn read(
+    log: &Arc<dyn LogStore>,
+    from: Seq,
+    upto: Seq,
+    max_entries: u64,
+    max_bytes: usize,
+) -> Result<Chunk, StoreError> {
+    if !log.is_on_disk() || from >= log.recent_from() {
+        return log.read(from, upto, max_entries, max_bytes);
+    }
+    let log = Arc::clone(log);
+    off_thread(move || log.read(from, upto, max_entries, max_bytes)).await
+}
+
+/// Does what waits for a disk.
+///
+/// # Errors
+/// What it ends with; or it has panicked.
+pub async fn off_thread<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let failed = |error: tokio::task::JoinError| StoreError::Failed(error.to_string());
+    tokio::task::spawn_blocking(run).await.map_err(failed)?
+}
+
+/// A long answer: the entries `next..=upto` between `head` and `tail`, a piece at a time.
+struct Pieces<R> {
     view: View,
     from: Seq,
     upto: Seq,
     head: &'static str,
     tail: String,
-    render: impl Fn(&[u8], bool, &mut Vec<u8>) -> Result<(), std::io::Error> + Send + 'static,
-) -> Body {
-    let piece = move |next: Seq| -> Result<(Bytes, Option<Seq>), std::io::Error> {
-        let chunk = view
-            .log
-            .read(next, upto, u64::MAX, PIECE_BYTES)
-            .map_err(std::io::Error::other)?;
+    render: R,
+}
+
+impl<R> Pieces<R>
+where
+    R: Fn(&[u8], bool, &mut Vec<u8>) -> Result<(), std::io::Error> + Send + Sync + 'static,
+{
+    /// The piece from `next` on, and where the one after it begins, if there is one.
+    async fn piece(&self, next: Seq) -> Result<(Bytes, Option<Seq>), StoreError> {
+        let chunk = read(&self.view.log, next, self.upto, u64::MAX, PIECE_BYTES).await?;
         let mut out = Vec::with_capacity(chunk.text.len() + 256);
-        if next == from {
-            out.extend_from_slice(head.as_bytes());
+        let is_first = next == self.from;
+        if is_first {
+            out.extend_from_slice(self.head.as_bytes());
         }
         if chunk.count > 0 {
-            render(&chunk.text, next == from, &mut out)?;
+            let rendered = (self.render)(&chunk.text, is_first, &mut out);
+            rendered.map_err(|_| StoreError::Damaged { seq: next })?;
         }
         let after = Seq(next.0.saturating_add(chunk.count));
-        let is_last = chunk.count == 0 || after > upto;
+        let is_last = chunk.count == 0 || after > self.upto;
         if is_last {
-            out.extend_from_slice(tail.as_bytes());
+            out.extend_from_slice(self.tail.as_bytes());
         }
         Ok((out.into(), (!is_last).then_some(after)))
-    };
-    match piece(from) {
-        Ok((only, None)) => Body::from(only),
-        first => {
-            let rest = stream::unfold(Some(first), move |state| {
-                let piece = state.map(|state| match state {
-                    Ok((bytes, next)) => (Ok(bytes), next.map(&piece)),
-                    Err(error) => (Err(error), None),
-                });
-                std::future::ready(piece)
-            });
-            Body::from_stream(rest)
-        }
+    }
+
+    /// All of it; a short answer is one piece.
+    async fn body(self) -> Result<Body, Problem> {
+        let (first, next) = self.piece(self.from).await.map_err(unreadable)?;
+        let Some(next) = next else {
+            return Ok(Body::from(first));
+        };
+        let rest = stream::unfold((self, Some(next)), |(pieces, next)| async move {
+            let (piece, next) = match pieces.piece(next?).await {
+                Ok((piece, next)) => (Ok(piece), next),
+                Err(error) => (Err(std::io::Error::other(error)), None),
+            };
+            Some((piece, (pieces, next)))
+        });
+        let first = stream::once(std::future::ready(Ok(first)));
+        Ok(Body::from_stream(first.chain(rest)))
     }
 }

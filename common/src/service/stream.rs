@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
@@ -18,6 +18,9 @@ use crate::types::{LogId, Seq};
 const PIECE_BYTES: usize = 64 << 10;
 /// A comment is sent that often, so that whoever is between does not take the line for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The header that names the history, so that a reader that comes back knows whether its place is one of it.
+const LOG_ID: HeaderName = HeaderName::from_static("replog-log-id");
 
 struct Reader {
     views: Views,
@@ -60,8 +63,9 @@ pub async fn events(
         Some((piece, reader))
     });
     let headers = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (CACHE_CONTROL, "no-store"),
+        (CONTENT_TYPE, "text/event-stream".to_owned()),
+        (CACHE_CONTROL, "no-store".to_owned()),
+        (LOG_ID, log_id.map_or(String::new(), |id| id.to_string())),
     ];
     Ok((headers, Body::from_stream(events)).into_response())
 }
@@ -87,7 +91,7 @@ impl Reader {
         if view.last_seq < next {
             return Some(Ok(Bytes::new()));
         }
-        let chunk = view.log.read(next, view.last_seq, u64::MAX, PIECE_BYTES);
+        let chunk = reading::read(&view.log, next, view.last_seq, u64::MAX, PIECE_BYTES).await;
         let entries = chunk
             .map_err(std::io::Error::other)
             .and_then(|c| c.entries().map_err(std::io::Error::other));

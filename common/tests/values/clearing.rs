@@ -22,9 +22,15 @@ fn clearing(by: Life, replaces: &[Life]) -> Append<Vec<Entry>> {
 
 /// A secondary that holds two entries which that life has placed.
 fn holder(name: &str, by: Life) -> Follower {
-    let entries: Vec<Entry> = (1..=2).map(|seq| entry(seq, 5)).collect();
+    let placed = |seq| {
+        let one = entry(seq, 5);
+        Entry::new(one.seq, by.epoch, one.message_id, one.content().json())
+    };
     let mut follower = follower(name);
-    follower.receive(append(by, &entries, 0, 2));
+    follower.receive(Append {
+        by: Some(by.instance),
+        ..append(by, &[placed(1), placed(2)], 0, 2)
+    });
     store(&mut follower, &mut Vec::new());
     follower
 }
@@ -90,7 +96,7 @@ fn a_history_that_went_on_is_found_although_somebody_believes_it_cleared() {
     believer.receive(clearing(life(2, 2, 1), &[life(1, 1, 1)]));
     for (epoch, history) in [(2, 1), (1, 2)] {
         let holder = holder("s1", life(1, epoch, epoch.into()));
-        let mut recovery = Recovery::new(recovery_settings(false), instance(99), None);
+        let mut recovery = Recovery::new(recovery_settings(false), instance(99), None, None);
         recovery.link_up(at(0));
         recovery.heard(&holder.ack(), at(1));
         recovery.heard(&believer.ack(), at(1));

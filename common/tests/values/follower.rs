@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_common::entry::{Entry, Position};
 use replog_common::log::contract::entry;
-use replog_common::protocol::follower::Received;
+use replog_common::protocol::follower::{Change, Received};
 use replog_common::types::{Epoch, Seq};
 
 use crate::made::{append, follower, life, log, store};
@@ -58,7 +58,7 @@ proptest! {
             let from = from.min(new.len());
             let upto = (from + len).min(new.len());
             follower.receive(append(life(1, 7, 2), &new, from, upto));
-            if let Some(keep) = follower.take_aside() {
+            if let Some(Change::PutAside(_, keep)) = follower.take_change() {
                 prop_assert!(keep.seq.0 as usize >= shared, "what is shared stays");
                 let mut tail = stored.split_off(keep.seq.0 as usize);
                 tail.append(&mut aside);
@@ -107,6 +107,7 @@ proptest! {
             }
             (true, true) => {
                 prop_assert_eq!(received, Received::Cleared);
+                prop_assert_eq!(follower.take_change(), Some(Change::Cleared));
                 stored.clear();
                 prop_assert_eq!(follower.ack().last, Position::default());
                 follower.receive(first);
@@ -135,7 +136,7 @@ fn a_false_heartbeat_does_no_lasting_harm() {
     };
     (lie.tail, lie.commit) = (Seq(u64::MAX), Seq(u64::MAX));
     follower.receive(lie);
-    assert_eq!(follower.take_aside(), None, "what was acknowledged stays");
+    assert_eq!(follower.take_change(), None, "what was acknowledged stays");
     follower.receive(append(life(1, 1, 1), &log, 2, 3));
     store(&mut follower, &mut stored);
     assert_eq!(stored, log);

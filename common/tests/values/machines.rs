@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn dedup_finds_by_its_rule(messages in vec((0..8u128, 0..5u8), 0..40), by_content in any::<bool>()) {
         let by = if by_content { DeduplicateBy::Content } else { DeduplicateBy::MessageId };
-        let (mut dedup, mut twin) = (Dedup::new(by), Vec::new());
+        let (mut dedup, mut twin) = (Dedup::new(by, None), Vec::new());
         for (id, text) in messages {
             let content = Content::from_text(&text.to_string());
             let by_text = twin.iter().position(|m: &(u128, u8)| by_content && m.1 == text);

@@ -147,8 +147,9 @@ proptest! {
         prop_assert!(!line.contains(&b'\n'), "one line");
         prop_assert_eq!(&Append::decode(&line).expect("readable"), &append);
         prop_assert_eq!(Ack::decode(&ack.encode(7)).expect("readable"), ack.clone());
-        let fetch = Fetch { life: append.life, from: append.tail, max_bytes: 7 };
-        prop_assert_eq!(Fetch::decode(&fetch.encode(7)).expect("readable"), fetch);
+        let (life, replaces) = (append.life, append.replaces.clone());
+        let fetch = Fetch { life, replaces, from: append.tail, max_bytes: 7 };
+        prop_assert_eq!(Fetch::decode(&fetch.encode(7)).expect("readable"), fetch.clone());
         let Append { prev, entries, .. } = append.clone();
         let (position, chunk) = (ack.clone(), Chunk::of(&entries));
         let line = Fetched { position, prev, by: append.by, entries: chunk }.encode(7);

@@ -35,7 +35,7 @@ fn holder(name: &str, seq: u64, epoch: u64) -> Ack {
 
 fn recovery(listed: Option<&[&str]>) -> Recovery {
     let listed = listed.map(|l| l.iter().map(|n| node(n)).collect::<BTreeSet<_>>());
-    Recovery::new(recovery_settings(false), instance(99), listed)
+    Recovery::new(recovery_settings(false), instance(99), listed, None)
 }
 
 /// Answers every question as those secondaries would, from `from` ms on, until it serves: what it has then, and what it found.
@@ -65,7 +65,7 @@ fn run(recovery: &mut Recovery, holders: &[Ack], have: Position, from: u64) -> (
             };
             match recovery.fetched(&promised, prev, have, at(ms)) {
                 Take::Entries if fetch.max_bytes > 0 => have = ack.last,
-                Take::FromTheBeginning => have = Position::default(),
+                Take::Cut(_) => have = Position::default(),
                 Take::Entries | Take::Nothing => {}
             }
         }

@@ -70,6 +70,7 @@ impl Master {
             w,
             until: None,
             expected_seq: message.expected_seq,
+            older: None,
         };
         let (waiter, answer) = oneshot::channel();
         let command = AppendCommand {
@@ -115,6 +116,7 @@ fn refused(refusal: &Refusal) -> Problem {
             Problem::new(StatusCode::PRECONDITION_FAILED, detail).with_field("last_seq", last_seq)
         }
         Refusal::ReadOnly(reason) => read_only(*reason),
+        Refusal::LookAgain => read_only(ReadOnly::TooManyWaiting), // it was asked again and again
         Refusal::Unreadable { seq } => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("entry {seq} cannot be read to compare it"),
@@ -125,10 +127,20 @@ fn refused(refusal: &Refusal) -> Problem {
 pub(super) fn read_only(reason: ReadOnly) -> Problem {
     let detail = match reason {
         ReadOnly::NoQuorum => "fewer than a majority of the members are alive",
-        ReadOnly::Fenced => "another master has taken over",
-        ReadOnly::Recovering => "the master asks the others whether it still knows everything",
+        ReadOnly::Fenced => {
+            "another master has taken over: ask that one, or restart this one if none lives (see /health)"
+        }
+        ReadOnly::Recovering => {
+            "the master has to ask the others first whether it knows everything, once the broker is there"
+        }
         ReadOnly::TooManyWaiting => "too many clients are waiting",
         ReadOnly::Stopping => "the master is stopping",
+        ReadOnly::DiskFull => "the disk is full",
+        ReadOnly::DiskFailed => {
+            let detail = "the disk has failed, and the master ends; whether the message is in the log is not known: \
+                          try again with the same message_id";
+            return Problem::unavailable(reason.word(), detail.to_owned());
+        }
     };
     Problem::unavailable(reason.word(), format!("nothing was changed: {detail}"))
 }
@@ -142,6 +154,7 @@ fn not_replicated(at: &Placement, outcome: Outcome) -> Problem {
             let is = "in the log of this master, which another one has overtaken: ask that one";
             ("fenced", acks, is)
         }
+        Outcome::NotStored(why) => return read_only(why),
         Outcome::Cleared => {
             return Problem::new(
                 StatusCode::GONE,

@@ -90,7 +90,7 @@ async fn message(
     SeqPath(seq): SeqPath,
 ) -> Result<Response, Problem> {
     let view = reading::ready(&mut master.views).await?;
-    let entry = reading::entry(&view, seq)?;
+    let entry = reading::entry(&view, seq).await?;
     let acked_by = master.ask(|reply| Query::Holders(entry.seq, reply)).await?;
     let json = String::from_utf8_lossy(entry.json());
     let fields = json.strip_suffix('}').unwrap_or(&json);

@@ -40,7 +40,7 @@ impl<L: Link> Follow<L> {
                 let rejoins = self.follower.foreign().is_some();
                 if rejoins {
                     info!("rejoining: following the master from its first entry on");
-                    self.put_aside_after(Position::default())?;
+                    self.put_aside_after(self.follower.log_id(), Position::default())?;
                     self.begin_empty(Follower::rejoin);
                 }
                 reply

@@ -65,7 +65,7 @@ impl<L: Link> Follow<L> {
             // A master that starts asks everybody.
             (Subject::Event(_), Payload::Line(_)) => self.hello(),
             (Subject::Append(_) | Subject::Heartbeat(_), Payload::Line(line)) => {
-                self.line(&line, run)
+                self.line(&line, run)?;
             }
             _ => {}
         }
@@ -75,6 +75,7 @@ impl<L: Link> Follow<L> {
     /// A master that recovers asks for entries: it is promised that no lower epoch is followed any more, and gets them.
     fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
         let answer = self.follower.answer(fetch);
+        self.change()?;
         self.show();
         let (first, last) = answer.entries.clone().into_inner();
         let room = fetch
@@ -94,7 +95,7 @@ impl<L: Link> Follow<L> {
     }
 
     /// A message from the master, or a question whether the name is taken.
-    fn line(&mut self, line: &[u8], run: &mut Run) {
+    fn line(&mut self, line: &[u8], run: &mut Run) -> Result<(), Failure> {
         match Append::decode(line) {
             Ok(_) if !self.claiming.is_won() => {} // it comes again
             Ok(append) => {
@@ -104,7 +105,7 @@ impl<L: Link> Follow<L> {
                 self.hello_at = Some(now + self.hello_backoff.next_wait());
                 let delayed = !self.faults.borrow().delay.is_zero();
                 if append.entries.is_empty() || !delayed {
-                    self.receive(append, run);
+                    self.receive(append, run)?;
                 } else if !self.delayed.push(append, now) {
                     debug!("an append was dropped: too many wait for their delay");
                 }
@@ -121,5 +122,6 @@ impl<L: Link> Follow<L> {
             },
             Err(error) => warn!(%error, "a message could not be read and was ignored"),
         }
+        Ok(())
     }
 }

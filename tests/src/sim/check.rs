@@ -3,6 +3,7 @@
 use replog_common::log::LogStore;
 use replog_common::message::cleared;
 use replog_common::protocol::health::Status;
+use replog_common::protocol::outcome::ReadOnly;
 use replog_common::types::{Seq, Time};
 
 use crate::sim::report::Report;
@@ -44,6 +45,9 @@ impl World {
     pub fn unwell(&self) -> Option<String> {
         if let Some(what) = self.elder_is_unwell() {
             return Some(what);
+        }
+        if self.master.leader.read_only(self.now) == Some(ReadOnly::Fenced) {
+            return Some("the master is fenced".into());
         }
         let last = self.master.log.last().seq;
         let mut followers = 0;

@@ -57,6 +57,7 @@ impl Clients {
             w,
             until,
             expected_seq,
+            older: None,
         };
         self.drafts.push(draft.clone());
         self.fates.push(Fate::Refused);

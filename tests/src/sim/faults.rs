@@ -60,9 +60,14 @@ impl World {
     }
 
     fn crash(&mut self, n: usize) {
-        self.say(|_| format!("s{n} crashes and begins anew"));
         self.report.crashes += 1;
-        self.nodes[n].restart();
+        if self.random.happens(200) {
+            self.say(|_| format!("s{n} is cleared"));
+            self.nodes[n].clear();
+        } else {
+            self.say(|_| format!("s{n} crashes and begins anew"));
+            self.nodes[n].restart();
+        }
         self.later(std::time::Duration::ZERO, Happening::Hello(n));
     }
 

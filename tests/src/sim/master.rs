@@ -93,8 +93,8 @@ impl Master {
     /// The store refuses.
     pub fn store(&mut self) -> Result<(), String> {
         self.is_storing = false;
-        if self.leader.take_restart() {
-            self.log = MemoryLog::new();
+        if let Some(keep) = self.leader.take_cut() {
+            self.log.truncate(keep).map_err(|e| e.to_string())?;
         }
         let staged = self.leader.take_staged();
         let Some(last) = staged.last().map(|e| e.seq) else {

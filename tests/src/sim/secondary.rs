@@ -7,7 +7,7 @@ use replog_common::entry::Entry;
 use replog_common::log::LogStore;
 use replog_common::log::memory::MemoryLog;
 use replog_common::message::{Ack, Append, Fetch};
-use replog_common::protocol::follower::{Follower, Received};
+use replog_common::protocol::follower::{Change, Follower};
 use replog_common::types::{Incarnation, LogId, NodeId, Seq, Time};
 use uuid::Uuid;
 
@@ -74,6 +74,15 @@ impl Secondary {
 
     /// It loses its memory and begins anew.
     pub fn restart(&mut self) {
+        let node = self.follower.node().clone();
+        self.follower = Follower::new(node, incarnation(self.lives.len()));
+        self.log = MemoryLog::new();
+        self.paused_until = None;
+        self.note();
+    }
+
+    /// It is cleared.
+    pub fn clear(&mut self) {
         self.follower.clear(incarnation(self.lives.len()));
         self.log = MemoryLog::new();
         self.paused_until = None;
@@ -94,12 +103,8 @@ impl Secondary {
     ) -> Result<Bytes, String> {
         let mut append = Append::decode(bytes).map_err(|e| format!("unreadable append: {e}"))?;
         append.entries.retain(|_| !random.happens(drops));
-        if self.follower.receive(append) == Received::Cleared {
-            self.log = MemoryLog::new();
-        }
-        if let Some(keep) = self.follower.take_aside() {
-            self.log.truncate(keep).map_err(|e| e.to_string())?;
-        }
+        self.follower.receive(append);
+        self.change()?;
         let ready = self.follower.take_ready();
         let history = self.follower.log_id();
         if let Some(wrong) = ready.iter().find(|e| !history.is_some_and(|h| truth(h, e))) {
@@ -122,6 +127,17 @@ impl Secondary {
         Ok(self.follower.ack().encode(0))
     }
 
+    fn change(&mut self) -> Result<(), String> {
+        match self.follower.take_change() {
+            None => {}
+            Some(Change::Cleared) => self.log = MemoryLog::new(),
+            Some(Change::PutAside(_, keep)) => {
+                self.log.truncate(keep).map_err(|e| e.to_string())?
+            }
+        }
+        Ok(())
+    }
+
     /// Answers a master that recovers, as the program does.
     ///
     /// # Errors
@@ -129,6 +145,7 @@ impl Secondary {
     pub fn fetch(&mut self, bytes: &[u8]) -> Result<Bytes, String> {
         let fetch = Fetch::decode(bytes).map_err(|e| format!("unreadable fetch: {e}"))?;
         let answer = self.follower.answer(&fetch);
+        self.change()?;
         let (first, last) = answer.entries.clone().into_inner();
         let entries = self.log.read(first, last, u64::MAX, fetch.max_bytes);
         let entries = entries.map_err(|e| e.to_string())?;

@@ -50,7 +50,9 @@ impl World {
     pub(super) fn reach_master(&mut self, bytes: &[u8]) -> Result<(), String> {
         if bytes.starts_with(br#"{"kind":"fetched""#) {
             let fetched = Fetched::decode(bytes).map_err(|e| format!("unreadable answer: {e}"))?;
-            self.heard(&fetched.position);
+            if self.master.leader.is_recovering() {
+                self.heard(&fetched.position);
+            }
             self.master.leader.fetched(fetched, self.now);
             return self.master.store();
         }
@@ -206,6 +208,7 @@ impl World {
                     return Err(format!("{told:?}: nobody asked for that ({acks})"));
                 }
                 Outcome::Cleared => {}
+                Outcome::NotStored(why) => return Err(format!("{why:?}, and the disk is well")),
             }
         }
         Ok(())

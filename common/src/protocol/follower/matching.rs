@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::Follower;
+use super::{Change, Follower};
 use crate::entry::Position;
 use crate::message::{Fetch, Fetched, Life, cleared};
 use crate::types::{Epoch, Seq};
@@ -13,13 +13,7 @@ impl Follower {
     pub(super) fn verify(&mut self, at: Position) {
         match self.epochs.at(at.seq) {
             Some(mine) if mine.agrees_with(&at) => self.verified = self.verified.max(at.seq),
-            Some(_) => {
-                let before = Position {
-                    seq: at.seq.prev(),
-                    ..at
-                };
-                self.put_aside_after(self.epochs.at_or_before(before).seq);
-            }
+            Some(_) => self.put_aside_after(self.epochs.shared_with(at)),
             None => {}
         }
     }
@@ -35,34 +29,38 @@ impl Follower {
     fn put_aside_after(&mut self, keep: Seq) {
         if keep >= self.verified && keep < self.last().seq {
             self.epochs.truncate(keep);
-            self.keep = Some(keep);
+            self.change = Some(Change::PutAside(self.log_id, self.last()));
         }
     }
 
-    /// The end of what stays, if something behind it is to be taken out of the log and put aside: before anything else is
-    /// stored.
-    pub fn take_aside(&mut self) -> Option<Position> {
-        self.keep.take().and_then(|keep| self.epochs.at(keep))
+    /// What is to be done to the store, if anything: after each message, before anything else.
+    pub fn take_change(&mut self) -> Option<Change> {
+        self.change.take()
     }
 
     /// A master that recovers asks what is here, and will go on in that life: no lower epoch is followed from now on, or an
     /// entry that is acknowledged to the former master now could be missing from what the new one was told.
     ///
-    /// One that holds nothing promises too: the former master could still be the first one that it hears.
-    fn promise(&mut self, life: &Life) {
+    /// One that holds nothing, or what was cleared away, promises too: the former master could still be the first one that it
+    /// hears.
+    fn promise(&mut self, life: &Life, replaces: &[Life]) {
         if self.log_id == Some(life.log_id) {
             if life.epoch > self.epoch {
                 self.follow(life);
             }
-        } else if self.last().seq == Seq::ZERO && cleared(&self.replaced, life.log_id).is_none() {
-            self.adopt(life);
+        } else if self.gives_way(life, replaces)
+            && !self.was_overtaken(life)
+            && cleared(&self.replaced, life.log_id).is_none()
+        {
+            self.adopt(life, replaces);
+            self.replaced = replaces.to_vec();
         }
     }
 
-    /// The answer to such a question, with the positions of the entries to read and send; an empty range if none were asked
+    /// The answer to such a question (after [`Follower::take_change`]), with the positions of the entries to read and send; an empty range if none were asked
     /// for, or there are none.
     pub fn answer(&mut self, fetch: &Fetch) -> Fetched<RangeInclusive<Seq>> {
-        self.promise(&fetch.life);
+        self.promise(&fetch.life, &fetch.replaces);
         let prev = self.at(fetch.from.prev()).unwrap_or(self.last());
         let first = prev.seq.next();
         let end = match fetch.max_bytes {

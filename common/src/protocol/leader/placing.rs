@@ -56,17 +56,17 @@ impl<W> Leader<W> {
             let entry = self
                 .staged_entry(seq)
                 .or_else(|| existing(seq))
-                .ok_or(Refusal::Unreadable { seq })?;
-            if !entry.content().same_text(&draft.content) {
-                return Err(Refusal::OtherContent {
-                    seq,
-                    message_id: draft.message_id,
-                });
-            }
-            if self.commit.acks(seq) < w {
-                self.check_room()?;
-            }
-            return Ok(self.placement(entry.position(), entry.message_id, w, true));
+                .or_else(|| {
+                    self.looked_up(draft)
+                        .ok()
+                        .flatten()
+                        .filter(|e| e.seq == seq)
+                })
+                .ok_or_else(|| self.unreadable(seq))?;
+            return self.duplicate(&entry, draft, w);
+        }
+        if let Some(entry) = self.looked_up(draft)? {
+            return self.duplicate(&entry, draft, w);
         }
         let next = self.epochs.last().seq.next();
         if draft.expected_seq.is_some_and(|expected| expected != next) {
@@ -95,6 +95,37 @@ impl<W> Leader<W> {
             self.linger_until = Some(now + self.settings.linger);
         }
         Ok(self.placement(at, draft.message_id, w, false))
+    }
+
+    /// The same message before those that are known here, as the store says.
+    fn looked_up(&self, draft: &Draft) -> Result<Option<Entry>, Refusal> {
+        let Some(older) = &draft.older else {
+            return Ok(None);
+        };
+        if older.log_id != self.life.log_id || older.upto < self.dedup.floor() {
+            return Err(Refusal::LookAgain);
+        }
+        Ok(older.found.clone())
+    }
+
+    fn unreadable(&self, seq: Seq) -> Refusal {
+        match self.dedup.is_bounded() {
+            true => Refusal::LookAgain,
+            false => Refusal::Unreadable { seq },
+        }
+    }
+
+    fn duplicate(&self, entry: &Entry, draft: &Draft, w: u32) -> Result<Placement, Refusal> {
+        if !entry.content().same_text(&draft.content) {
+            return Err(Refusal::OtherContent {
+                seq: entry.seq,
+                message_id: draft.message_id,
+            });
+        }
+        if self.commit.acks(entry.seq) < w {
+            self.check_room()?;
+        }
+        Ok(self.placement(entry.position(), entry.message_id, w, true))
     }
 
     /// Only who has to wait for others needs a place: blocked clients must not shut out the rest.
@@ -141,18 +172,18 @@ impl<W> Leader<W> {
 
     /// Nobody waits for what will not come any more.
     pub(super) fn send_away_at_the_end(&mut self) {
-        if self.fenced {
+        if self.fenced.is_some() {
             self.send_away(|acks| Outcome::Fenced { acks });
         } else if self.stopping {
             self.send_away(|acks| Outcome::Stopping { acks });
         }
     }
 
-    pub(super) fn send_away(&mut self, outcome: impl Fn(u32) -> Outcome) {
+    pub(super) fn send_away(&mut self, outcome: fn(u32) -> Outcome) {
         self.answer_met();
         let waiting: Vec<_> = self.commit.drain().collect();
         for wait in waiting {
-            self.answer(wait, &outcome);
+            self.answer(wait, outcome);
         }
     }
 
@@ -160,19 +191,5 @@ impl<W> Leader<W> {
         while let Some(met) = self.commit.pop_met() {
             self.answer(met, |acks| Outcome::Replicated { acks });
         }
-    }
-
-    pub(super) fn answer(
-        &mut self,
-        wait: Wait<(Placement, W)>,
-        outcome: impl FnOnce(u32) -> Outcome,
-    ) {
-        let (placement, waiter) = wait.waiter;
-        let outcome = outcome(self.commit.acks(placement.seq));
-        self.answers.push_back(Answer {
-            waiter,
-            placement,
-            outcome,
-        });
     }
 }

@@ -48,10 +48,11 @@ impl<W> Leader<W> {
         self.beaten_by
     }
 
-    /// What was taken over so far is not the beginning of what is there: the store is to be emptied before anything else is
-    /// stored.
-    pub fn take_restart(&mut self) -> bool {
-        std::mem::take(&mut self.restart)
+    /// Whether what it has can be shown while it recovers: it is its own, and was whole.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        let is_own = |r: &Recovery| r.is_whole() && self.stored > Seq::ZERO;
+        self.recovery.as_ref().is_none_or(is_own)
     }
 
     /// The next question to a secondary, if any; it counts as asked.
@@ -82,16 +83,11 @@ impl<W> Leader<W> {
                     self.staged.push(entry);
                 }
             }
-            Take::FromTheBeginning => self.begin_empty(),
+            Take::Cut(at) => {
+                let keep = self.epochs.shared_with(at);
+                self.cut_behind(keep);
+            }
         }
-    }
-
-    fn begin_empty(&mut self) {
-        self.restart = true;
-        self.epochs = super::Epochs::default();
-        self.staged.clear();
-        self.stored = Seq::ZERO;
-        self.dedup.clear();
     }
 
     /// Another master says that it lives, or that it starts.
@@ -129,17 +125,21 @@ impl<W> Leader<W> {
             recovery.heard(ack, now);
             return true;
         }
-        let is_empty = self.epochs.last() == Position::default() && self.replaced.is_empty();
-        let is_other = ack.log_id.is_some_and(|log| log != self.life.log_id);
+        let is_empty = self.epochs.last() == Position::default();
+        // Of another history; or of this one, when only somebody was heard who held nothing of it.
+        let is_other = match ack.log_id == Some(self.life.log_id) {
+            true => ack.epoch <= self.life.epoch,
+            false => ack.log_id.is_some() && self.replaced.is_empty(),
+        };
         let Some(settings) = self
             .recovery_settings
             .as_ref()
-            .filter(|_| is_empty && is_other && ack.last.seq > Seq::ZERO && !self.fenced)
+            .filter(|_| is_empty && is_other && ack.last.seq > Seq::ZERO && self.fenced.is_none())
         else {
             return false;
         };
         let listed = self.members.listed().cloned();
-        let mut recovery = Recovery::new(settings.clone(), self.life.instance, listed);
+        let mut recovery = Recovery::new(settings.clone(), self.life.instance, listed, None);
         recovery.overtakes(&self.life);
         self.recovery = Some(recovery.adopting(ack, now));
         true
@@ -155,9 +155,14 @@ impl<W> Leader<W> {
             recovery.called(now);
             self.events.push_back(Event::Recovering);
         }
-        if self.epochs.last() == have
-            && let Some(found) = recovery.tick(have, now)
-        {
+        if self.epochs.last() != have {
+            return; // not all of it is stored yet
+        }
+        let found = recovery.tick(have, now);
+        if recovery.take_foreign() {
+            self.cut_behind(Seq::ZERO);
+        }
+        if let Some(found) = found {
             self.serve(found);
         }
     }

@@ -1,6 +1,6 @@
 //! The secondaries' side of the leader: ACKs, the link, time, and what is to be sent.
 
-use super::Leader;
+use super::{FencedBy, Leader};
 use crate::message::{Ack, Append};
 use crate::protocol::event::Event;
 use crate::protocol::outcome::{Outcome, ReadOnly};
@@ -77,6 +77,13 @@ impl<W> Leader<W> {
                 self.members.each(|r| r.pause(gap, now));
             }
             self.paused_until = self.recovery.is_none().then_some(now);
+            if let Some(recovery) = &mut self.recovery {
+                // What was promised may have been promised to somebody else since.
+                recovery.begin_again(now);
+                if !recovery.is_whole() {
+                    self.cut_behind(Seq::ZERO);
+                }
+            }
         }
     }
 
@@ -135,8 +142,8 @@ impl<W> Leader<W> {
     /// What is to be sent to whom, if anything. Say [`Leader::sent`] for each, or it comes again.
     #[must_use]
     pub fn poll_transmit(&self) -> Option<(NodeId, Transmit)> {
-        if self.recovery.is_some() {
-            return None;
+        if self.recovery.is_some() || self.fenced.is_some() {
+            return None; // nobody is to follow it
         }
         // With somebody waiting for an entry, what was placed after it goes along.
         let tail = if self.linger_until.is_none() || self.urgent >= self.stored {
@@ -193,8 +200,11 @@ impl<W> Leader<W> {
     }
 
     pub(super) fn fence(&mut self, by_epoch: Epoch, heard_from: Option<NodeId>) {
-        if !self.fenced {
-            self.fenced = true;
+        if self.fenced.is_none() {
+            self.fenced = Some(FencedBy {
+                epoch: by_epoch,
+                heard_from: heard_from.clone(),
+            });
             self.events.push_back(Event::Fenced {
                 by_epoch,
                 heard_from,

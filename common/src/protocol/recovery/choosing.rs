@@ -2,7 +2,7 @@
 
 use super::{Found, Recovery};
 use crate::entry::Position;
-use crate::message::Life;
+use crate::message::{Life, cleared};
 use crate::types::{Epoch, LogId, Seq, Time};
 
 impl Recovery {
@@ -10,16 +10,17 @@ impl Recovery {
     pub fn tick(&mut self, have: Position, now: Time) -> Option<Found> {
         let since = self.linked_since?;
         let Some(life) = self.life else {
-            return self.choose(since, now);
+            return self.choose(since, have, now);
         };
         if self.is_given_up(&life, have, now) {
-            return self.choose(since, now);
+            return self.choose(since, have, now);
         }
         let is_all_here = match self.alone_since {
             None => self.holders.is_all_here(&life, have),
             Some(_) => !self.is_waiting(now),
         };
-        (is_all_here && self.holders.have_promised(&life))
+        let replaces = self.replaced_by(life.log_id);
+        (is_all_here && self.holders.have_promised(&life, &replaces))
             .then(|| self.found(Some(life.log_id), life.epoch))
     }
 
@@ -47,12 +48,13 @@ impl Recovery {
     }
 
     /// Chooses a history, once everybody was heard or the time is up; there may be none.
-    fn choose(&mut self, since: Time, now: Time) -> Option<Found> {
+    fn choose(&mut self, since: Time, have: Position, now: Time) -> Option<Found> {
         let everybody = self
             .listed
             .as_ref()
             .is_some_and(|listed| listed.iter().all(|n| self.holders.has(n)));
-        let wait = match everybody {
+        let is_here = self.is_whole() && have.seq > Seq::ZERO;
+        let wait = match everybody || is_here {
             true => self.settings.listen,
             false => self.settings.timeout.max(self.settings.listen),
         };
@@ -60,7 +62,19 @@ impl Recovery {
             return None;
         }
         let epoch = self.epoch.next();
-        let Some(log_id) = self.holders.best() else {
+        let is_cleared = |log: LogId, last: &Position| {
+            let mut by = (self.replaced.values()).filter_map(|all| cleared(all, log));
+            by.any(|by| by.covers(last.epoch, last.by))
+        };
+        let own = self.own.as_ref().map(|own| own.log_id);
+        let own = own.filter(|log| !is_cleared(*log, &have));
+        // What is here is gone on with, whatever others have; an empty history gives way.
+        let chosen = own.filter(|_| is_here);
+        let chosen = chosen.or_else(|| self.holders.best(is_cleared)).or(own);
+        if have.seq > Seq::ZERO && (own.is_none() || chosen != own) {
+            (self.is_foreign, self.own) = (true, None);
+        }
+        let Some(log_id) = chosen else {
             return Some(self.found(None, epoch));
         };
         self.life = Some(Life {
@@ -72,12 +86,22 @@ impl Recovery {
         None
     }
 
+    /// The histories that `log` has replaced, as its holders know them. Who has promised a later life of one of those, but
+    /// holds nothing that such a life has placed, slept through the clearing like the others.
+    pub(super) fn replaced_by(&self, log: LogId) -> Vec<Life> {
+        let own = self.own.as_ref().filter(|own| own.log_id == log);
+        let own = own.map(|own| &own.replaced);
+        let longest = self.replaced.get(&log).into_iter().chain(own);
+        let longest = longest.max_by_key(|all| all.len()).into_iter().flatten();
+        longest.map(|by| self.holders.last_promised(*by)).collect()
+    }
+
     fn found(&self, log_id: Option<LogId>, epoch: Epoch) -> Found {
         let listed = self.listed.iter().flatten();
         Found {
             log_id,
             epoch,
-            replaced: log_id.map_or(Vec::new(), |log| self.holders.replaced_by(log)),
+            replaced: log_id.map_or(Vec::new(), |log| self.replaced_by(log)),
             heard: self.holders.nodes().cloned().collect(),
             overtakes: self.overtaken,
             not_heard: listed.filter(|n| !self.holders.has(n)).cloned().collect(),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::entry::Position;
-use crate::message::{Ack, Life, MAX_REPLACED, cleared};
+use crate::message::{Ack, Life, cleared};
 use crate::protocol::settings::MAX_NODES;
-use crate::types::{LogId, NodeId, Seq, Time};
+use crate::types::{Epoch, LogId, NodeId, Seq, Time};
 
 /// One secondary that has spoken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,25 +58,14 @@ impl Holders {
         if before.is_some_and(|b| b.is_later_than(ack, promised)) {
             return;
         }
-        let mut ack = ack.clone();
-        let of_the_same =
-            |b: &&Holder| (b.ack.incarnation, b.ack.log_id) == (ack.incarnation, ack.log_id);
-        // Beside entries it is left out.
-        if let Some(before) = before
-            .filter(of_the_same)
-            .filter(|_| ack.replaced.is_empty())
-        {
-            ack.replaced.clone_from(&before.ack.replaced);
-        }
-        let node = ack.node.clone();
         let holder = Holder {
-            ack,
+            ack: ack.clone(),
             heard_at: now,
             promised,
             asked_until: before.and_then(|b| b.asked_until),
             asked_since: None,
         };
-        self.0.insert(node, holder);
+        self.0.insert(ack.node.clone(), holder);
     }
 
     /// Nobody's promise counts for the life to come any more.
@@ -93,17 +82,12 @@ impl Holders {
         }
     }
 
-    /// The history to take: that with the highest epoch at its end, then the longest; never one that another one names as
-    /// replaced. `None` if nobody has any.
-    pub(super) fn best(&self) -> Option<LogId> {
-        let acks = || self.0.values().map(|h| &h.ack);
-        let is_replaced = |log: LogId, ack: &Ack| {
-            let mut by = acks().filter_map(|a| cleared(&a.replaced, log));
-            by.any(|by| by.covers(ack.epoch, ack.instance))
-        };
-        acks()
-            .filter_map(|ack| Some((rank(ack), ack.log_id?, ack)))
-            .filter(|(_, log, ack)| !is_replaced(*log, ack))
+    /// The history to take: that with the highest epoch at its end, then the longest; never one of which only is
+    /// left what was cleared away. `None` if nobody has any.
+    pub(super) fn best(&self, is_cleared: impl Fn(LogId, &Position) -> bool) -> Option<LogId> {
+        let acks = self.0.values().map(|h| &h.ack);
+        acks.filter_map(|ack| Some((rank(ack), ack.log_id?, ack)))
+            .filter(|(_, log, ack)| !is_cleared(*log, &ack.last))
             .map(|(rank, log, _)| (rank, log))
             .max()
             .map(|(_, log)| log)
@@ -121,13 +105,36 @@ impl Holders {
             .filter(move |(_, h)| h.ack.log_id == Some(log))
     }
 
-    /// Who follows that life once it is asked to: the holders of its history, and those that hold nothing.
-    fn following(&self, life: &Life) -> impl Iterator<Item = (&NodeId, &Holder)> {
+    /// Who follows that life once it is asked to: the holders of its history, and those that hold nothing, or what it has
+    /// cleared away.
+    fn following<'a>(
+        &'a self,
+        life: &Life,
+        replaces: &'a [Life],
+    ) -> impl Iterator<Item = (&'a NodeId, &'a Holder)> {
         let log = life.log_id;
-        let is_free = |ack: &Ack| ack.last.seq == Seq::ZERO;
+        let gives_way = |ack: &Ack| {
+            let by = ack.log_id.and_then(|log| cleared(replaces, log));
+            ack.last.seq == Seq::ZERO || by.is_some_and(|by| by.covers(ack.epoch, ack.instance))
+        };
         self.0.iter().filter(move |(_, Holder { ack, .. })| {
-            ack.log_id == Some(log) || is_free(ack) && cleared(&ack.replaced, log).is_none()
+            ack.log_id == Some(log) || gives_way(ack) && cleared(&ack.replaced, log).is_none()
         })
+    }
+
+    /// The last life of a cleared history that somebody has promised who holds only what `by` has cleared away.
+    pub(super) fn last_promised(&self, by: Life) -> Life {
+        let acks = self.0.values().map(|h| &h.ack);
+        let later = acks.filter_map(|ack| {
+            let life = Life {
+                log_id: ack.log_id?,
+                epoch: ack.epoch,
+                instance: ack.instance?,
+            };
+            let is_covered = by.covers(ack.last.epoch, ack.last.by);
+            (life.log_id == by.log_id && life.epoch > by.epoch && is_covered).then_some(life)
+        });
+        later.max_by_key(|life| life.epoch).unwrap_or(by)
     }
 
     /// The one to fetch from: of those that have promised, whose log is the best.
@@ -138,9 +145,15 @@ impl Holders {
     }
 
     /// Who is to be asked now, and whether it has promised.
-    pub(super) fn to_ask(&self, life: &Life, have: Position, now: Time) -> Option<(NodeId, bool)> {
+    pub(super) fn to_ask(
+        &self,
+        life: &Life,
+        replaces: &[Life],
+        have: Position,
+        now: Time,
+    ) -> Option<(NodeId, bool)> {
         let is_free = |h: &Holder| h.asked_until.is_none_or(|until| until <= now);
-        let unpromised = || self.following(life).filter(|(_, h)| !h.promised);
+        let unpromised = || self.following(life, replaces).filter(|(_, h)| !h.promised);
         if let Some((node, _)) = unpromised().find(|(_, h)| is_free(h)) {
             return Some((node.clone(), false));
         }
@@ -166,8 +179,8 @@ impl Holders {
     }
 
     /// Whether everybody who can has promised.
-    pub(super) fn have_promised(&self, life: &Life) -> bool {
-        self.following(life).all(|(_, h)| h.promised)
+    pub(super) fn have_promised(&self, life: &Life, replaces: &[Life]) -> bool {
+        self.following(life, replaces).all(|(_, h)| h.promised)
     }
 
     /// Whether the best of those that have promised has no more than is here.
@@ -200,14 +213,6 @@ impl Holders {
     pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeId> {
         self.0.keys()
     }
-
-    /// The histories that `log` has replaced, as its holders know them.
-    pub(super) fn replaced_by(&self, log: LogId) -> Vec<Life> {
-        let longest = self.holding(log).map(|(_, h)| &h.ack.replaced);
-        let longest = longest.max_by_key(|r| r.len()).cloned().unwrap_or_default();
-        let skip = longest.len().saturating_sub(MAX_REPLACED);
-        longest[skip..].to_vec()
-    }
 }
 
 /// Whether a log that ends there is better than one that ends here: of a later life of the master, or longer.
@@ -215,7 +220,9 @@ pub(super) fn has_more(there: &Position, here: &Position) -> bool {
     (there.epoch, there.seq) > (here.epoch, here.seq)
 }
 
-/// How good a log is: the epoch of its last entry, its length, and, with no entries, the life it has heard of.
-fn rank(ack: &Ack) -> (crate::types::Epoch, Seq, crate::types::Epoch) {
-    (ack.last.epoch, ack.last.seq, ack.epoch)
+/// How good a log is: the epoch of its last entry, or of the clearing with which it began; its length; and, with no entries,
+/// the life it has heard of.
+fn rank(ack: &Ack) -> (Epoch, Seq, Epoch) {
+    let begun = ack.replaced.last().map_or(Epoch(0), |by| by.epoch.next());
+    (ack.last.epoch.max(begun), ack.last.seq, ack.epoch)
 }

@@ -57,13 +57,17 @@ impl Replicator {
 
         let ours = ack.log_id == Some(life.log_id);
         let by = ack.log_id.and_then(|log| cleared(replaced, log));
+        let is_cleared = by.is_some_and(|by| by.covers(ack.epoch, ack.instance));
         // Other entries, or one that knows this very history to be cleared away.
         let refuses = ack.last.seq > Seq::ZERO || cleared(&ack.replaced, life.log_id).is_some();
-        self.other_history = ack.log_id.filter(|_| !ours && refuses && by.is_none());
-        if let Some(by) = by
-            && !by.covers(ack.epoch, ack.instance)
-        {
-            // What was cleared away goes on under another master, which had overtaken this one before.
+        self.other_history = ack.log_id.filter(|_| !ours && refuses && !is_cleared);
+        // What this master cleared away has entries of another one, which had overtaken it before; or another one, which has
+        // overtaken it, has cleared its history away.
+        let goes_on = by.is_some_and(|by| {
+            by.instance == life.instance && !by.covers(ack.last.epoch, ack.last.by)
+        });
+        let mine = cleared(&ack.replaced, life.log_id);
+        if goes_on || mine.is_some_and(|by| !life.covers(by.epoch, Some(by.instance))) {
             self.forget_position();
             return Heard::Overtaken;
         }
@@ -72,7 +76,7 @@ impl Replicator {
             self.forget_position();
             // What is still of a cleared history is called over at once. One that was just told of another master's has time
             // until its heartbeat: else two masters would outshout each other.
-            if ack.log_id.is_none() || by.is_some() {
+            if ack.log_id.is_none() || is_cleared {
                 self.heartbeat_due = self.link_down_since.is_none();
             }
             return Heard::Nothing;

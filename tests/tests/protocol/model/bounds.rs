@@ -40,8 +40,8 @@ pub(super) struct Bounds {
     pub(super) rebirths: u8,
     /// How often one more master starts beside it.
     pub(super) seconds: u8,
-    /// Another master starts only once the first client was answered, and the second one asks after that: fewer ways to get
-    /// to what is of interest.
+    /// The log is cleared only once the first client was answered, another master starts after that, and the second client
+    /// asks last: fewer ways to get to what is of interest.
     pub(super) late: bool,
     /// A second master overtakes the first.
     pub(super) takeover: bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use replog_common::message::Announce;
 use replog_common::protocol::event::Event;
-use replog_common::protocol::follower::Received;
+use replog_common::protocol::follower::Change;
 use replog_common::protocol::outcome::Answer;
 use replog_common::protocol::replicator::Transmit;
 use replog_common::types::NodeId;
@@ -20,10 +20,8 @@ pub(super) fn deliver(state: &mut State, frame: &Frame, to: usize) {
     match frame {
         Frame::Append(n, append) => {
             let node = &mut state.nodes[*n];
-            if node.follower.receive(append.clone()) == Received::Cleared {
-                node.stored.clear();
-            }
-            put_aside(node);
+            node.follower.receive(append.clone());
+            change(node);
             let ready = node.follower.take_ready();
             node.stored.extend(ready.iter().cloned());
             node.follower.stored(&ready);
@@ -36,6 +34,7 @@ pub(super) fn deliver(state: &mut State, frame: &Frame, to: usize) {
         Frame::Fetch(n, fetch) => {
             let node = &mut state.nodes[*n];
             let answer = node.follower.answer(fetch);
+            change(node);
             let wanted = |seq| answer.entries.contains(seq);
             let one_or_all = if fetch.max_bytes == 1 { 1 } else { usize::MAX };
             let entries = node.stored.iter().filter(|e| wanted(&e.seq));
@@ -52,11 +51,15 @@ pub(super) fn deliver(state: &mut State, frame: &Frame, to: usize) {
     }
 }
 
-fn put_aside(node: &mut Node) {
-    if let Some(keep) = node.follower.take_aside() {
-        node.bury();
-        let keep = usize::try_from(keep.seq.0).expect("few entries");
-        node.aside.extend(node.stored.drain(keep..));
+fn change(node: &mut Node) {
+    match node.follower.take_change() {
+        None => {}
+        Some(Change::Cleared) => node.stored.clear(),
+        Some(Change::PutAside(_, keep)) => {
+            node.bury();
+            let keep = usize::try_from(keep.seq.0).expect("few entries");
+            node.aside.extend(node.stored.drain(keep..));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod sometimes;
 mod state;
 mod step;
 mod truth;
+mod walks;
 
 use std::time::Instant;
 

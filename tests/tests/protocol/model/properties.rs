@@ -107,11 +107,17 @@ pub(super) fn keeps_what_was_told(state: &State) -> bool {
     })
 }
 
-/// Nobody takes a history back that was cleared away.
+/// Nobody serves a history of which a secondary knows that it was cleared away; not even who has just been told of it.
 pub(super) fn never_goes_back(state: &State) -> bool {
-    let of_the_same =
-        |m: &Master| !m.leader.is_recovering() && state.cleared.contains(&m.history());
-    !state.living().any(|(_, m)| of_the_same(m))
+    let is_known = |history| {
+        let mut nodes = state.nodes.iter();
+        nodes.any(|n| cleared(&n.follower.ack().replaced, history).is_some())
+    };
+    let goes_back = |m: &Master| {
+        let history = m.history();
+        !m.leader.is_recovering() && state.cleared.contains(&history) && is_known(history)
+    };
+    !state.living().any(|(_, m)| goes_back(m))
 }
 
 /// It holds entries of a history that the master's has not replaced.

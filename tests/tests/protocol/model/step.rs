@@ -44,7 +44,8 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     let next = state.fates.iter().position(|f| *f == Fate::Silent);
     let next = next.filter(may_ask);
     let is_answered = |f: &Fate| matches!(f, Fate::Answered(..));
-    let may_start = !bounds.late || state.fates.iter().any(is_answered);
+    let is_late = !bounds.late || state.fates.iter().any(is_answered);
+    let may_start = is_late && (!bounds.late || state.clears == bounds.clears);
     for (m, master) in state.living() {
         // Who asks a master that recovers waits before it.
         if let Some(client) = next.filter(|_| !master.leader.is_recovering()) {
@@ -57,7 +58,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         if may_start && state.births < bounds.rebirths {
             steps.push(Step::Rebirth(m));
         }
-        if state.clears < bounds.clears {
+        if is_late && state.clears < bounds.clears {
             steps.push(Step::Clear(m));
         }
         if !master.linked {
@@ -140,6 +141,7 @@ fn ask(bounds: &Bounds, state: &mut State, client: usize, m: usize) {
         w: concern(asked.w),
         until: None,
         expected_seq: None,
+        older: None,
     };
     let master = &mut state.masters[m];
     let log = &master.log;
@@ -152,8 +154,10 @@ fn ask(bounds: &Bounds, state: &mut State, client: usize, m: usize) {
 }
 
 fn store(master: &mut Master) {
-    if master.leader.take_restart() {
-        master.log.clear();
+    if let Some(keep) = master.leader.take_cut() {
+        master
+            .log
+            .truncate(usize::try_from(keep.seq.0).expect("a small log"));
     }
     let staged = master.leader.take_staged();
     let Some(last) = staged.last().map(|e| e.seq) else {

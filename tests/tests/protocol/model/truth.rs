@@ -24,7 +24,7 @@ pub(super) fn judge(
         Outcome::TimedOut { acks } | Outcome::Stopping { acks } | Outcome::Fenced { acks } => {
             (acks, 0)
         }
-        Outcome::Cleared => return,
+        Outcome::Cleared | Outcome::NotStored(_) => return,
     };
     if holders < needed {
         state.lie = Some("replicated, but fewer nodes than w hold the entry");

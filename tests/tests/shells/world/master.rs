@@ -97,6 +97,7 @@ impl Master {
             w: WriteConcern::Count(w),
             until: None,
             expected_seq: None,
+            older: None,
         };
         let (waiter, answer) = oneshot::channel();
         let command = AppendCommand {

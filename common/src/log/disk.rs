@@ -1,0 +1,275 @@
+//! The log on a disk: entries, message ids and where the node stands, in one transaction of [redb](https://docs.rs/redb).
+//!
+//! The newest entries are in memory too; older ones are read from the disk. Every value has a checksum of its own, because
+//! the database looks at its own ones only when it repairs itself. A torn write at the end is undone by the database; rot
+//! before it is told ([`StoreError::Damaged`]), never cut away.
+
+mod directory;
+mod error;
+mod medium;
+mod record;
+mod tables;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use redb::{Builder, Database, StorageBackend};
+
+pub use directory::{Owner, Role, open_directory};
+pub use error::OpenError;
+pub use medium::{Fsync, Medium};
+
+use crate::entry::{Chunk, Content, Position};
+use crate::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
+use crate::protocol::dedup::DeduplicateBy;
+use crate::types::{MessageId, Seq};
+use error::{refused, unusable};
+use medium::Backend;
+
+/// What the database itself keeps in memory of its file, at most.
+const DATABASE_CACHE_BYTES: usize = 16 << 20;
+
+/// How a log is kept on a disk.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// How many bytes of the newest entries stay in memory; about.
+    pub cache_bytes: usize,
+    /// What makes two appends the same message: found without reading the log.
+    pub deduplicate_by: DeduplicateBy,
+}
+
+/// A log on a disk. Writing and reading block: not on a thread that serves.
+#[derive(Clone, Debug)]
+pub struct DiskLog {
+    shared: Arc<Shared>,
+    /// Raised when the log is cleared: who still reads the former one is told.
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    medium: Box<dyn Medium>,
+    deduplicate_by: DeduplicateBy,
+    /// `None` once it could not be opened again.
+    db: RwLock<Option<(Database, Backend)>>,
+    recent: MemoryLog,
+    generation: AtomicU64,
+    /// One writes at a time.
+    writing: Mutex<()>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Every commit has left the file as it is to be opened. Closing the database writes once more, and ends the process
+        // where the file makes no sense; only its lock has to go.
+        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((db, backend)) = db.take() {
+            std::mem::forget(db);
+            backend.close().ok();
+        }
+    }
+}
+
+impl DiskLog {
+    /// Opens what lies on `medium`, or begins an empty log there; hands out where its node stands.
+    ///
+    /// # Errors
+    /// It is somebody else's, in use, damaged, or the disk refuses.
+    pub fn open(
+        medium: Box<dyn Medium>,
+        owner: &Owner,
+        options: &DiskOptions,
+    ) -> Result<(Self, Standing), OpenError> {
+        let opening = || -> Result<_, OpenError> {
+            let opened = open_database(&*medium)?;
+            let db = &opened.0;
+            directory::check_owner(db, owner)?;
+            let last = tables::last(db).map_err(unusable)?;
+            let last = last.map_err(|error| OpenError::Damaged(error.to_string()))?;
+            let last = last.map_or(Position::default(), |entry| entry.position());
+            if options.deduplicate_by == DeduplicateBy::Content {
+                tables::index_contents(db, last.seq).map_err(unusable)?;
+            }
+            let standing = tables::standing(db).map_err(unusable)?;
+            let ends_with = standing.lives.iter().rfind(|life| life.first <= last.seq);
+            if last.seq > Seq::ZERO && ends_with.is_none_or(|life| life.epoch != last.epoch) {
+                let why = "its last entry is of a life of which it knows nothing".to_owned();
+                return Err(OpenError::Damaged(why));
+            }
+            Ok((opened, last, standing))
+        };
+        // A database that reads what it has not written may panic.
+        let opened = catch_unwind(AssertUnwindSafe(opening));
+        let (db, last, standing) =
+            opened.unwrap_or_else(|_| Err(OpenError::Damaged("it makes no sense".to_owned())))?;
+        let shared = Shared {
+            medium,
+            deduplicate_by: options.deduplicate_by,
+            db: RwLock::new(Some(db)),
+            recent: MemoryLog::of_the_end(last, options.cache_bytes),
+            generation: AtomicU64::new(0),
+            writing: Mutex::new(()),
+        };
+        let log = Self {
+            shared: Arc::new(shared),
+            generation: 0,
+        };
+        Ok((log, standing))
+    }
+
+    fn with<T>(
+        &self,
+        run: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let db = self.shared.db.read();
+        let db = db.unwrap_or_else(PoisonError::into_inner);
+        let gone = || StoreError::Failed("it could not be opened again".to_owned());
+        let (db, _) = db.as_ref().ok_or_else(gone)?;
+        let run = catch_unwind(AssertUnwindSafe(|| run(db)));
+        match run {
+            Ok(result) => result.map_err(|error| refused(&error)),
+            Err(_) => Err(StoreError::Failed("its file makes no sense".to_owned())),
+        }
+    }
+
+    /// After a disk was full the database is closed for good: opened again, it has what was written before.
+    fn open_again(&self) -> Result<Seq, StoreError> {
+        let mut db = self
+            .shared
+            .db
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(db.take()); // its lock has to go first
+        let failed = |error: OpenError| StoreError::Failed(error.to_string());
+        let again = open_database(&*self.shared.medium).map_err(failed)?;
+        let last = tables::last(&again.0).map_err(|error| refused(&error))??;
+        *db = Some(again);
+        Ok(last.map_or(Seq::ZERO, |entry| entry.seq))
+    }
+
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let by = self.shared.deduplicate_by;
+        match self.with(|db| tables::write(db, batch, by)) {
+            Err(StoreError::Full) => {
+                let on_disk = self.open_again()?;
+                let last = batch.entries.last().map(|entry| entry.seq);
+                match last.is_some_and(|last| last == on_disk) {
+                    true => Ok(()), // it was full only after the last step
+                    false => Err(StoreError::Full),
+                }
+            }
+            done => done,
+        }
+    }
+
+    fn is_current(&self) -> Result<(), StoreError> {
+        match self.shared.generation.load(Ordering::SeqCst) == self.generation {
+            true => Ok(()),
+            false => Err(StoreError::Gone),
+        }
+    }
+}
+
+fn open_database(medium: &dyn Medium) -> Result<(Database, Backend), OpenError> {
+    let inner = medium.open().map_err(|e| OpenError::Io(e.to_string()))?;
+    let backend = Backend::new(inner, medium.fsync());
+    let mut builder = Builder::new();
+    builder.set_cache_size(DATABASE_CACHE_BYTES);
+    let db = builder.create_with_backend(backend.clone());
+    Ok((db.map_err(|error| unusable(error.into()))?, backend))
+}
+
+impl LogStore for DiskLog {
+    fn write(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let _one = self.shared.writing.lock();
+        self.is_current()?;
+        self.shared.recent.check(batch)?;
+        self.commit(batch)?;
+        self.shared.recent.write(batch)
+    }
+
+    fn begin_anew(&self, standing: &Standing) -> Result<Arc<dyn LogStore>, StoreError> {
+        let _one = self.shared.writing.lock();
+        self.is_current()?;
+        let batch = Batch {
+            keep: Some(Position::default()),
+            entries: &[],
+            standing: Some(standing),
+        };
+        // Readers of the former log are told before they could find it empty.
+        let generation = self.generation + 1;
+        self.shared.generation.store(generation, Ordering::SeqCst);
+        if let Err(error) = self.commit(&batch) {
+            self.shared
+                .generation
+                .store(self.generation, Ordering::SeqCst);
+            return Err(error);
+        }
+        self.shared.recent.write(&batch)?;
+        Ok(Arc::new(Self {
+            shared: Arc::clone(&self.shared),
+            generation,
+        }))
+    }
+
+    fn is_on_disk(&self) -> bool {
+        true
+    }
+
+    fn recent_from(&self) -> Seq {
+        self.shared.recent.recent_from()
+    }
+
+    fn find(&self, id: MessageId, content: &Content) -> Result<Option<Seq>, StoreError> {
+        let by_content = self.shared.deduplicate_by == DeduplicateBy::Content;
+        let found = self.with(|db| tables::find(db, id, by_content.then_some(content)))?;
+        self.is_current()?;
+        Ok(found.filter(|seq| *seq <= self.last().seq))
+    }
+
+    fn read(
+        &self,
+        from: Seq,
+        upto: Seq,
+        max_entries: u64,
+        max_bytes: usize,
+    ) -> Result<Chunk, StoreError> {
+        self.is_current()?;
+        let recent = self
+            .shared
+            .recent
+            .read(from, upto, max_entries, max_bytes)?;
+        if recent.count > 0 {
+            return Ok(recent);
+        }
+        let read = || {
+            let upto = upto
+                .min(self.last().seq)
+                .min(Seq(from.0.saturating_add(max_entries).saturating_sub(1)));
+            let range = from..=upto;
+            if from == Seq::ZERO || range.is_empty() {
+                return Ok(Chunk::default());
+            }
+            self.with(|db| tables::read(db, range, max_bytes))?
+        };
+        let chunk = match read() {
+            // It may just have been put aside.
+            Err(StoreError::Damaged { .. }) => {
+                let _nobody_writes = self.shared.writing.lock();
+                read()
+            }
+            done => done,
+        };
+        self.is_current()?;
+        chunk
+    }
+
+    fn last(&self) -> Position {
+        self.shared.recent.last()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.shared.recent.memory_bytes()
+    }
+}

@@ -1,0 +1,111 @@
+//! A data directory: one node's, and no other's.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use redb::Database;
+use serde::{Deserialize, Serialize};
+
+use super::error::unusable;
+use super::medium::OnFile;
+use super::{DiskLog, DiskOptions, Fsync, OpenError, tables};
+use crate::log::Standing;
+use crate::types::NodeId;
+
+/// The format of what this program writes.
+pub(super) const FORMAT: u32 = 1;
+/// The file in the directory.
+const FILE: &str = "log.redb";
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It gives the positions.
+    Master,
+    /// It follows.
+    Secondary,
+}
+
+/// Whose log it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// What it is.
+    pub role: Role,
+    /// Its name, if it has one.
+    pub node: Option<NodeId>,
+    /// The cluster.
+    pub cluster: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Master => write!(f, "the master")?,
+            Role::Secondary => write!(f, "the secondary")?,
+        }
+        if let Some(node) = &self.node {
+            write!(f, " {node}")?;
+        }
+        write!(f, " of cluster {}", self.cluster)
+    }
+}
+
+/// What is written of the owner; the format is looked at before the rest.
+#[derive(Serialize, Deserialize)]
+struct Label {
+    format: u32,
+    #[serde(flatten)]
+    owner: Option<Owner>,
+}
+
+/// Opens the log in the directory `dir`, which is made where only its last part is missing.
+///
+/// # Errors
+/// As [`DiskLog::open`]; or the directory cannot be made.
+pub fn open_directory(
+    dir: &Path,
+    fsync: Fsync,
+    owner: &Owner,
+    options: &DiskOptions,
+) -> Result<(DiskLog, Standing), OpenError> {
+    make(dir).map_err(|error| OpenError::Io(error.to_string()))?;
+    let path = dir.join(FILE);
+    DiskLog::open(Box::new(OnFile { path, fsync }), owner, options)
+}
+
+fn make(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => match dir.parent() {
+            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        },
+    }
+}
+
+/// Whether the log belongs to `owner`; a new one does from now on.
+pub(super) fn check_owner(db: &Database, owner: &Owner) -> Result<(), OpenError> {
+    let Some(found): Option<Label> = tables::fact(db, tables::OWNER).map_err(unusable)? else {
+        let label = Label {
+            format: FORMAT,
+            owner: Some(owner.clone()),
+        };
+        return tables::create(db, &label).map_err(unusable);
+    };
+    match found.owner {
+        _ if found.format != FORMAT => Err(OpenError::Format {
+            found: found.format.to_string(),
+            expected: FORMAT,
+        }),
+        Some(found) if found == *owner => Ok(()),
+        Some(found) => Err(OpenError::OtherOwner {
+            found,
+            expected: owner.clone(),
+        }),
+        None => Err(OpenError::Damaged("it does not say whose it is".to_owned())),
+    }
+}

@@ -1,0 +1,315 @@
+//! The log on a disk: the contract, what is there again after a restart, and what a bad disk does to it.
+
+use std::panic;
+
+use replog_common::entry::{Content, Entry};
+use replog_common::log::contract::{self, entry};
+use replog_common::log::disk::{DiskLog, DiskOptions, Fsync, OpenError, Owner, open_directory};
+use replog_common::log::{Batch, LogStore, StoreError};
+use replog_common::protocol::dedup::DeduplicateBy;
+use replog_common::types::{MessageId, Seq};
+
+use crate::made::node;
+use crate::media::{Did, Refuses, Tape, everything, open, options, owner, replayed, standing};
+
+fn entries(seqs: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    seqs.map(|seq| entry(seq, 40)).collect()
+}
+
+/// A log with those entries, each batch of `step` a commit of its own.
+fn written(tape: &Tape, upto: u64, step: usize) -> DiskLog {
+    let (log, _) = open(tape, 1 << 20).expect("it opens");
+    for batch in entries(1..=upto).chunks(step) {
+        let standing = standing();
+        log.write(&Batch {
+            entries: batch,
+            standing: Some(&standing),
+            ..Batch::default()
+        })
+        .expect("it is written");
+    }
+    log
+}
+
+#[test]
+fn keeps_the_contract() {
+    for cache_bytes in [0, 1 << 30] {
+        contract::check(|| open(&Tape::default(), cache_bytes).expect("it opens").0);
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut made = 0;
+    let made = std::cell::RefCell::new(&mut made);
+    contract::check(|| {
+        **made.borrow_mut() += 1;
+        let path = dir.path().join(made.borrow().to_string());
+        let opened = open_directory(&path, Fsync::Always, &owner(), &options(4096));
+        opened.expect("it opens").0
+    });
+}
+
+#[test]
+fn everything_is_there_again_and_old_messages_are_found() {
+    let tape = Tape::default();
+    drop(written(&tape, 250, 7));
+    let (log, stands) = open(&tape, 1 << 20).expect("it opens again");
+    assert_eq!(stands, standing());
+    assert_eq!(everything(&log).expect("readable"), entries(1..=250));
+    let content = Content::from_text("x");
+    let id = |n: u128| MessageId(uuid::Uuid::from_u128(n));
+    assert_eq!(log.find(id(7), &content).expect("readable"), Some(Seq(7)));
+    assert_eq!(log.find(id(251), &content).expect("readable"), None);
+    // What is put aside is not found any more.
+    log.truncate(entry(99, 40).position()).expect("written");
+    assert_eq!(log.find(id(100), &content).expect("readable"), None);
+    assert_eq!(log.find(id(99), &content).expect("readable"), Some(Seq(99)));
+}
+
+#[test]
+fn contents_are_found_also_where_the_log_was_written_without_their_index() {
+    let tape = Tape::default();
+    drop(written(&tape, 20, 20));
+    let by_content = DiskOptions {
+        deduplicate_by: DeduplicateBy::Content,
+        ..options(0)
+    };
+    let reopen = || DiskLog::open(Box::new(tape.clone()), &owner(), &by_content);
+    let (log, _) = reopen().expect("it opens");
+    let new = Entry::new(
+        Seq(21),
+        entry(21, 1).epoch,
+        entry(21, 1).message_id,
+        "\"new\"",
+    );
+    log.append(std::slice::from_ref(&new)).expect("written");
+    drop(log);
+    let (log, _) = reopen().expect("it opens");
+    let nobody = MessageId(uuid::Uuid::from_u128(999));
+    let find = |text: &str| {
+        log.find(nobody, &Content::from_text(text))
+            .expect("readable")
+    };
+    assert!(find(&"x".repeat(40)).is_some());
+    assert_eq!(find("new"), Some(Seq(21)));
+    assert_eq!(find("other"), None);
+}
+
+#[test]
+fn only_the_newest_stay_in_memory() {
+    let (log, _) = open(&Tape::default(), 3 << 20).expect("it opens");
+    for seq in 1..=2000 {
+        log.append(&[entry(seq, 10_000)]).expect("written");
+    }
+    assert!(log.memory_bytes() < 5 << 20, "{}", log.memory_bytes());
+    let from = log.recent_from();
+    assert!(from > Seq(1000), "{from}");
+    for seq in [1, from.0 - 1, from.0, 2000] {
+        let found = log.get(Seq(seq)).expect("readable");
+        assert_eq!(found, Some(entry(seq, 10_000)));
+    }
+}
+
+#[test]
+fn who_still_reads_a_cleared_log_is_told() {
+    let log = written(&Tape::default(), 10, 5);
+    let new = log.begin_anew(&standing()).expect("written");
+    let old = log.read(Seq(1), Seq(9), 9, 999);
+    assert!(matches!(old, Err(StoreError::Gone)), "{old:?}");
+    assert!(matches!(
+        log.append(&entries(11..=11)),
+        Err(StoreError::Gone)
+    ));
+    new.append(&entries(1..=3)).expect("it goes on");
+    assert_eq!(everything(&*new).expect("readable"), entries(1..=3));
+}
+
+/// Power fails at any byte of the last commits: there is a whole number of commits, and none that was answered is missing.
+#[test]
+fn cut_at_every_step_of_the_last_commits() {
+    let tape = Tape::default();
+    let log = written(&tape, 40, 10);
+    tape.take_did();
+    let before = tape.bytes();
+    let mut committed = Vec::new();
+    let mut did = Vec::new();
+    for batch in entries(41..=46).chunks(3) {
+        log.append(batch).expect("written");
+        did.extend(tape.take_did());
+        committed.push((did.len(), batch[2].seq.0));
+    }
+    drop(log);
+    let mut seen = [0; 3];
+    for upto in 0..=did.len() {
+        let cuts: Vec<usize> = match did.get(upto) {
+            // Each page at its beginning, at its end, and somewhere between; small writes at every byte.
+            Some(Did::Write(_, data)) if data.len() > 600 => {
+                vec![0, 1, 511, data.len() / 2, data.len() - 1]
+            }
+            Some(Did::Write(_, data)) => (0..data.len()).collect(),
+            _ => vec![0],
+        };
+        for extra in cuts {
+            let steps = &did[..upto + usize::from(extra > 0)];
+            let disk = Tape::of(replayed(before.clone(), steps, extra));
+            let (log, _) = open(&disk, 0).unwrap_or_else(|e| panic!("cut at {upto}+{extra}: {e}"));
+            let last = log.last().seq.0;
+            let answered = committed
+                .iter()
+                .filter(|(n, _)| *n <= upto)
+                .map(|(_, seq)| *seq);
+            assert!(
+                last >= answered.max().unwrap_or(40),
+                "cut at {upto}+{extra}: {last}"
+            );
+            assert!(
+                [40, 43, 46].contains(&last),
+                "cut at {upto}+{extra}: {last}"
+            );
+            seen[usize::try_from((last - 40) / 3).expect("small")] += 1;
+            assert_eq!(everything(&log).expect("readable"), entries(1..=last));
+            log.append(&entries(last + 1..=last + 1))
+                .expect("it goes on");
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
+}
+
+const STRIDE: usize = 29;
+
+/// Any bit changed: it is told, or changes nothing; never other entries, and never fewer than the commit before the last.
+///
+/// Each run takes one bit of each [`STRIDE`]th byte; `REPLOG_FLIPS` from 0 to 231 are all of them.
+#[test]
+fn any_bit_flipped() {
+    let tape = Tape::default();
+    drop(written(&tape, 12, 4));
+    let good = tape.bytes();
+    let part = std::env::var("REPLOG_FLIPS").map_or(0, |n| n.parse().expect("a number"));
+    let (offset, bit) = (part % STRIDE, part / STRIDE);
+    assert!(bit < 8, "REPLOG_FLIPS is from 0 to {}", 8 * STRIDE - 1);
+    // The database may panic; that is caught, and not worth a thousand lines.
+    let (loud, here) = (panic::take_hook(), std::thread::current().id());
+    panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() != here {
+            loud(info);
+        }
+    }));
+    // Of what was never written only a little.
+    let is_used = |at: &usize| good[*at] != 0 || at.is_multiple_of(61);
+    let used = (0..good.len()).filter(is_used);
+    let [mut refused, mut damaged, mut same, mut shorter] = [0; 4];
+    let mut wrong = Vec::new();
+    for at in used.skip(offset).step_by(STRIDE) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << bit;
+        let tape = Tape::of(bytes);
+        let outcome = open(&tape, 0).map(|(log, _)| {
+            let all = everything(&log);
+            let last = log.last().seq;
+            // It may be written on, or refuse that; it must not write over what is there.
+            let more = log.append(&entries(last.0 + 1..=last.0 + 1)).is_ok();
+            if let (Ok(all), Ok(now)) = (&all, everything(&log)) {
+                let grown = usize::from(more);
+                assert!(
+                    now.starts_with(all) && now.len() == all.len() + grown,
+                    "byte {at}"
+                );
+            }
+            (last, all)
+        });
+        tape.wipe();
+        match outcome {
+            Err(OpenError::Damaged(_) | OpenError::Format { .. } | OpenError::Io(_)) => {
+                refused += 1
+            }
+            Ok((_, Err(StoreError::Damaged { .. } | StoreError::Failed(_)))) => damaged += 1,
+            Ok((Seq(12), Ok(all))) if all == entries(1..=12) => same += 1,
+            // The last commit is no more there than if the power had failed before it.
+            Ok((Seq(8), Ok(all))) if all == entries(1..=8) => shorter += 1,
+            other => wrong.push(format!("byte {at}: {other:?}")),
+        }
+    }
+    drop(panic::take_hook());
+    assert_eq!(wrong, [""; 0]);
+    assert!(
+        refused > 0 && damaged > 0 && same > 0,
+        "{refused} {damaged} {same} {shorter}"
+    );
+    println!(
+        "refused {refused}, damaged {damaged}, no matter {same}, without the last commit {shorter}"
+    );
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let tape = Tape::default();
+    let log = written(&tape, 20, 5);
+    tape.refuse(Refuses::ToGrow);
+    let large: Vec<Entry> = (21..=60).map(|seq| entry(seq, 100_000)).collect();
+    let full = log.append(&large);
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    assert_eq!(everything(&log).expect("it reads on"), entries(1..=20));
+    tape.refuse(Refuses::Nothing);
+    log.append(&large).expect("there is room");
+    drop(log);
+    let (log, _) = open(&tape, 0).expect("it opens");
+    assert_eq!(log.last().seq, Seq(60));
+}
+
+#[test]
+fn a_disk_that_fails_is_not_believed() {
+    for refuses in [Refuses::ToWrite, Refuses::ToSync] {
+        let tape = Tape::default();
+        let log = written(&tape, 20, 5);
+        tape.refuse(refuses);
+        let failed = log.append(&entries(21..=21));
+        assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+        assert_eq!(log.last().seq, Seq(20));
+        tape.refuse(Refuses::Nothing);
+        let again = log.append(&entries(21..=21));
+        assert!(again.is_err(), "no retry after a failed sync");
+        drop(log);
+        let (log, _) = open(&tape, 0).expect("it opens");
+        let last = log.last().seq.0;
+        assert!((20..=21).contains(&last));
+        assert_eq!(everything(&log).expect("readable"), entries(1..=last));
+    }
+}
+
+#[test]
+fn a_directory_belongs_to_one_node_and_one_process() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("master");
+    let open_as = |owner: &Owner| open_directory(&path, Fsync::Never, owner, &options(0));
+    let (first, _) = open_as(&owner()).expect("it is new");
+    let second = open_as(&owner()).expect_err("it is in use");
+    assert!(matches!(second, OpenError::Locked), "{second}");
+    drop(first);
+    let other = Owner {
+        role: replog_common::log::disk::Role::Secondary,
+        node: Some(node("s1")),
+        ..owner()
+    };
+    let refused = open_as(&other).expect_err("it is the master's").to_string();
+    assert!(
+        refused.contains("the master of cluster default"),
+        "{refused}"
+    );
+    assert!(refused.contains("the secondary s1"), "{refused}");
+    open_as(&owner()).expect("its owner may");
+}
+
+#[test]
+fn what_is_no_directory_or_no_log_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |path: &std::path::Path| open_directory(path, Fsync::Always, &owner(), &options(0));
+    let missing = at(&dir.path().join("a/b")).expect_err("its parent is missing");
+    assert!(matches!(missing, OpenError::Io(_)), "{missing}");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").expect("written");
+    assert!(matches!(at(&file), Err(OpenError::Io(_))));
+    let other = dir.path().join("other");
+    std::fs::create_dir(&other).expect("made");
+    std::fs::write(other.join("log.redb"), "something else entirely").expect("written");
+    let no_log = at(&other).expect_err("it is no log");
+    assert!(matches!(no_log, OpenError::Damaged(_)), "{no_log:?}");
+}
