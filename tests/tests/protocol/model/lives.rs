@@ -49,7 +49,7 @@ fn one_secondary_and_a_second_master() {
             ],
             ..small(1, &[(1, 2)])
         },
-        83843,
+        114515,
     );
 }
 
@@ -68,6 +68,6 @@ fn one_secondary_and_a_master_that_is_overtaken() {
             ],
             ..small(1, &[(1, 2)])
         },
-        87853,
+        118525,
     );
 }
