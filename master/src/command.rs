@@ -18,11 +18,14 @@ pub struct AppendCommand {
     pub waiter: Waiter,
 }
 
+/// What a clearing has come to: the new history and its epoch.
+pub type Cleared = Result<(LogId, Epoch), ReadOnly>;
+
 /// Everything else; these are never refused for lack of room.
 #[derive(Debug)]
 pub enum Query {
     /// Begin a new, empty history.
-    Clear(oneshot::Sender<Result<(LogId, Epoch), ReadOnly>>),
+    Clear(oneshot::Sender<Cleared>),
     /// Who holds an entry.
     Holders(Seq, oneshot::Sender<Vec<String>>),
     /// How everything is.

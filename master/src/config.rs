@@ -106,14 +106,6 @@ impl Settings for Config {
                 return Err(WrongSetting::new("--default-w", w.to_string(), expected));
             }
         }
-        if let Some(dir) = &self.common.data_dir {
-            let expected = "this version keeps the log in memory only; leave it unset".to_owned();
-            return Err(WrongSetting::new(
-                "--data-dir",
-                dir.display().to_string(),
-                expected,
-            ));
-        }
         replog_nats::Credentials::check_environment()
     }
 }

@@ -3,6 +3,7 @@
 use replog_common::protocol::health::Status;
 use replog_common::protocol::leader::Leader;
 use replog_common::protocol::outcome::ReadOnly;
+use replog_common::service::storage::ShownStorage;
 use replog_common::types::{Epoch, Instance, LogId, NodeId, Seq, Time, WriteConcern};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ pub struct Health {
     quorum: Quorum,
     default_w: u32,
     waiting: usize,
+    storage: ShownStorage,
     members: Vec<Member>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observers: Vec<Member>,
@@ -72,7 +74,13 @@ struct Member {
 
 /// Reads it off the leader.
 #[must_use]
-pub fn of<W>(leader: &Leader<W>, default_w: WriteConcern, broker_up: bool, now: Time) -> Health {
+pub fn of<W>(
+    leader: &Leader<W>,
+    default_w: WriteConcern,
+    broker_up: bool,
+    storage: ShownStorage,
+    now: Time,
+) -> Health {
     let last_seq = leader.last().seq;
     let members = leader.members();
     let member = |(id, r): (&NodeId, &replog_common::protocol::replicator::Replicator)| Member {
@@ -108,6 +116,7 @@ pub fn of<W>(leader: &Leader<W>, default_w: WriteConcern, broker_up: bool, now: 
     });
     Health {
         fenced_by,
+        storage,
         status: match read_only {
             Some(ReadOnly::Stopping) => "stopping",
             Some(ReadOnly::Fenced) => "fenced",

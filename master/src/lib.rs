@@ -24,10 +24,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use replog_common::log::disk::Role;
 use replog_common::message::Life;
-use replog_common::protocol::leader::Leader;
+use replog_common::protocol::leader::{Leader, OnDisk};
 use replog_common::service::program::{self, Failure, Program};
 use replog_common::service::settings::CommonArgs;
+use replog_common::service::storage::Storage;
 use replog_common::service::view::View;
 use replog_common::types::{Epoch, Instance, LogId};
 use replog_nats::{Link, NatsLink, Subjects};
@@ -99,8 +101,14 @@ pub async fn run<L: Link>(
         views: view,
         max_payload: Arc::clone(&max_payload),
     };
-    let leader = Leader::new(config.leader(life));
-    let sequencer = sequencer::Sequencer::new(leader, link, inlets, config.default_w);
+    let storage = Storage::open(&config.common, Role::Master, None, config.deduplicate_by)?;
+    let last = storage.last();
+    let leader = match storage.standing.clone() {
+        None => Leader::new(config.leader(life)),
+        Some(standing) => Leader::on_disk(config.leader(life), OnDisk { standing, last }),
+    };
+    let w = config.default_w;
+    let sequencer = sequencer::Sequencer::new(leader, storage, link, inlets, w);
     let owner = tokio::spawn(sequencer.run());
 
     let master = http::Master {
@@ -108,6 +116,7 @@ pub async fn run<L: Link>(
         queries: queries.clone(),
         views,
         max_payload,
+        deduplicate_by: config.deduplicate_by,
         listed: config.secondaries.as_ref().map(Vec::len),
         default_w: config.default_w,
         allow_clear: config.common.allow_clear,

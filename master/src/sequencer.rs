@@ -6,27 +6,32 @@
 mod asked;
 mod hearing;
 mod parked;
+mod reading;
 mod sending;
+mod storing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt;
-use replog_common::log::{Batch, LogStore, MemoryLog};
+use replog_common::log::LogStore;
 use replog_common::message::Life;
 use replog_common::protocol::leader::Leader;
 use replog_common::protocol::outcome::{ReadOnly, Refusal};
 use replog_common::service::clock::Clock;
 use replog_common::service::program::Failure;
+use replog_common::service::storage::{ShownStorage, Storage};
 use replog_common::service::view::View;
 use replog_common::types::WriteConcern;
 use replog_nats::{Link, LinkEvent};
 use tokio::sync::{mpsc, watch};
-use tracing::error;
+use tokio::task::JoinSet;
 
 use crate::command::{AppendCommand, Query, Waiter};
 
 use parked::Parked;
+use reading::Piece;
+use storing::{Done, OnDisk};
 
 /// Commands and messages taken at one time, at most: a batch, and nobody else waits long.
 const MAX_TAKEN: usize = 1024;
@@ -46,6 +51,9 @@ pub struct Sequencer<L> {
     broker_up: bool,
     parked: Parked,
     asked_before: bool,
+    disk: Option<OnDisk>,
+    reads: JoinSet<Piece>,
+    storage: ShownStorage,
 }
 
 /// What woke the task.
@@ -53,6 +61,8 @@ enum Woken {
     Command(AppendCommand),
     Query(Query),
     Link(LinkEvent),
+    Written(Done),
+    Read(Piece),
     Deadline,
     Abandoned,
 }
@@ -71,11 +81,21 @@ pub struct Inlets {
 }
 
 impl<L: Link> Sequencer<L> {
-    /// An owner of an empty log.
-    pub fn new(leader: Leader<Waiter>, link: L, inlets: Inlets, default_w: WriteConcern) -> Self {
+    /// The owner of that log.
+    pub fn new(
+        leader: Leader<Waiter>,
+        storage: Storage,
+        link: L,
+        inlets: Inlets,
+        default_w: WriteConcern,
+    ) -> Self {
+        let disk = storage.dir.zip(storage.standing);
         let mut new = Self {
             leader,
-            store: Arc::new(MemoryLog::new()),
+            store: storage.log,
+            disk: disk.map(|(dir, standing)| OnDisk::new(dir, standing)),
+            reads: JoinSet::new(),
+            storage: storage.shown,
             link,
             clock: Clock::start(),
             commands: inlets.commands,
@@ -100,6 +120,7 @@ impl<L: Link> Sequencer<L> {
             let deadlines = [
                 self.leader.deadline(self.clock.now()),
                 self.parked.deadline(),
+                self.disk.as_ref().and_then(OnDisk::deadline),
             ];
             let deadline = deadlines.into_iter().flatten().min();
             let woken = tokio::select! {
@@ -107,6 +128,8 @@ impl<L: Link> Sequencer<L> {
                 Some(query) = self.queries.recv() => Woken::Query(query),
                 event = self.link.next() => Woken::Link(event),
                 command = self.commands.recv() => command.map_or(Woken::Abandoned, Woken::Command),
+                done = OnDisk::done(&mut self.disk) => Woken::Written(done),
+                Some(Ok(piece)) = self.reads.join_next() => Woken::Read(piece),
                 () = self.clock.sleep_until(deadline) => Woken::Deadline,
             };
             if matches!(woken, Woken::Abandoned) {
@@ -133,6 +156,8 @@ impl<L: Link> Sequencer<L> {
             Woken::Command(command) => self.append(command),
             Woken::Query(query) => self.query(query),
             Woken::Link(event) => return self.link_event(event),
+            Woken::Written(done) => return self.written(done),
+            Woken::Read(piece) => self.have_read(piece),
             Woken::Deadline | Woken::Abandoned => {}
         }
         Ok(())
@@ -179,32 +204,6 @@ impl<L: Link> Sequencer<L> {
             }
             self.store()?;
         }
-        Ok(())
-    }
-
-    /// One write for everything that was placed meanwhile.
-    fn store(&mut self) -> Result<(), Failure> {
-        let keep = self.leader.take_cut();
-        let staged = self.leader.take_staged();
-        if keep.is_none() && staged.is_empty() {
-            return Ok(());
-        }
-        let batch = Batch {
-            keep,
-            entries: &staged,
-            standing: None,
-        };
-        self.store.write(&batch).map_err(|error| {
-            error!(%error, "the log cannot be written");
-            Failure {
-                exit: replog_common::service::exit::Exit::DiskFailed,
-                why: error.to_string(),
-            }
-        })?;
-        if let Some(last) = staged.last() {
-            self.leader.stored(last.seq);
-        }
-        self.show();
         Ok(())
     }
 

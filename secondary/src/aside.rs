@@ -1,5 +1,6 @@
 //! Entries that were taken out of the log because the master has others there: kept, and shown, never deleted.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use replog_common::entry::Chunk;
@@ -11,8 +12,14 @@ use serde_json::value::RawValue;
 pub struct Tail {
     /// The history it was the end of.
     pub log_id: LogId,
-    /// What it consisted of.
+    /// Its first entry.
+    pub first: Seq,
+    /// Its last one.
+    pub last: Seq,
+    /// What it consisted of, in memory.
     pub entries: Chunk,
+    /// Or the file that holds it.
+    pub file: Option<PathBuf>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
 }
@@ -32,7 +39,7 @@ impl Aside {
     /// How many entries.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.tails.iter().map(|t| t.entries.count).sum()
+        self.tails.iter().map(|t| t.last.0 - t.first.0 + 1).sum()
     }
 
     /// The body of `GET /diverged`.
@@ -46,16 +53,23 @@ impl Aside {
             first_seq: Seq,
             last_seq: Seq,
             at_ms: u64,
-            entries: Box<RawValue>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            file: Option<PathBuf>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            entries: Option<Box<RawValue>>,
         }
         let shown = |tail: &Arc<Tail>| {
             let text = String::from_utf8_lossy(&tail.entries.text);
             Ok(Shown {
                 log_id: tail.log_id,
-                first_seq: tail.entries.first,
-                last_seq: tail.entries.last(),
+                first_seq: tail.first,
+                last_seq: tail.last,
                 at_ms: tail.at_ms,
-                entries: RawValue::from_string(format!("[{text}]"))?,
+                entries: match tail.file {
+                    None => Some(RawValue::from_string(format!("[{text}]"))?),
+                    Some(_) => None,
+                },
+                file: tail.file.clone(),
             })
         };
         let tails: Result<Vec<Shown>, serde_json::Error> = self.tails.iter().map(shown).collect();

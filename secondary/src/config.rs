@@ -52,14 +52,6 @@ impl Settings for Config {
                     .to_owned();
             return Err(WrongSetting::new("--node-id", String::new(), expected));
         }
-        if let Some(dir) = &self.common.data_dir {
-            let expected = "this version keeps the log in memory only; leave it unset".to_owned();
-            return Err(WrongSetting::new(
-                "--data-dir",
-                dir.display().to_string(),
-                expected,
-            ));
-        }
         replog_nats::Credentials::check_environment()
     }
 }

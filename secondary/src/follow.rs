@@ -6,17 +6,16 @@ mod asked;
 mod hearing;
 mod storing;
 
-use std::sync::Arc;
-
 use futures_util::FutureExt;
 use replog_common::entry::Entry;
-use replog_common::log::{LogStore, MemoryLog, StoreError};
+use replog_common::log::StoreError;
 use replog_common::message::{Ack, Append};
 use replog_common::protocol::backoff::Backoff;
 use replog_common::protocol::follower::{Follower, Received};
 use replog_common::service::clock::{Clock, wall_ms};
 use replog_common::service::exit::Exit;
 use replog_common::service::program::Failure;
+use replog_common::service::storage::Storage;
 use replog_common::service::view::View;
 use replog_common::types::{Incarnation, NodeId, Seq, Time};
 use replog_nats::{AckOf, Link, Message, Subject};
@@ -28,6 +27,7 @@ use crate::claim::Claiming;
 use crate::delayed::Delayed;
 use crate::faults::{Dice, Faults};
 use crate::health::Health;
+use crate::store::Store;
 
 /// Messages taken at one time, at most.
 const MAX_TAKEN: usize = 256;
@@ -52,7 +52,7 @@ pub enum Query {
 #[derive(Debug)]
 pub struct Follow<L> {
     follower: Follower,
-    store: Arc<dyn LogStore>,
+    store: Store,
     link: L,
     clock: Clock,
     claiming: Claiming,
@@ -77,21 +77,27 @@ struct Run {
 }
 
 impl<L: Link> Follow<L> {
-    /// An owner of an empty log.
+    /// The owner of that log.
     pub fn new(
         node: NodeId,
         heartbeat_interval: std::time::Duration,
+        storage: Storage,
         link: L,
         faults: watch::Receiver<Faults>,
         queries: mpsc::Receiver<Query>,
         views: watch::Sender<View>,
     ) -> Self {
-        let incarnation = new_incarnation();
+        let standing = storage.standing.clone();
+        let follower = match standing {
+            None => Follower::new(node.clone(), new_incarnation()),
+            Some(s) => Follower::on_disk(node.clone(), new_incarnation(), s, storage.last()),
+        };
+        let incarnation = follower.incarnation();
         let seed = incarnation.0.as_u64_pair().1;
         let first_hello = (heartbeat_interval * 3).min(MAX_HELLO_WAIT);
         Self {
-            follower: Follower::new(node.clone(), incarnation),
-            store: Arc::new(MemoryLog::new()),
+            follower,
+            store: Store::new(storage),
             link,
             clock: Clock::start(),
             claiming: Claiming::new(node, incarnation),
@@ -133,10 +139,10 @@ impl<L: Link> Follow<L> {
             tokio::select! {
                 biased;
                 query = self.queries.recv() => match query {
-                    Some(query) => self.query(query)?,
+                    Some(query) => self.query(query).await?,
                     None => return Ok(()),
                 },
-                event = self.link.next() => self.link_event(event, &mut run)?,
+                event = self.link.next() => self.link_event(event, &mut run).await?,
                 Ok(()) = self.faults.changed() => {}
                 () = self.clock.sleep_until(deadline) => {}
             }
@@ -144,13 +150,13 @@ impl<L: Link> Follow<L> {
                 let Some(event) = self.link.next().now_or_never() else {
                     break;
                 };
-                self.link_event(event, &mut run)?;
+                self.link_event(event, &mut run).await?;
             }
             let (now, delay) = (self.clock.now(), self.faults.borrow_and_update().delay);
             while let Some(append) = self.delayed.pop(now, delay) {
-                self.receive(append, &mut run)?;
+                self.receive(append, &mut run).await?;
             }
-            self.finish(&run)?;
+            self.finish(&run).await?;
             if self.claiming.tick(now) {
                 self.hello();
             }
@@ -160,7 +166,11 @@ impl<L: Link> Follow<L> {
         }
     }
 
-    fn receive(&mut self, mut append: Append<Vec<Entry>>, run: &mut Run) -> Result<(), Failure> {
+    async fn receive(
+        &mut self,
+        mut append: Append<Vec<Entry>>,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
         let (first, last) = (
             append.prev.seq.next(),
             Seq(append.prev.seq.0 + append.entries.len() as u64),
@@ -197,7 +207,7 @@ impl<L: Link> Follow<L> {
         if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
             self.show();
         }
-        self.change()
+        self.change().await
     }
 
     /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.
@@ -219,7 +229,7 @@ impl<L: Link> Follow<L> {
 
     fn show(&mut self) {
         self.views.send_replace(View {
-            log: Arc::clone(&self.store),
+            log: self.store.log(),
             log_id: self.follower.log_id(),
             epoch: self.follower.epoch(),
             last_seq: self.follower.last().seq,

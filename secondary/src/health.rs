@@ -1,6 +1,7 @@
 //! `GET /health`.
 
 use replog_common::protocol::follower::Follower;
+use replog_common::service::storage::ShownStorage;
 use replog_common::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq, Time};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ pub struct Health {
     master_last_seen_ms: Option<u64>,
     /// Entries that were taken out of the log because the master has others there; see `GET /diverged`.
     put_aside: u64,
+    storage: ShownStorage,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -36,6 +38,7 @@ pub struct Health {
 pub fn of(
     follower: &Follower,
     aside: &Aside,
+    storage: ShownStorage,
     broker_up: bool,
     master_seen: Option<Time>,
     now: Time,
@@ -49,6 +52,7 @@ pub fn of(
         format!("holds history {mine}, the master has {theirs}: what is here stays readable and counts for nothing; POST /rejoin puts it aside and follows the master")
     });
     Health {
+        storage,
         status: match follower.instance() {
             _ if problem.is_some() => "diverged",
             // What it holds was the former master's, until the present one has shown that it is its own.
@@ -84,6 +88,7 @@ mod tests {
     use replog_common::entry::Position;
     use replog_common::log::contract::entry;
     use replog_common::message::{Append, Fetch, Life};
+    use replog_common::service::storage::Storage;
     use replog_common::types::{Epoch, Incarnation, Instance, LogId, Seq};
     use uuid::Uuid;
 
@@ -94,7 +99,17 @@ mod tests {
             epoch: Epoch(epoch),
             instance: Instance(Uuid::from_u128(epoch.into())),
         };
-        let status = |f: &Follower| of(f, &Aside::default(), true, None, Time::ZERO).status;
+        let status = |f: &Follower| {
+            of(
+                f,
+                &Aside::default(),
+                Storage::memory().shown,
+                true,
+                None,
+                Time::ZERO,
+            )
+            .status
+        };
         let node = "s1".parse().expect("a name");
         let mut follower = Follower::new(node, Incarnation(Uuid::from_u128(1)));
         follower.receive(Append {

@@ -19,14 +19,18 @@ pub mod faults;
 pub mod follow;
 pub mod health;
 pub mod http;
+mod store;
 
 use std::ffi::OsString;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use replog_common::log::disk::Role;
+use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::service::program::{self, Failure, Program};
 use replog_common::service::settings::CommonArgs;
+use replog_common::service::storage::Storage;
 use replog_common::service::view::View;
 use replog_nats::{Link, NatsLink, Subjects};
 use tokio::net::TcpListener;
@@ -83,9 +87,13 @@ pub async fn run<L: Link>(
     let (queries, query_inlet) = mpsc::channel(MAX_QUERIES);
     let (view, views) = watch::channel(View::empty());
     let (faults, faults_seen) = watch::channel(config.faults());
+    let node = Some(config.node());
+    let by = DeduplicateBy::MessageId;
+    let storage = Storage::open(&config.common, Role::Secondary, node, by)?;
     let follow = follow::Follow::new(
         config.node(),
         config.common.heartbeat_interval,
+        storage,
         link,
         faults_seen,
         query_inlet,

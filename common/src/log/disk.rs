@@ -4,6 +4,7 @@
 //! the database looks at its own ones only when it repairs itself. A torn write at the end is undone by the database; rot
 //! before it is told ([`StoreError::Damaged`]), never cut away.
 
+mod aside;
 mod directory;
 mod error;
 mod medium;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Builder, Database, StorageBackend};
 
+pub use aside::put_aside;
 pub use directory::{Owner, Role, open_directory};
 pub use error::OpenError;
 pub use medium::{Fsync, Medium};

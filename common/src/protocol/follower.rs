@@ -13,6 +13,7 @@ mod shown;
 use std::collections::BTreeMap;
 
 use crate::entry::{Entry, Position};
+use crate::log::Standing;
 use crate::message::{Append, Life, MAX_REPLACED, cleared};
 use crate::protocol::epochs::Epochs;
 use crate::protocol::reorder::{Offered, Reorder};
@@ -98,6 +99,20 @@ impl Follower {
             master_tail: Tally::default(),
             commit: Tally::default(),
             duplicates: Tally::default(),
+        }
+    }
+
+    /// A secondary whose log is on a disk, and ends with `last`. Whose entries they are has to be shown again.
+    #[must_use]
+    pub fn on_disk(node: NodeId, incarnation: Incarnation, standing: Standing, last: Seq) -> Self {
+        Self {
+            incarnation: standing.incarnation.unwrap_or(incarnation),
+            log_id: standing.log_id,
+            replaced: standing.replaced,
+            epoch: standing.epoch,
+            instance: standing.instance,
+            epochs: Epochs::from_runs(standing.lives, last),
+            ..Self::new(node, incarnation)
         }
     }
 

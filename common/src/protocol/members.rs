@@ -132,6 +132,12 @@ impl Members {
         self.nodes.values_mut().for_each(f);
     }
 
+    pub(super) fn reading(&mut self, node: &NodeId, is_reading: bool) {
+        if let Some(replicator) = self.nodes.get_mut(node) {
+            replicator.reading(is_reading);
+        }
+    }
+
     pub(super) fn no_responders(&mut self, node: &NodeId) {
         if let Some(replicator) = self.nodes.get_mut(node) {
             replicator.no_responders();

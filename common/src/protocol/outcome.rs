@@ -16,8 +16,20 @@ pub struct Draft {
     pub until: Option<Time>,
     /// Append only if this is the next position.
     pub expected_seq: Option<Seq>,
-    /// What a store says of messages that are not in memory any more; `None` if there can be none of this id.
-    pub older: Option<Box<Older>>,
+    /// What a store says of messages that are not in memory any more.
+    pub older: Lookup,
+}
+
+/// Whether a store was asked if it has a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lookup {
+    /// Nobody can have used its id before: it has just been made.
+    New,
+    /// Not yet.
+    #[default]
+    Unknown,
+    /// It was.
+    Looked(Box<Older>),
 }
 
 /// What a store knows of a message.

@@ -71,6 +71,8 @@ pub struct Replicator {
     /// When a second, older storage last answered under this name.
     clash_at: Option<Time>,
     held_from: Option<Seq>,
+    /// What is to be sent next is being read.
+    is_reading: bool,
     retries: Tally,
 }
 
@@ -98,6 +100,7 @@ impl Replicator {
             other_history: None,
             clash_at: None,
             held_from: None,
+            is_reading: false,
             retries: Tally::default(),
         }
     }
@@ -113,12 +116,20 @@ impl Replicator {
                 prev: self.progress.next().prev(),
             });
         }
+        if self.is_reading {
+            return None;
+        }
         let (first, last, free) = self.progress.sendable(tail, self.window_bytes)?;
         Some(Transmit::Entries {
             first,
             last,
             bytes: free.min(self.batch_bytes),
         })
+    }
+
+    /// The entries that it asks for are being read, and it asks for no others meanwhile; or they are read.
+    pub fn reading(&mut self, is_reading: bool) {
+        self.is_reading = is_reading;
     }
 
     /// What [`Replicator::poll_transmit`] asked for has left: a heartbeat (`None`), or entries up to `last` of so many

@@ -24,5 +24,6 @@ pub mod reading;
 pub mod server;
 pub mod settings;
 pub mod signals;
+pub mod storage;
 pub mod stream;
 pub mod view;

@@ -77,7 +77,7 @@ pub(crate) fn draft(id: u128, w: u32) -> Draft {
         w: WriteConcern::Count(w),
         until: None,
         expected_seq: None,
-        older: None,
+        older: Default::default(),
     }
 }
 

@@ -1,13 +1,20 @@
 //! `POST /messages`.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use replog_common::entry::Content;
+use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::members::among_listed;
-use replog_common::protocol::outcome::{Draft, Outcome, Placement, ReadOnly, Refusal};
+use replog_common::protocol::outcome::{
+    Draft, Lookup, Older, Outcome, Placement, ReadOnly, Refusal,
+};
 use replog_common::service::body::{parse_json, read_body};
 use replog_common::service::problem::Problem;
+use replog_common::service::reading;
 use replog_common::types::MessageId;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -15,6 +22,9 @@ use tokio::sync::oneshot;
 use super::parse::{AppendBody, Checked};
 use super::{Master, json_text};
 use crate::command::AppendCommand;
+
+/// How often a store is asked again whether it has a message, because entries came meanwhile.
+const MAX_LOOKS: usize = 5;
 
 pub(super) async fn post_message(
     State(master): State<Master>,
@@ -62,7 +72,8 @@ impl Master {
             );
             return Err(Problem::payload_too_large(detail));
         }
-        let draft = Draft {
+        let is_new = message.message_id.is_none();
+        let mut draft = Draft {
             content: message.content,
             message_id: message
                 .message_id
@@ -70,12 +81,36 @@ impl Master {
             w,
             until: None,
             expected_seq: message.expected_seq,
-            older: None,
+            older: match is_new && self.deduplicate_by == DeduplicateBy::MessageId {
+                true => Lookup::New,
+                false => Lookup::Unknown,
+            },
         };
+        let begun = Instant::now();
+        for _ in 0..MAX_LOOKS {
+            let timeout = message.timeout.map(|t| t.saturating_sub(begun.elapsed()));
+            match self.place(draft.clone(), timeout).await? {
+                Ok((at, Outcome::Replicated { acks })) => return Ok((at, acks)),
+                Ok((at, outcome)) => return Err(not_replicated(&at, outcome)),
+                Err(Refusal::LookAgain) => {
+                    draft.older = self.look_up(draft.message_id, &draft.content).await?
+                }
+                Err(refusal) => return Err(refused(&refusal)),
+            }
+        }
+        Err(refused(&Refusal::LookAgain))
+    }
+
+    /// Hands it to the owner of the log, and waits.
+    async fn place(
+        &self,
+        draft: Draft,
+        timeout: Option<Duration>,
+    ) -> Result<Result<(Placement, Outcome), Refusal>, Problem> {
         let (waiter, answer) = oneshot::channel();
         let command = AppendCommand {
             draft,
-            timeout: message.timeout,
+            timeout,
             waiter,
         };
         self.commands
@@ -84,16 +119,36 @@ impl Master {
                 TrySendError::Full(_) => read_only(ReadOnly::TooManyWaiting),
                 TrySendError::Closed(_) => read_only(ReadOnly::Stopping),
             })?;
-        match answer.await {
-            Ok(Ok((at, Outcome::Replicated { acks }))) => Ok((at, acks)),
-            Ok(Ok((at, outcome))) => Err(not_replicated(&at, outcome)),
-            Ok(Err(refusal)) => Err(refused(&refusal)),
-            // The owner of the log is gone: whether it got this far is not known, so nothing is promised.
-            Err(_) => Err(Problem::new(
+        // The owner of the log is gone: whether it got this far is not known, so nothing is promised.
+        answer.await.map_err(|_| {
+            Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the master failed; try again with the same message_id",
-            )),
-        }
+            )
+        })
+    }
+
+    /// Asks the store, where the log is on a disk, whether it has the message; not on a thread that serves.
+    async fn look_up(&self, message_id: MessageId, content: &Content) -> Result<Lookup, Problem> {
+        let view = reading::ready(&mut self.views.clone()).await?;
+        let (true, Some(log_id)) = (view.log.is_on_disk(), view.log_id) else {
+            return Ok(Lookup::Unknown);
+        };
+        let (log, content) = (view.log, content.clone());
+        let looked = reading::off_thread(move || {
+            let upto = log.last().seq; // before it looks: what comes later is known to the leader
+            let found = match log.find(message_id, &content)? {
+                Some(seq) => log.get(seq)?,
+                None => None,
+            };
+            Ok(Older {
+                log_id,
+                upto,
+                found,
+            })
+        });
+        let looked = looked.await.map_err(reading::unreadable)?;
+        Ok(Lookup::Looked(Box::new(looked)))
     }
 }
 

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use replog_common::message::ENVELOPE_BYTES;
+use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::service::fallbacks::with_problem_fallbacks;
 use replog_common::service::path::SeqPath;
 use replog_common::service::problem::Problem;
@@ -36,6 +37,8 @@ pub struct Master {
     pub views: Views,
     /// The largest message that the broker takes.
     pub max_payload: Arc<AtomicUsize>,
+    /// What makes two POSTs the same message.
+    pub deduplicate_by: DeduplicateBy,
     /// How many members are listed, if they are.
     pub listed: Option<usize>,
     /// For a POST that names no write concern.

@@ -18,16 +18,23 @@ impl<L: Link> Sequencer<L> {
         // Counted from when it came, also if it has to wait for the recovery first.
         command.draft.until = command.draft.until.or(command.timeout.map(|t| now + t));
         if self.leader.waits_for_recovery(&command.draft, now) {
-            let max = self.leader.max_waiting();
-            if let Err(refused) = self.parked.push(command, now, max) {
+            if self.parked.len() < self.leader.max_waiting() {
+                self.parked.push(command, now);
+            } else {
                 let full = Refusal::ReadOnly(ReadOnly::TooManyWaiting);
-                refused.waiter.send(Err(full)).ok();
+                command.waiter.send(Err(full)).ok();
             }
             return;
         }
         let AppendCommand { draft, waiter, .. } = command;
         let store = &self.store;
-        let existing = |seq: Seq| store.get(seq).ok().flatten();
+        // Older ones were looked up before, where that does not wait for a disk.
+        let is_near = |seq: Seq| !store.is_on_disk() || seq >= store.recent_from();
+        let existing = |seq: Seq| {
+            is_near(seq)
+                .then(|| store.get(seq).ok().flatten())
+                .flatten()
+        };
         let mut placed = self.leader.append(draft.clone(), waiter, now, existing);
         if let Err((Refusal::ReadOnly(ReadOnly::TooManyWaiting), waiter)) = placed {
             // Clients that hung up still have their places: free them, then look again.
@@ -47,15 +54,19 @@ impl<L: Link> Sequencer<L> {
         match query {
             Query::Clear(reply) => {
                 let now = self.clock.now();
-                let cleared = self.leader.clear(LogId(uuid::Uuid::new_v4()), now);
-                let cleared = cleared.map(|()| {
-                    self.store = Arc::new(MemoryLog::new());
-                    let life = *self.leader.life();
-                    info!(log_id = %life.log_id, "the log was cleared: a new history begins");
-                    self.show();
-                    (life.log_id, life.epoch)
-                });
-                reply.send(cleared).ok();
+                if let Err(reason) = self.leader.clear(LogId(uuid::Uuid::new_v4()), now) {
+                    reply.send(Err(reason)).ok();
+                    return;
+                }
+                if let Some(disk) = &mut self.disk {
+                    disk.clear(reply);
+                    return;
+                }
+                self.store = Arc::new(MemoryLog::new());
+                let life = *self.leader.life();
+                info!(log_id = %life.log_id, "the log was cleared: a new history begins");
+                self.show();
+                reply.send(Ok((life.log_id, life.epoch))).ok();
             }
             Query::Holders(seq, reply) => {
                 let nodes = self.leader.commit().acked_by(seq).map(ToString::to_string);
@@ -71,6 +82,7 @@ impl<L: Link> Sequencer<L> {
                         &self.leader,
                         self.default_w,
                         self.broker_up,
+                        self.storage,
                         now,
                     ))
                     .ok();

@@ -12,19 +12,15 @@ use crate::command::AppendCommand;
 pub(super) struct Parked(VecDeque<(Time, AppendCommand)>);
 
 impl Parked {
-    /// Lets one wait. It is handed back when `max` wait already.
-    pub(super) fn push(
-        &mut self,
-        command: AppendCommand,
-        now: Time,
-        max: usize,
-    ) -> Result<(), AppendCommand> {
-        if self.0.len() >= max {
-            return Err(command);
-        }
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Lets one wait.
+    pub(super) fn push(&mut self, command: AppendCommand, now: Time) {
         let patience = command.timeout.map_or(PATIENCE, |t| t.min(PATIENCE));
         self.0.push_back((now + patience, command));
-        Ok(())
     }
 
     /// Takes out the next one whose time is up, or whose client has hung up.

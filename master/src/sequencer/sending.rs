@@ -8,7 +8,7 @@ use replog_common::protocol::event::Event;
 use replog_common::protocol::health::Status;
 use replog_common::protocol::replicator::{Replicator, Transmit};
 use replog_common::service::clock::wall_ms;
-use replog_common::types::NodeId;
+use replog_common::types::{NodeId, Seq};
 use replog_nats::{AckOf, Link, Message, Subject};
 use tracing::{debug, error, info, warn};
 
@@ -23,41 +23,51 @@ impl<L: Link> Sequencer<L> {
             .max_payload
             .load(Ordering::Relaxed)
             .saturating_sub(ENVELOPE_BYTES);
+        if !self.is_life_written() {
+            return;
+        }
         while let Some((node, transmit)) = self.leader.poll_transmit() {
-            let now = self.clock.now();
-            let (prev, chunk, to) = match transmit {
-                Transmit::Heartbeat { prev } => (prev, None, Subject::Heartbeat(node.clone())),
+            match transmit {
+                Transmit::Heartbeat { prev } => {
+                    let payload = self.leader.frame::<Chunk>(prev, None).encode(wall_ms());
+                    self.send_append(Subject::Heartbeat(node.clone()), &node, prev, payload);
+                    self.leader.sent(&node, None, self.clock.now());
+                }
                 Transmit::Entries { first, last, bytes } => {
-                    let chunk = self
-                        .store
-                        .read(first, last, u64::MAX, bytes.min(room))
-                        .unwrap_or_else(|error| {
-                            error!(%node, %first, %error, "entries cannot be read to be sent");
-                            Chunk::default()
-                        });
-                    if chunk.count == 0 {
-                        self.leader.sent(&node, Some((first, 0)), now); // tried again when its time is up
+                    let bytes = bytes.min(room);
+                    if self.store.is_on_disk() && first < self.store.recent_from() {
+                        self.read_for(node, first, last, bytes);
                         continue;
                     }
-                    (first.prev(), Some(chunk), Subject::Append(node.clone()))
+                    match self.store.read(first, last, u64::MAX, bytes) {
+                        Ok(chunk) if chunk.count > 0 => self.send_entries(&node, chunk),
+                        read => {
+                            error!(%node, %first, error = ?read.err(), "entries cannot be read to be sent");
+                            let now = self.clock.now();
+                            self.leader.sent(&node, Some((first, 0)), now); // tried again when its time is up
+                        }
+                    }
                 }
-            };
-            let entries = chunk.as_ref().map(|c| (c.last(), c.text.len()));
-            let upto = entries.map_or(prev, |(last, _)| last);
-            if entries.is_some() {
-                let retries = self
-                    .leader
-                    .members()
-                    .get(&node)
-                    .map_or(0, Replicator::retries);
-                debug!(%node, first = %prev.next(), last = %upto, retries, "replicate");
             }
-            let payload = self.leader.frame(prev, chunk).encode(wall_ms());
-            let reply = Some(Subject::Ack(node.clone(), AckOf::Seq(upto)));
-            if !self.link.send(Message { to, reply, payload }) {
-                debug!(%node, seq = %upto, "not sent: the link is down or full");
-            }
-            self.leader.sent(&node, entries, now);
+        }
+    }
+
+    /// Sends entries that follow one another to that node.
+    pub(super) fn send_entries(&mut self, node: &NodeId, chunk: Chunk) {
+        let (prev, last, bytes) = (chunk.first.prev(), chunk.last(), chunk.text.len());
+        let retries = self.leader.members().get(node);
+        let retries = retries.map_or(0, Replicator::retries);
+        debug!(%node, first = %chunk.first, %last, retries, "replicate");
+        let payload = self.leader.frame(prev, Some(chunk)).encode(wall_ms());
+        self.send_append(Subject::Append(node.clone()), node, last, payload);
+        self.leader
+            .sent(node, Some((last, bytes)), self.clock.now());
+    }
+
+    fn send_append(&mut self, to: Subject, node: &NodeId, upto: Seq, payload: bytes::Bytes) {
+        let reply = Some(Subject::Ack(node.clone(), AckOf::Seq(upto)));
+        if !self.link.send(Message { to, reply, payload }) {
+            debug!(%node, seq = %upto, "not sent: the link is down or full");
         }
     }
 

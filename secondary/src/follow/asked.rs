@@ -1,21 +1,18 @@
 //! What HTTP asks of a secondary's log.
 
-use std::sync::Arc;
-
 use replog_common::entry::Position;
-use replog_common::log::MemoryLog;
 use replog_common::protocol::follower::Follower;
 use replog_common::service::program::Failure;
 use replog_common::types::Incarnation;
 use replog_nats::Link;
 use tracing::info;
 
-use super::{Follow, Query, new_incarnation};
+use super::{Follow, Query, new_incarnation, unwritable};
 use crate::delayed::Delayed;
 use crate::health;
 
 impl<L: Link> Follow<L> {
-    pub(super) fn query(&mut self, query: Query) -> Result<(), Failure> {
+    pub(super) async fn query(&mut self, query: Query) -> Result<(), Failure> {
         match query {
             Query::Health(reply) => {
                 let now = self.clock.now();
@@ -23,6 +20,7 @@ impl<L: Link> Follow<L> {
                     .send(health::of(
                         &self.follower,
                         &self.aside,
+                        self.store.shown(),
                         self.broker_up,
                         self.master_seen,
                         now,
@@ -31,7 +29,7 @@ impl<L: Link> Follow<L> {
             }
             Query::Clear(reply) => {
                 info!("the log was cleared; the master fills it again");
-                self.begin_empty(Follower::clear);
+                self.begin_empty(Follower::clear).await?;
                 reply.send(()).ok();
             }
             Query::Aside(reply) => drop(reply.send(self.aside.clone())),
@@ -40,8 +38,9 @@ impl<L: Link> Follow<L> {
                 let rejoins = self.follower.foreign().is_some();
                 if rejoins {
                     info!("rejoining: following the master from its first entry on");
-                    self.put_aside_after(self.follower.log_id(), Position::default())?;
-                    self.begin_empty(Follower::rejoin);
+                    self.put_aside_after(self.follower.log_id(), Position::default())
+                        .await?;
+                    self.begin_empty(Follower::rejoin).await?;
                 }
                 reply
                     .send(rejoins.then(|| self.aside.count() - before))
@@ -52,13 +51,18 @@ impl<L: Link> Follow<L> {
     }
 
     /// A new life of the storage, with nothing in it.
-    fn begin_empty(&mut self, forget: impl Fn(&mut Follower, Incarnation)) {
+    async fn begin_empty(
+        &mut self,
+        forget: impl Fn(&mut Follower, Incarnation),
+    ) -> Result<(), Failure> {
         let incarnation = new_incarnation();
         forget(&mut self.follower, incarnation);
         self.claiming.renew(incarnation);
         self.delayed = Delayed::default();
-        self.store = Arc::new(MemoryLog::new());
+        let begun = self.store.begin_anew(self.follower.standing(&[])).await;
+        begun.map_err(|e| unwritable(&e))?;
         self.show();
         self.hello();
+        Ok(())
     }
 }

@@ -4,13 +4,17 @@ use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Unreadab
 use replog_common::service::clock::wall_ms;
 use replog_common::service::program::Failure;
 use replog_nats::{AckOf, Delivered, Link, LinkEvent, Message, Payload, Subject};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::{Follow, Run, unwritable};
 use crate::claim::Taken;
 
 impl<L: Link> Follow<L> {
-    pub(super) fn link_event(&mut self, event: LinkEvent, run: &mut Run) -> Result<(), Failure> {
+    pub(super) async fn link_event(
+        &mut self,
+        event: LinkEvent,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
         match event {
             LinkEvent::Up { max_payload } => {
                 self.max_payload = max_payload;
@@ -32,13 +36,13 @@ impl<L: Link> Follow<L> {
                 }
             }
             LinkEvent::Down => self.broker_up = false,
-            LinkEvent::Delivered(delivered) => return self.delivered(delivered, run),
+            LinkEvent::Delivered(delivered) => return self.delivered(delivered, run).await,
             LinkEvent::Fatal(why) => return Err(Failure::cannot_start(why)),
         }
         Ok(())
     }
 
-    fn delivered(
+    async fn delivered(
         &mut self,
         Delivered { subject, payload }: Delivered,
         run: &mut Run,
@@ -58,14 +62,14 @@ impl<L: Link> Follow<L> {
                 }
             }
             (Subject::Fetch(_), Payload::Line(line)) => match Fetch::decode(&line) {
-                Ok(fetch) if self.claiming.is_won() => self.fetch(&fetch)?,
+                Ok(fetch) if self.claiming.is_won() => self.fetch(&fetch).await?,
                 Ok(_) => {}
                 Err(error) => warn!(%error, "a question could not be read and was ignored"),
             },
             // A master that starts asks everybody.
             (Subject::Event(_), Payload::Line(_)) => self.hello(),
             (Subject::Append(_) | Subject::Heartbeat(_), Payload::Line(line)) => {
-                self.line(&line, run)?;
+                self.line(&line, run).await?;
             }
             _ => {}
         }
@@ -73,16 +77,26 @@ impl<L: Link> Follow<L> {
     }
 
     /// A master that recovers asks for entries: it is promised that no lower epoch is followed any more, and gets them.
-    fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+    async fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
         let answer = self.follower.answer(fetch);
-        self.change()?;
+        self.change().await?;
         self.show();
         let (first, last) = answer.entries.clone().into_inner();
         let room = fetch
             .max_bytes
             .min(self.max_payload.saturating_sub(ENVELOPE_BYTES));
-        let entries = self.store.read(first, last, u64::MAX, room);
-        let entries = entries.map_err(|e| unwritable(&e))?;
+        // What is promised is remembered before it is said.
+        let standing = self.follower.standing(&[]);
+        let promised = self.store.write(Vec::new(), standing).await;
+        promised.map_err(|e| unwritable(&e))?;
+        let entries = match self.store.read(first, last, room).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                // No answer: it asks somebody else, or goes on without.
+                error!(%first, %error, "a master asks for entries that cannot be read");
+                return Ok(());
+            }
+        };
         let (count, epoch) = (entries.count, fetch.life.epoch);
         debug!(%first, count, %epoch, "a master that recovers was answered");
         let node = self.follower.node().clone();
@@ -95,7 +109,7 @@ impl<L: Link> Follow<L> {
     }
 
     /// A message from the master, or a question whether the name is taken.
-    fn line(&mut self, line: &[u8], run: &mut Run) -> Result<(), Failure> {
+    async fn line(&mut self, line: &[u8], run: &mut Run) -> Result<(), Failure> {
         match Append::decode(line) {
             Ok(_) if !self.claiming.is_won() => {} // it comes again
             Ok(append) => {
@@ -105,7 +119,7 @@ impl<L: Link> Follow<L> {
                 self.hello_at = Some(now + self.hello_backoff.next_wait());
                 let delayed = !self.faults.borrow().delay.is_zero();
                 if append.entries.is_empty() || !delayed {
-                    self.receive(append, run)?;
+                    self.receive(append, run).await?;
                 } else if !self.delayed.push(append, now) {
                     debug!("an append was dropped: too many wait for their delay");
                 }

@@ -147,7 +147,7 @@ impl ClusterBuilder {
             FAST.map(|(key, value)| (key.into(), value.into())).into();
         env.insert("NATS_URL".into(), broker.url());
         if self.durable {
-            let data = dir.path().join("data").join(&name);
+            let data = dir.path().join(format!("data-{name}"));
             env.insert("REPLOG_DATA_DIR".into(), data.display().to_string());
         }
         if i == 0 && self.listed {

@@ -57,7 +57,7 @@ impl Clients {
             w,
             until,
             expected_seq,
-            older: None,
+            older: Default::default(),
         };
         self.drafts.push(draft.clone());
         self.fates.push(Fate::Refused);

@@ -97,7 +97,7 @@ impl World {
             w: WriteConcern::Count(2),
             until: None,
             expected_seq: None,
-            older: None,
+            older: Default::default(),
         };
         elder.asked += 1;
         let placed = elder

@@ -8,6 +8,7 @@ mod broker;
 mod brokers;
 mod clear;
 mod curl;
+mod disk;
 mod duplicates;
 mod hostile;
 mod late;

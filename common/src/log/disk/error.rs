@@ -54,11 +54,16 @@ pub(super) fn unusable(error: redb::Error) -> OpenError {
 }
 
 pub(super) fn refused(error: &redb::Error) -> StoreError {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {
-        redb::Error::Io(e) if matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge) => {
-            StoreError::Full
-        }
+        redb::Error::Io(error) => refused_io(error),
         error => StoreError::Failed(error.to_string()),
+    }
+}
+
+pub(super) fn refused_io(error: &std::io::Error) -> StoreError {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => StoreError::Full,
+        _ => StoreError::Failed(error.to_string()),
     }
 }

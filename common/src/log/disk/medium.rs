@@ -20,6 +20,17 @@ pub enum Fsync {
     Never,
 }
 
+impl Fsync {
+    /// Its word in the settings and in `/health`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// Where the bytes are; a test puts something else under the log. Opened again after a disk was full.
 pub trait Medium: Debug + Send + Sync + 'static {
     /// Opens it.

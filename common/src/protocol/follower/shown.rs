@@ -1,11 +1,31 @@
 //! What a follower says of itself.
 
 use super::Follower;
-use crate::entry::Position;
+use crate::entry::{Entry, Position};
+use crate::log::Standing;
 use crate::message::Ack;
 use crate::types::{Epoch, Incarnation, Instance, LogId, NodeId, Seq};
 
 impl Follower {
+    /// Where it stands once those entries, which [`Follower::take_ready`] handed out, are stored: to be written with them,
+    /// and before anything is answered.
+    #[must_use]
+    pub fn standing(&self, ready: &[Entry]) -> Standing {
+        let mut epochs = self.epochs.clone();
+        for entry in ready {
+            epochs.push(self.position(entry));
+        }
+        Standing {
+            log_id: self.log_id,
+            epoch: self.epoch,
+            instance: self.instance,
+            incarnation: Some(self.incarnation),
+            replaced: self.replaced.clone(),
+            lives: epochs.runs().to_vec(),
+            is_partial: false,
+        }
+    }
+
     /// "I hold everything up to ...", as it is now.
     #[must_use]
     pub fn ack(&self) -> Ack {

@@ -3,7 +3,7 @@
 use super::Leader;
 use crate::entry::{Entry, Position};
 use crate::protocol::commit::Wait;
-use crate::protocol::outcome::{Answer, Draft, Outcome, Placement, ReadOnly, Refusal};
+use crate::protocol::outcome::{Answer, Draft, Lookup, Outcome, Placement, ReadOnly, Refusal};
 use crate::types::{MessageId, Seq, Time};
 
 impl<W> Leader<W> {
@@ -99,8 +99,11 @@ impl<W> Leader<W> {
 
     /// The same message before those that are known here, as the store says.
     fn looked_up(&self, draft: &Draft) -> Result<Option<Entry>, Refusal> {
-        let Some(older) = &draft.older else {
-            return Ok(None);
+        let older = match &draft.older {
+            Lookup::New => return Ok(None),
+            Lookup::Unknown if self.dedup.floor() == Seq::ZERO => return Ok(None),
+            Lookup::Unknown => return Err(Refusal::LookAgain),
+            Lookup::Looked(older) => older,
         };
         if older.log_id != self.life.log_id || older.upto < self.dedup.floor() {
             return Err(Refusal::LookAgain);

@@ -5,7 +5,7 @@ use crate::message::{Ack, Append};
 use crate::protocol::event::Event;
 use crate::protocol::outcome::{Outcome, ReadOnly};
 use crate::protocol::replicator::{Heard, Me, Replicator, Transmit};
-use crate::types::{Epoch, NodeId, Seq, Time};
+use crate::types::{Epoch, LogId, NodeId, Seq, Time};
 
 impl<W> Leader<W> {
     /// An ACK has come.
@@ -162,6 +162,22 @@ impl<W> Leader<W> {
     /// It has left: nothing (a heartbeat), or entries up to the given one of so many bytes.
     pub fn sent(&mut self, node: &NodeId, entries: Option<(Seq, usize)>, now: Time) {
         self.members.sent(node, entries, now);
+    }
+
+    /// The entries that are to be sent to this node are being read, or they are read.
+    pub fn reading(&mut self, node: &NodeId, is_reading: bool) {
+        self.members.reading(node, is_reading);
+    }
+
+    /// Whether these entries of that history are what is to be sent to this node next.
+    #[must_use]
+    pub fn wants(&self, node: &NodeId, log_id: LogId, first: Seq) -> bool {
+        let next = self
+            .members
+            .get(node)
+            .and_then(|r| r.poll_transmit(self.stored));
+        let is_next = matches!(next, Some(Transmit::Entries { first: f, .. }) if f == first);
+        is_next && self.life.log_id == log_id && self.recovery.is_none() && self.fenced.is_none()
     }
 
     /// The frame around entries after `prev`; without any, a heartbeat. Which histories were cleared away is only said in

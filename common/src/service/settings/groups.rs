@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::refusal::WrongSetting;
 use super::values::{NatsUrl, count, positive_duration, size_bytes, subject_token};
+use crate::log::disk::Fsync;
 use crate::service::server::HttpLimits;
 
 /// How log lines look.
@@ -33,6 +34,16 @@ impl ValueEnum for LogFormat {
     }
 }
 
+impl ValueEnum for Fsync {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.word()))
+    }
+}
+
 /// What every node has; flattened by both programs.
 #[derive(Args, Clone, Debug)]
 pub struct CommonArgs {
@@ -51,6 +62,18 @@ pub struct CommonArgs {
     /// Keep the log in this directory; without it the log is in memory.
     #[arg(long, env = "REPLOG_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// With a data directory: when what is written is on the disk. `always`: before it counts; `never`: when the system likes.
+    #[arg(
+        long,
+        env = "REPLOG_FSYNC",
+        value_name = "WHEN",
+        value_enum,
+        default_value = "always"
+    )]
+    pub fsync: Fsync,
+    /// With a data directory: how much of the newest entries stays in memory.
+    #[arg(long, env = "REPLOG_CACHE_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "64MiB")]
+    pub cache_bytes: usize,
     /// Time between two heartbeats.
     #[arg(long, env = "REPLOG_HEARTBEAT_INTERVAL", value_name = "TIME", value_parser = positive_duration, default_value = "500ms")]
     pub heartbeat_interval: Duration,

@@ -141,7 +141,7 @@ fn ask(bounds: &Bounds, state: &mut State, client: usize, m: usize) {
         w: concern(asked.w),
         until: None,
         expected_seq: None,
-        older: None,
+        older: Default::default(),
     };
     let master = &mut state.masters[m];
     let log = &master.log;

@@ -14,6 +14,7 @@ use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::leader::{Leader, LeaderConfig};
 use replog_common::protocol::outcome::{Draft, Outcome, Placement, ReadOnly, Refusal};
 use replog_common::service::program::Failure;
+use replog_common::service::storage::Storage;
 use replog_common::service::view::{View, Views};
 use replog_common::types::{Epoch, Instance, LogId, MessageId, Seq, WriteConcern};
 use replog_master::command::{AppendCommand, Query};
@@ -69,8 +70,9 @@ impl Master {
             replication,
         });
         let line = hub.connect("master", Subjects::of(CLUSTER).of_master());
-        let sequencer = Sequencer::new(leader, line, inlets, WriteConcern::All);
+        let sequencer = Sequencer::new(leader, Storage::memory(), line, inlets, WriteConcern::All);
         let router = router(http::Master {
+            deduplicate_by: DeduplicateBy::MessageId,
             commands: commands.clone(),
             queries: queries.clone(),
             views: views.clone(),
@@ -97,7 +99,7 @@ impl Master {
             w: WriteConcern::Count(w),
             until: None,
             expected_seq: None,
-            older: None,
+            older: Default::default(),
         };
         let (waiter, answer) = oneshot::channel();
         let command = AppendCommand {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use replog_common::service::program::Failure;
+use replog_common::service::storage::Storage;
 use replog_common::service::view::{View, Views};
 use replog_common::types::{LogId, NodeId};
 use replog_nats::Subjects;
@@ -32,7 +33,15 @@ impl Secondary {
         let (faults, faults_seen) = watch::channel(faults);
         let line = hub.connect(name, Subjects::of(CLUSTER).of_secondary(&node));
         let heartbeat = Duration::from_millis(500);
-        let follow = Follow::new(node, heartbeat, line, faults_seen, query_inlet, view);
+        let follow = Follow::new(
+            node,
+            heartbeat,
+            Storage::memory(),
+            line,
+            faults_seen,
+            query_inlet,
+            view,
+        );
         let owner = tokio::spawn(follow.seeded(seed).run());
         Self {
             faults,

@@ -1,0 +1,98 @@
+//! Where a node keeps its log, as its settings say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::program::Failure;
+use super::settings::CommonArgs;
+use crate::log::disk::{DiskOptions, Owner, Role, open_directory};
+use crate::log::{LogStore, MemoryLog, Standing};
+use crate::protocol::dedup::DeduplicateBy;
+use crate::types::{NodeId, Seq};
+
+/// A log, and what its node has to know again.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// The log.
+    pub log: Arc<dyn LogStore>,
+    /// Where its node stood, when it is on a disk.
+    pub standing: Option<Standing>,
+    /// The directory.
+    pub dir: Option<PathBuf>,
+    /// What `/health` says of it.
+    pub shown: ShownStorage,
+}
+
+/// Where a log is kept, for `/health`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownStorage {
+    /// `memory` or `disk`.
+    pub kind: &'static str,
+    /// `always` or `never`, on a disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fsync: Option<&'static str>,
+}
+
+impl Storage {
+    /// An empty log in memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self {
+            log: Arc::new(MemoryLog::new()),
+            standing: None,
+            dir: None,
+            shown: ShownStorage {
+                kind: "memory",
+                fsync: None,
+            },
+        }
+    }
+
+    /// Opens the data directory, where one is set; blocks until that is done.
+    ///
+    /// # Errors
+    /// It cannot be used; the text names it, and what helps.
+    pub fn open(
+        args: &CommonArgs,
+        role: Role,
+        node: Option<NodeId>,
+        deduplicate_by: DeduplicateBy,
+    ) -> Result<Self, Failure> {
+        let Some(dir) = &args.data_dir else {
+            return Ok(Self::memory());
+        };
+        let owner = Owner {
+            role,
+            node,
+            cluster: args.cluster.clone(),
+        };
+        let options = DiskOptions {
+            cache_bytes: args.cache_bytes,
+            deduplicate_by,
+        };
+        let opened = open_directory(dir, args.fsync, &owner, &options);
+        let (log, standing) = opened.map_err(|error| {
+            Failure::cannot_start(format!(
+                "--data-dir {} cannot be used: {error}",
+                dir.display()
+            ))
+        })?;
+        Ok(Self {
+            log: Arc::new(log),
+            standing: Some(standing),
+            dir: Some(dir.clone()),
+            shown: ShownStorage {
+                kind: "disk",
+                fsync: Some(args.fsync.word()),
+            },
+        })
+    }
+
+    /// The last entry.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.log.last().seq
+    }
+}

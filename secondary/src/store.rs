@@ -1,0 +1,137 @@
+//! The log of a secondary, in memory or on a disk; writing waits for the disk, but not on the thread that serves.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use replog_common::entry::{Chunk, Entry, Position};
+use replog_common::log::disk::put_aside;
+use replog_common::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
+use replog_common::service::clock::wall_ms;
+use replog_common::service::reading::{self, off_thread};
+use replog_common::service::storage::{ShownStorage, Storage};
+use replog_common::types::{LogId, Seq};
+
+use crate::aside::Tail;
+
+/// The log and what was written with it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    log: Arc<dyn LogStore>,
+    dir: Option<PathBuf>,
+    written: Option<Standing>,
+    shown: ShownStorage,
+}
+
+impl Store {
+    pub(crate) fn new(storage: Storage) -> Self {
+        Self {
+            log: storage.log,
+            dir: storage.dir,
+            written: storage.standing,
+            shown: storage.shown,
+        }
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn LogStore> {
+        Arc::clone(&self.log)
+    }
+
+    pub(crate) fn shown(&self) -> ShownStorage {
+        self.shown
+    }
+
+    /// Appends, and writes where the node stands if that has changed.
+    pub(crate) async fn write(
+        &mut self,
+        entries: Vec<Entry>,
+        standing: Standing,
+    ) -> Result<(), StoreError> {
+        self.write_after(None, entries, standing).await
+    }
+
+    async fn write_after(
+        &mut self,
+        keep: Option<Position>,
+        entries: Vec<Entry>,
+        standing: Standing,
+    ) -> Result<(), StoreError> {
+        if self.dir.is_none() {
+            return self.log.write(&Batch {
+                keep,
+                entries: &entries,
+                standing: None,
+            });
+        }
+        if keep.is_none() && entries.is_empty() && self.written.as_ref() == Some(&standing) {
+            return Ok(());
+        }
+        let log = self.log();
+        let written = off_thread(move || {
+            log.write(&Batch {
+                keep,
+                entries: &entries,
+                standing: Some(&standing),
+            })?;
+            Ok(standing)
+        });
+        self.written = Some(written.await?);
+        Ok(())
+    }
+
+    /// Forgets every entry.
+    pub(crate) async fn begin_anew(&mut self, standing: Standing) -> Result<(), StoreError> {
+        if self.dir.is_none() {
+            self.log = Arc::new(MemoryLog::new());
+            return Ok(());
+        }
+        let log = self.log();
+        let begun = off_thread(move || Ok((log.begin_anew(&standing)?, standing)));
+        let (log, standing) = begun.await?;
+        (self.log, self.written) = (log, Some(standing));
+        Ok(())
+    }
+
+    /// Takes out what lies behind `keep`, and keeps it: in memory, or in a file beside the log.
+    pub(crate) async fn put_aside(
+        &mut self,
+        log_id: LogId,
+        keep: Position,
+        standing: Standing,
+    ) -> Result<Tail, StoreError> {
+        let (first, last, at_ms) = (keep.seq.next(), self.log.last().seq, wall_ms());
+        let tail = match self.dir.clone() {
+            None => Tail {
+                log_id,
+                first,
+                last,
+                entries: self.log.read(first, last, u64::MAX, usize::MAX)?,
+                file: None,
+                at_ms,
+            },
+            Some(dir) => {
+                let log = self.log();
+                let file = off_thread(move || put_aside(&dir, &*log, log_id, keep, at_ms));
+                Tail {
+                    log_id,
+                    first,
+                    last,
+                    entries: Chunk::default(),
+                    file: file.await?,
+                    at_ms,
+                }
+            }
+        };
+        self.write_after(Some(keep), Vec::new(), standing).await?;
+        Ok(tail)
+    }
+
+    /// Entries for a master that asks.
+    pub(crate) async fn read(
+        &self,
+        first: Seq,
+        last: Seq,
+        bytes: usize,
+    ) -> Result<Chunk, StoreError> {
+        reading::read(&self.log, first, last, u64::MAX, bytes).await
+    }
+}

@@ -1,0 +1,207 @@
+//! Logs on disks: what is there again after everything was killed, and what a disk that is somebody else's does.
+
+use anyhow::{Result, ensure};
+use replog_tests::harness::{Cluster, ClusterBuilder};
+use serde_json::json;
+
+use crate::support::{ALLOW_CLEAR, health, shown, wait_equal, wait_health, wait_same};
+
+const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+fn durable() -> ClusterBuilder {
+    Cluster::builder().secondaries(2).listed(true).durable(true)
+}
+
+/// Kills every node at once, and starts them all again.
+async fn lose_power(cluster: &mut Cluster) -> Result<()> {
+    cluster.master.kill().await?;
+    for i in 1..=2 {
+        cluster.kill_secondary(i).await?;
+    }
+    cluster.master.restart().await?;
+    for i in 1..=2 {
+        cluster.start_secondary(i).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_node_killed_at_once_and_nothing_is_lost_whatever_w_was() {
+    durable()
+        .run(async |cluster| {
+            let keyed = json!({"content": "keyed", "w": 1, "message_id": ID});
+            let http = cluster.master.http();
+            http.post("/messages", &keyed).await?.expect(200)?;
+            for i in 0..50 {
+                cluster
+                    .post(&format!("m{i}"), 1 + i % 3)
+                    .await?
+                    .expect(200)?;
+            }
+            let before = shown(&cluster.master).await?;
+            let incarnation = health(cluster.secondary(1)).await?["incarnation"].clone();
+            for epoch in 2..=4 {
+                lose_power(cluster).await?;
+                // What is on the master's disk is shown at once.
+                ensure!(shown(&cluster.master).await? == before, "another log");
+                let again = http.post("/messages", &keyed).await?.expect(200)?.json()?;
+                ensure!(again["duplicate"] == true && again["epoch"] == 1, "{again}");
+                cluster.wait_healthy(2).await?;
+                ensure!(wait_equal(cluster).await? == before, "another log");
+                ensure!(health(&cluster.master).await?["epoch"] == epoch);
+            }
+            let next = cluster.post("next", 3).await?.expect(200)?.json()?;
+            ensure!(next["seq"] == 52 && next["epoch"] == 4, "{next}");
+            ensure!(health(cluster.secondary(1)).await?["incarnation"] == incarnation);
+            ensure!(health(&cluster.master).await?["storage"]["fsync"] == "always");
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_secondary_goes_on_from_where_it_was() {
+    durable()
+        .run(async |cluster| {
+            for i in 0..20 {
+                cluster.post(&format!("m{i}"), 3).await?.expect(200)?;
+            }
+            cluster.kill_secondary(1).await?;
+            for i in 20..40 {
+                cluster.post(&format!("m{i}"), 2).await?.expect(200)?;
+            }
+            cluster.start_secondary(1).await?;
+            wait_same(&cluster.master, cluster.secondary(1)).await?;
+            let health = health(cluster.secondary(1)).await?;
+            ensure!(
+                health["duplicates"] == 0,
+                "it was sent what it had: {health}"
+            );
+            Ok(())
+        })
+        .await;
+}
+
+/// A secondary knows more than its master: the master's disk was changed for an older one.
+#[tokio::test]
+async fn a_master_whose_disk_is_empty_gets_everything_from_the_others() {
+    durable()
+        .run(async |cluster| {
+            for i in 0..30 {
+                cluster.post(&format!("m{i}"), 3).await?.expect(200)?;
+            }
+            let before = shown(&cluster.master).await?;
+            cluster.master.kill().await?;
+            let dir = cluster.dir().join("data-master");
+            std::fs::rename(&dir, cluster.dir().join("lost"))?;
+            cluster.master.restart().await?;
+            cluster.wait_healthy(2).await?;
+            ensure!(wait_equal(cluster).await? == before, "another log");
+            // And what it has fetched is on its disk again.
+            lose_power(cluster).await?;
+            ensure!(shown(&cluster.master).await? == before, "another log");
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_cleared_log_stays_cleared() {
+    durable()
+        .env(ALLOW_CLEAR.0, ALLOW_CLEAR.1)
+        .run(async |cluster| {
+            for i in 0..10 {
+                cluster.post(&format!("m{i}"), 3).await?.expect(200)?;
+            }
+            cluster.kill_secondary(2).await?;
+            let http = cluster.master.http();
+            let cleared = http.post("/clear", &json!({})).await?.expect(200)?.json()?;
+            cluster.post("new", 2).await?.expect(200)?;
+            cluster.start_secondary(2).await?;
+            ensure!(wait_equal(cluster).await? == ["new"]);
+            lose_power(cluster).await?;
+            cluster.wait_healthy(2).await?;
+            ensure!(wait_equal(cluster).await? == ["new"]);
+            let health = health(&cluster.master).await?;
+            ensure!(health["log_id"] == cleared["log_id"], "{health}");
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn only_the_cache_is_in_memory_and_a_newcomer_gets_all() {
+    durable()
+        .env("REPLOG_CACHE_BYTES", "1MiB")
+        .env("REPLOG_FSYNC", "never")
+        .run(async |cluster| {
+            cluster.kill_secondary(2).await?;
+            let content = "x".repeat(20_000);
+            for i in 0..200 {
+                cluster
+                    .post(&format!("{i} {content}"), 2)
+                    .await?
+                    .expect(200)?;
+            }
+            cluster.start_secondary(2).await?;
+            ensure!(wait_equal(cluster).await?.len() == 200);
+            let one = cluster
+                .master
+                .http()
+                .get("/messages/1")
+                .await?
+                .expect(200)?;
+            ensure!(one.json()?["acks"] == 3, "{}", one.text());
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_somebody_elses_ends_the_program() {
+    durable()
+        .run(async |cluster| {
+            cluster.post("one", 3).await?.expect(200)?;
+            let dir = cluster.dir().to_owned();
+            let theirs = dir.join("data-master").display().to_string();
+            cluster.kill_secondary(1).await?;
+            let spec = cluster.secondary_mut(1).spec_mut();
+            spec.args.extend(["--data-dir".to_owned(), theirs]);
+            cluster.secondary_mut(1).spawn()?;
+            let exit = cluster.secondary_mut(1).exited().await?;
+            let said = cluster.secondary(1).log_tail(5);
+            ensure!(
+                exit == 3 && said.contains("in use by another process"),
+                "{exit}: {said}"
+            );
+            // Nor when its owner has gone.
+            cluster.master.kill().await?;
+            cluster.secondary_mut(1).spawn()?;
+            let exit = cluster.secondary_mut(1).exited().await?;
+            let said = cluster.secondary(1).log_tail(5);
+            ensure!(
+                exit == 3 && said.contains("belongs to the master"),
+                "{exit}: {said}"
+            );
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn it_serves_reads_before_the_broker_is_there() {
+    durable()
+        .run(async |cluster| {
+            cluster.post("one", 3).await?.expect(200)?;
+            cluster.master.kill().await?;
+            cluster.broker.kill().await?;
+            cluster.master.restart().await?;
+            ensure!(shown(&cluster.master).await? == ["one"]);
+            let waits = cluster.post_pending("two", 1);
+            cluster.broker.restart().await?;
+            waits.answer().await?.expect(200)?;
+            wait_health(&cluster.master, "status", "ok").await?;
+            Ok(())
+        })
+        .await;
+}
