@@ -128,6 +128,7 @@ impl<L: Link> Follow<L> {
     /// # Errors
     /// The broker refuses this program, another secondary has its name, or the log cannot be written.
     pub async fn run(mut self) -> Result<(), Failure> {
+        self.show(); // what is on its disk, before a master has spoken
         loop {
             let deadlines = [
                 self.delayed.deadline(self.faults.borrow().delay),
