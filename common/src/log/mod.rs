@@ -4,6 +4,7 @@ pub mod contract;
 pub mod disk;
 pub mod memory;
 mod standing;
+pub mod tape;
 
 use std::sync::Arc;
 

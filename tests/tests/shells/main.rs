@@ -3,6 +3,7 @@
 
 mod appends;
 mod claims;
+mod disks;
 mod faults;
 mod joining;
 mod line;

@@ -6,6 +6,7 @@ mod secondary;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use replog_common::log::tape::Tape;
 use replog_common::protocol::outcome::{Outcome, Placement, Refusal};
 use replog_common::protocol::recovery::RecoverySettings;
 use replog_common::protocol::settings::Replication;
@@ -27,6 +28,8 @@ pub(crate) struct Setup {
     /// How the master asks the others before it serves; `None` serves at once.
     pub(crate) recovery: Option<RecoverySettings>,
     pub(crate) seed: u64,
+    /// The master's disk, if its log is on one.
+    pub(crate) disk: Option<Tape>,
 }
 
 impl Setup {
@@ -36,6 +39,7 @@ impl Setup {
             replication: Replication::default(),
             recovery: None,
             seed: 1,
+            disk: None,
         }
     }
 }

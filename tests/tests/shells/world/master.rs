@@ -9,9 +9,11 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use replog_common::entry::Content;
+use replog_common::log::disk::{DiskLog, DiskOptions, Owner, Role};
+use replog_common::log::tape::Tape;
 use replog_common::message::Life;
 use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::protocol::leader::{Leader, LeaderConfig};
+use replog_common::protocol::leader::{Leader, LeaderConfig, OnDisk};
 use replog_common::protocol::outcome::{Draft, Outcome, Placement, ReadOnly, Refusal};
 use replog_common::service::program::Failure;
 use replog_common::service::storage::Storage;
@@ -57,7 +59,7 @@ impl Master {
         let names = setup.listed.iter().map(|n| n.parse().expect("a name"));
         let mut replication = setup.replication.clone();
         replication.seed = setup.seed;
-        let leader = Leader::new(LeaderConfig {
+        let config = LeaderConfig {
             life: Life {
                 log_id: LogId(Uuid::new_v4()),
                 epoch: Epoch(1),
@@ -68,9 +70,15 @@ impl Master {
             deduplicate_by: DeduplicateBy::MessageId,
             read_only_without_quorum: false,
             replication,
-        });
+        };
+        let storage = setup.disk.as_ref().map_or_else(Storage::memory, on_disk);
+        let (last, standing) = (storage.last(), storage.standing.clone());
+        let leader = match standing {
+            None => Leader::new(config),
+            Some(standing) => Leader::on_disk(config, OnDisk { standing, last }),
+        };
         let line = hub.connect("master", Subjects::of(CLUSTER).of_master());
-        let sequencer = Sequencer::new(leader, Storage::memory(), line, inlets, WriteConcern::All);
+        let sequencer = Sequencer::new(leader, storage, line, inlets, WriteConcern::All);
         let router = router(http::Master {
             deduplicate_by: DeduplicateBy::MessageId,
             commands: commands.clone(),
@@ -182,9 +190,35 @@ impl Master {
         self.views.borrow().log_id.expect("a master has a history")
     }
 
+    /// With what its owner task ends.
+    pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
+        (&mut self.owner).await.expect("it does not panic")
+    }
+
     /// Whether its owner task has ended, well or not.
     pub(crate) fn has_ended(&self) -> bool {
         self.owner.is_finished()
+    }
+}
+
+/// A log on that disk.
+fn on_disk(tape: &Tape) -> Storage {
+    let owner = Owner {
+        role: Role::Master,
+        node: None,
+        cluster: CLUSTER.to_owned(),
+    };
+    let options = DiskOptions {
+        cache_bytes: 1 << 20,
+        deduplicate_by: DeduplicateBy::MessageId,
+    };
+    let opened = DiskLog::open(Box::new(tape.clone()), &owner, &options);
+    let (log, standing) = opened.expect("a good disk");
+    Storage {
+        log: Arc::new(log),
+        standing: Some(standing),
+        dir: Some(std::env::temp_dir()), // nothing is put aside here
+        ..Storage::memory()
     }
 }
 
