@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::bare::Bare;
+use super::disk::Fsyncs;
 use super::load::{self, Seen, Until};
 use super::{Args, cluster, content, usage};
 
@@ -35,6 +36,7 @@ pub async fn measure(args: &Args) -> Result<()> {
         "{:>7} {:>5} {:>9} {:>7} {:>9} {:>9} {:>9} {:>11} {:>7}",
         "clients", "", "/s", "x bare", "p50 us", "p99 us", "p99.9 us", "CPU us each", "x bare"
     );
+    let mut fsyncs = args.disk.then(|| Fsyncs::new(cluster.dir())).transpose()?;
     for &clients in &args.clients {
         let mut lines = vec![Line::new(args, "bare", bare.addr, bare.pid(), 1)];
         for &w in &args.w {
@@ -51,9 +53,22 @@ pub async fn measure(args: &Args) -> Result<()> {
             for line in &mut lines {
                 line.run(clients, turn).await?;
             }
+            if let Some(fsyncs) = &mut fsyncs {
+                fsyncs.run(turn)?;
+            }
         }
         for line in &lines {
             line.print(clients, &lines[0]);
+        }
+        if let Some(fsyncs) = &mut fsyncs {
+            let rate = fsyncs.rate();
+            let per = |line: &Line| format!("{} {:.1}", line.name, line.seen.rate() / rate);
+            let per: Vec<String> = lines[1..].iter().map(per).collect();
+            println!(
+                "{clients:>7} fsync {rate:>9.0}  appends per bare fsync: {}",
+                per.join(", ")
+            );
+            fsyncs.forget();
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::load::{self, Until};
-use super::{Args, cluster, content, usage};
+use super::{Args, cluster, content, disk, usage};
 use crate::harness::Node;
 
 /// Clients that fill the log.
@@ -62,6 +62,10 @@ pub async fn measure(args: &Args) -> Result<()> {
     let caught_up = usage::memory_bytes(secondary.pid());
     print_memory("master", empty, full, entries);
     print_memory("secondary", fresh, caught_up, entries);
+    if args.disk {
+        disk::reopen(&mut cluster.master, entries).await?;
+        disk::reopen(cluster.secondary_mut(1), entries).await?;
+    }
     Ok(())
 }
 

@@ -6,12 +6,14 @@
 //! | [`appends`] | rounds of load on the bare server and on the master, in turns |
 //! | [`catch_up`] | a long log, a fresh secondary, the memory of both |
 //! | [`bare`] | the server to compare with |
+//! | [`mod@disk`] | with `--disk`: bare syncs in turn, and the time to open a long log again |
 //! | [`load`] | the clients |
 //! | [`usage`] | what the operating system says about a process |
 
 pub mod appends;
 pub mod bare;
 pub mod catch_up;
+pub mod disk;
 pub mod load;
 pub mod usage;
 
@@ -47,6 +49,9 @@ pub struct Args {
     /// Bytes of a message's content.
     #[arg(long, default_value_t = 100)]
     pub content_bytes: usize,
+    /// The logs are on disk, and bare syncs are measured in turn.
+    #[arg(long)]
+    pub disk: bool,
     /// A variable for the nodes, NAME=VALUE; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -91,7 +96,10 @@ fn cluster(args: &Args, secondaries: usize) -> ClusterBuilder {
         ("REPLOG_RETRY_MIN", "50ms"),
         ("REPLOG_RETRY_MAX", "5s"),
     ];
-    let builder = Cluster::builder().secondaries(secondaries).listed(true);
+    let builder = Cluster::builder()
+        .secondaries(secondaries)
+        .listed(true)
+        .durable(args.disk);
     let own = args.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     usual
         .into_iter()

@@ -1,5 +1,6 @@
 //! A cluster on the usual ports, until it is asked to stop.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -58,10 +59,13 @@ async fn start(secondaries: u16) -> Result<Running> {
             (broker.url(), Some(broker))
         }
     };
-    let mut env = vec![
-        ("NATS_URL".to_owned(), nats_url.clone()),
-        ("REPLOG_DATA_DIR".to_owned(), String::new()),
-    ];
+    let mut env = vec![("NATS_URL".to_owned(), nats_url.clone())];
+    // One directory holds those of all nodes.
+    let data = std::env::var_os("REPLOG_DATA_DIR").filter(|dir| !dir.is_empty());
+    let data = data.map(PathBuf::from);
+    if let Some(data) = &data {
+        std::fs::create_dir_all(data).with_context(|| format!("{}", data.display()))?;
+    }
     if broker.is_some() {
         // These belong to another broker.
         let names = [
@@ -86,6 +90,9 @@ async fn start(secondaries: u16) -> Result<Running> {
             Role::Secondary
         };
         let mut env = env.clone();
+        let data = data.as_ref().map(|data| data.join(name));
+        let data = data.map_or(String::new(), |data| data.display().to_string());
+        env.push(("REPLOG_DATA_DIR".into(), data));
         if role == Role::Master && std::env::var_os("REPLOG_SECONDARIES").is_none() {
             env.push(("REPLOG_SECONDARIES".into(), members.join(",")));
         }
