@@ -43,8 +43,8 @@ impl Store {
     /// Appends, and writes where the node stands if that has changed.
     pub(crate) async fn write(
         &mut self,
-        entries: Vec<Entry>,
-        standing: Standing,
+        entries: &[Entry],
+        standing: impl FnOnce() -> Standing,
     ) -> Result<(), StoreError> {
         self.write_after(None, entries, standing).await
     }
@@ -52,20 +52,21 @@ impl Store {
     async fn write_after(
         &mut self,
         keep: Option<Position>,
-        entries: Vec<Entry>,
-        standing: Standing,
+        entries: &[Entry],
+        standing: impl FnOnce() -> Standing,
     ) -> Result<(), StoreError> {
         if self.dir.is_none() {
             return self.log.write(&Batch {
                 keep,
-                entries: &entries,
+                entries,
                 standing: None,
             });
         }
+        let standing = standing();
         if keep.is_none() && entries.is_empty() && self.written.as_ref() == Some(&standing) {
             return Ok(());
         }
-        let log = self.log();
+        let (log, entries) = (self.log(), entries.to_vec());
         let written = off_thread(move || {
             log.write(&Batch {
                 keep,
@@ -121,7 +122,7 @@ impl Store {
                 }
             }
         };
-        self.write_after(Some(keep), Vec::new(), standing).await?;
+        self.write_after(Some(keep), &[], || standing).await?;
         Ok(tail)
     }
 

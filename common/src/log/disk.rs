@@ -22,7 +22,7 @@ pub use directory::{Owner, Role, open_directory};
 pub use error::OpenError;
 pub use medium::{Fsync, Medium};
 
-use crate::entry::{Chunk, Content, Position};
+use crate::entry::{Chunk, Content, Entry, Position};
 use crate::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
 use crate::protocol::dedup::DeduplicateBy;
 use crate::types::{MessageId, Seq};
@@ -136,7 +136,7 @@ impl DiskLog {
     }
 
     /// After a disk was full the database is closed for good: opened again, it has what was written before.
-    fn open_again(&self) -> Result<Seq, StoreError> {
+    fn open_again(&self) -> Result<Option<Entry>, StoreError> {
         let mut db = self
             .shared
             .db
@@ -147,7 +147,7 @@ impl DiskLog {
         let again = open_database(&*self.shared.medium).map_err(failed)?;
         let last = tables::last(&again.0).map_err(|error| refused(&error))??;
         *db = Some(again);
-        Ok(last.map_or(Seq::ZERO, |entry| entry.seq))
+        Ok(last)
     }
 
     fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
@@ -155,10 +155,9 @@ impl DiskLog {
         match self.with(|db| tables::write(db, batch, by)) {
             Err(StoreError::Full) => {
                 let on_disk = self.open_again()?;
-                let last = batch.entries.last().map(|entry| entry.seq);
-                match last.is_some_and(|last| last == on_disk) {
-                    true => Ok(()), // it was full only after the last step
-                    false => Err(StoreError::Full),
+                match batch.entries.last() {
+                    Some(last) if on_disk.as_ref() == Some(last) => Ok(()), // full only after the last step
+                    _ => Err(StoreError::Full),
                 }
             }
             done => done,

@@ -257,6 +257,22 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     assert_eq!(log.last().seq, Seq(60));
 }
 
+/// What was to replace the end of the log is as long as the end that is still there: that is not the new one.
+#[test]
+fn a_full_disk_that_was_to_replace_the_end_has_not_done_so() {
+    let tape = Tape::default();
+    let log = written(&tape, 20, 5);
+    tape.refuse(Refuses::ToGrow);
+    let other: Vec<Entry> = (16..=20).map(|seq| entry(seq, 1_000_000)).collect();
+    let full = log.write(&Batch {
+        keep: Some(entry(15, 40).position()),
+        entries: &other,
+        standing: None,
+    });
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    assert_eq!(everything(&log).expect("readable"), entries(1..=20));
+}
+
 #[test]
 fn a_disk_that_fails_is_not_believed() {
     for refuses in [Refuses::ToWrite, Refuses::ToSync] {

@@ -86,8 +86,8 @@ impl<L: Link> Follow<L> {
             .max_bytes
             .min(self.max_payload.saturating_sub(ENVELOPE_BYTES));
         // What is promised is remembered before it is said.
-        let standing = self.follower.standing(&[]);
-        let promised = self.store.write(Vec::new(), standing).await;
+        let standing = || self.follower.standing(&[]);
+        let promised = self.store.write(&[], standing).await;
         promised.map_err(|e| unwritable(&e))?;
         let entries = match self.store.read(first, last, room).await {
             Ok(entries) => entries,

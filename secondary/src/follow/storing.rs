@@ -17,9 +17,9 @@ impl<L: Link> Follow<L> {
     pub(super) async fn finish(&mut self, run: &Run) -> Result<(), Failure> {
         let before = self.follower.ack();
         let ready = self.follower.take_ready();
-        let standing = self.follower.standing(&ready);
         let mut problem = None;
-        match self.store.write(ready.clone(), standing).await {
+        let standing = || self.follower.standing(&ready);
+        match self.store.write(&ready, standing).await {
             Ok(()) if ready.is_empty() => {}
             Ok(()) => {
                 self.follower.stored(&ready);
