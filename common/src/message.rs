@@ -92,12 +92,14 @@ pub struct Ack {
     pub held_from: Option<Seq>,
     /// Histories that the one it holds has replaced, as in [`Append::replaces`]: they are never taken back.
     pub replaced: Vec<Life>,
+    /// An entry of it cannot be read on its disk any more, and is asked for: the master sends it once more.
+    pub damaged: Option<Seq>,
     /// Why it could not do what it was asked.
     pub error: Option<String>,
 }
 
-/// "What do you hold from here on?": a master that recovers asks, in the life in which it is going to serve. Whoever
-/// answers follows no master of a lower epoch any more.
+/// "What do you hold from here on?": a master that recovers asks, in the life in which it is going to serve; one that serves
+/// asks for an entry that is damaged on its disk. Whoever answers follows no master of a lower epoch any more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fetch {
     /// The history that is recovered, and the life to come.

@@ -28,6 +28,7 @@ pub(crate) fn line(event: &Event, life: &Life, at_ms: u64) -> Bytes {
         } => {
             json!({"entries": entries, "new": is_new, "heard": heard, "not_heard": not_heard, "overtakes": overtakes})
         }
+        Event::Damaged { seq } | Event::Mended { seq } => json!({"seq": seq, "node": "master"}),
         Event::Clash { node } | Event::Ignored { node } => json!({"node": node}),
         Event::Fenced {
             by_epoch,

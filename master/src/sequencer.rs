@@ -5,6 +5,7 @@
 
 mod asked;
 mod hearing;
+mod mending;
 mod parked;
 mod reading;
 mod sending;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt;
-use replog_common::log::LogStore;
+use replog_common::log::{LogStore, StoreError};
 use replog_common::message::Life;
 use replog_common::protocol::leader::Leader;
 use replog_common::protocol::outcome::{ReadOnly, Refusal};
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 
 use crate::command::{AppendCommand, Query, Waiter};
 
+use mending::Mending;
 use parked::Parked;
 use reading::Piece;
 use storing::{Done, OnDisk};
@@ -53,6 +55,7 @@ pub struct Sequencer<L> {
     asked_before: bool,
     disk: Option<OnDisk>,
     reads: JoinSet<Piece>,
+    mending: Mending,
     storage: ShownStorage,
 }
 
@@ -63,6 +66,7 @@ enum Woken {
     Link(LinkEvent),
     Written(Done),
     Read(Piece),
+    Mended(Result<(), StoreError>),
     Deadline,
     Abandoned,
 }
@@ -95,6 +99,7 @@ impl<L: Link> Sequencer<L> {
             store: storage.log,
             disk: disk.map(|(dir, standing)| OnDisk::new(dir, standing)),
             reads: JoinSet::new(),
+            mending: Mending::default(),
             storage: storage.shown,
             link,
             clock: Clock::start(),
@@ -130,6 +135,7 @@ impl<L: Link> Sequencer<L> {
                 command = self.commands.recv() => command.map_or(Woken::Abandoned, Woken::Command),
                 done = OnDisk::done(&mut self.disk) => Woken::Written(done),
                 Some(Ok(piece)) = self.reads.join_next() => Woken::Read(piece),
+                Some(Ok(mended)) = self.mending.jobs.join_next() => Woken::Mended(mended),
                 () = self.clock.sleep_until(deadline) => Woken::Deadline,
             };
             if matches!(woken, Woken::Abandoned) {
@@ -145,6 +151,7 @@ impl<L: Link> Sequencer<L> {
             self.store()?;
             self.tick()?;
             self.fetch();
+            self.mend();
             self.transmit();
             self.answer();
             self.tell();
@@ -158,6 +165,7 @@ impl<L: Link> Sequencer<L> {
             Woken::Link(event) => return self.link_event(event),
             Woken::Written(done) => return self.written(done),
             Woken::Read(piece) => self.have_read(piece),
+            Woken::Mended(result) => return self.mended(result),
             Woken::Deadline | Woken::Abandoned => {}
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 mod asked;
 mod hearing;
+mod mending;
 mod storing;
 
 use futures_util::FutureExt;
@@ -13,6 +14,7 @@ use replog_common::message::{Ack, Append};
 use replog_common::protocol::backoff::Backoff;
 use replog_common::protocol::follower::{Follower, Received};
 use replog_common::service::clock::{Clock, wall_ms};
+use replog_common::service::damage::Damage;
 use replog_common::service::exit::Exit;
 use replog_common::service::program::Failure;
 use replog_common::service::storage::Storage;
@@ -58,6 +60,7 @@ pub struct Follow<L> {
     claiming: Claiming,
     delayed: Delayed,
     aside: Aside,
+    damage: Damage,
     faults: watch::Receiver<Faults>,
     dice: Dice,
     queries: mpsc::Receiver<Query>,
@@ -103,6 +106,7 @@ impl<L: Link> Follow<L> {
             claiming: Claiming::new(node, incarnation),
             delayed: Delayed::default(),
             aside: Aside::default(),
+            damage: Damage::default(),
             faults,
             dice: Dice::new(seed),
             queries,
@@ -157,6 +161,7 @@ impl<L: Link> Follow<L> {
             while let Some(append) = self.delayed.pop(now, delay) {
                 self.receive(append, &mut run).await?;
             }
+            self.look_for_damage();
             self.finish(&run).await?;
             if self.claiming.tick(now) {
                 self.hello();
@@ -187,7 +192,9 @@ impl<L: Link> Follow<L> {
             }
             !lost
         });
-        let log_id = append.life.log_id;
+        let (log_id, by) = (append.life.log_id, append.by);
+        let is_damaged = |entry: &&Entry| self.damage.has(entry.seq);
+        let damaged: Vec<Entry> = append.entries.iter().filter(is_damaged).cloned().collect();
         let (before, epoch) = (self.follower.foreign(), self.follower.epoch());
         match self.follower.receive(append) {
             Received::Followed {
@@ -208,7 +215,8 @@ impl<L: Link> Follow<L> {
         if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
             self.show();
         }
-        self.change().await
+        self.change().await?;
+        self.mend(damaged, by).await
     }
 
     /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.

@@ -37,7 +37,16 @@ impl Store {
     }
 
     pub(crate) fn shown(&self) -> ShownStorage {
-        self.shown
+        ShownStorage {
+            damaged: self.log.damaged(),
+            ..self.shown.clone()
+        }
+    }
+
+    /// Writes a damaged entry again.
+    pub(crate) async fn mend(&self, entry: Entry) -> Result<(), StoreError> {
+        let log = self.log();
+        off_thread(move || log.mend(&entry)).await
     }
 
     /// Appends, and writes where the node stands if that has changed.

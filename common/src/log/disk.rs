@@ -5,6 +5,7 @@
 //! before it is told ([`StoreError::Damaged`]), never cut away.
 
 mod aside;
+mod damage;
 mod directory;
 mod error;
 mod medium;
@@ -26,6 +27,7 @@ use crate::entry::{Chunk, Content, Entry, Position};
 use crate::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
 use crate::protocol::dedup::DeduplicateBy;
 use crate::types::{MessageId, Seq};
+use damage::Damage;
 use error::{refused, unusable};
 use medium::Backend;
 
@@ -56,6 +58,7 @@ struct Shared {
     /// `None` once it could not be opened again.
     db: RwLock<Option<(Database, Backend)>>,
     recent: MemoryLog,
+    damage: Damage,
     generation: AtomicU64,
     /// One writes at a time.
     writing: Mutex<()>,
@@ -110,6 +113,7 @@ impl DiskLog {
             deduplicate_by: options.deduplicate_by,
             db: RwLock::new(Some(db)),
             recent: MemoryLog::of_the_end(last, options.cache_bytes),
+            damage: Damage::default(),
             generation: AtomicU64::new(0),
             writing: Mutex::new(()),
         };
@@ -164,6 +168,15 @@ impl DiskLog {
         }
     }
 
+    /// From the disk; [`LogStore::read`] looks at what is in memory first.
+    fn read_stored(&self, from: Seq, upto: Seq, max_bytes: usize) -> Result<Chunk, StoreError> {
+        let range = from..=upto.min(self.last().seq);
+        if from == Seq::ZERO || range.is_empty() {
+            return Ok(Chunk::default());
+        }
+        self.with(|db| tables::read(db, range, max_bytes))?
+    }
+
     fn is_current(&self) -> Result<(), StoreError> {
         match self.shared.generation.load(Ordering::SeqCst) == self.generation {
             true => Ok(()),
@@ -187,6 +200,9 @@ impl LogStore for DiskLog {
         self.is_current()?;
         self.shared.recent.check(batch)?;
         self.commit(batch)?;
+        if let Some(keep) = batch.keep {
+            self.shared.damage.forget_behind(keep.seq);
+        }
         self.shared.recent.write(batch)
     }
 
@@ -207,6 +223,7 @@ impl LogStore for DiskLog {
                 .store(self.generation, Ordering::SeqCst);
             return Err(error);
         }
+        self.shared.damage.forget_behind(Seq::ZERO);
         self.shared.recent.write(&batch)?;
         Ok(Arc::new(Self {
             shared: Arc::clone(&self.shared),
@@ -244,26 +261,47 @@ impl LogStore for DiskLog {
         if recent.count > 0 {
             return Ok(recent);
         }
-        let read = || {
-            let upto = upto
-                .min(self.last().seq)
-                .min(Seq(from.0.saturating_add(max_entries).saturating_sub(1)));
-            let range = from..=upto;
-            if from == Seq::ZERO || range.is_empty() {
-                return Ok(Chunk::default());
-            }
-            self.with(|db| tables::read(db, range, max_bytes))?
-        };
-        let chunk = match read() {
+        let upto = upto.min(Seq(from.0.saturating_add(max_entries).saturating_sub(1)));
+        let chunk = match self.read_stored(from, upto, max_bytes) {
             // It may just have been put aside.
             Err(StoreError::Damaged { .. }) => {
                 let _nobody_writes = self.shared.writing.lock();
-                read()
+                self.is_current()?;
+                let again = self.read_stored(from, upto, max_bytes);
+                if let Err(StoreError::Damaged { seq }) = again {
+                    self.shared.damage.found(seq);
+                }
+                again
             }
             done => done,
         };
         self.is_current()?;
         chunk
+    }
+
+    fn damaged(&self) -> Vec<Seq> {
+        self.shared.damage.all()
+    }
+
+    fn mend(&self, entry: &Entry) -> Result<(), StoreError> {
+        let _one = self.shared.writing.lock();
+        self.is_current()?;
+        let is_damaged = || {
+            let read = self.read_stored(entry.seq, entry.seq, usize::MAX);
+            matches!(read, Err(StoreError::Damaged { .. }))
+        };
+        if entry.seq <= self.last().seq && is_damaged() {
+            let by = self.shared.deduplicate_by;
+            match self.with(|db| tables::mend(db, entry, by)) {
+                Err(StoreError::Full) => {
+                    self.open_again()?;
+                    return Err(StoreError::Full);
+                }
+                done => done?,
+            }
+        }
+        self.shared.damage.mended(entry.seq);
+        Ok(())
     }
 
     fn last(&self) -> Position {

@@ -82,10 +82,10 @@ pub trait LogStore: Send + Sync + std::fmt::Debug {
     }
 
     /// The entries from `from` up to `upto`, as many as fit in `max_bytes` and `max_entries`, but one at least where
-    /// there is one. Consecutive; none when `from` lies behind the end.
+    /// there is one. Consecutive; none when `from` lies behind the end, and none behind a damaged one.
     ///
     /// # Errors
-    /// What is there could not be read.
+    /// The first one could not be read.
     fn read(
         &self,
         from: Seq,
@@ -93,6 +93,19 @@ pub trait LogStore: Send + Sync + std::fmt::Debug {
         max_entries: u64,
         max_bytes: usize,
     ) -> Result<Chunk, StoreError>;
+
+    /// The entries that were found damaged when they were read, the first ones of them: until they are mended or taken out.
+    fn damaged(&self) -> Vec<Seq> {
+        Vec::new()
+    }
+
+    /// Writes a damaged entry again, as another node has it; one that can be read stays as it is.
+    ///
+    /// # Errors
+    /// As [`LogStore::write`].
+    fn mend(&self, _entry: &Entry) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The end of the log.
     fn last(&self) -> Position;

@@ -18,6 +18,8 @@ pub(super) struct AckFields<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_from: Option<Seq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    damaged: Option<Seq>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
     node: Cow<'a, str>,
     last: Position,
@@ -40,6 +42,7 @@ impl Ack {
             kind: "ack".into(),
             seq: self.upto,
             held_from: self.held_from,
+            damaged: self.damaged,
             error: self.error.as_deref().map(Into::into),
             node: self.node.as_str().into(),
             last: self.last.said_in(self.epoch, self.instance),
@@ -78,6 +81,7 @@ impl AckFields<'_> {
             upto: self.seq,
             last: self.last.heard_in(self.epoch, self.instance),
             held_from: self.held_from,
+            damaged: self.damaged,
             replaced: few(self.replaced)?,
             error: self.error.map(Cow::into_owned),
         })

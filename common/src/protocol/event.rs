@@ -2,7 +2,12 @@
 
 use crate::message::Announce;
 use crate::protocol::health::Status;
-use crate::types::{Epoch, Instance, LogId, NodeId};
+use crate::types::{Epoch, Instance, LogId, NodeId, Seq};
+
+/// The kinds of what both sorts of nodes tell of their disks.
+pub const DAMAGED: &str = "damaged";
+/// See [`DAMAGED`].
+pub const MENDED: &str = "mended";
 
 /// Something that changed for good or for long.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +62,16 @@ pub enum Event {
     },
     /// Another master starts, and is told that this one lives.
     Lives,
+    /// An entry cannot be read on the master's disk any more: it is fetched again from a secondary.
+    Damaged {
+        /// Which.
+        seq: Seq,
+    },
+    /// It can be read again.
+    Mended {
+        /// Which.
+        seq: Seq,
+    },
     /// Another master was followed: appends have ended here.
     Fenced {
         /// The epoch of the other one.
@@ -79,6 +94,8 @@ impl Event {
             Self::Ignored { .. } => "ignored",
             Self::Recovering => Announce::RECOVERING,
             Self::Serving { .. } | Self::Lives => Announce::SERVING,
+            Self::Damaged { .. } => DAMAGED,
+            Self::Mended { .. } => MENDED,
             Self::Fenced { .. } => "fenced",
         }
     }

@@ -5,6 +5,7 @@
 //! [`Leader::poll_transmit`] says.
 
 mod config;
+mod mending;
 mod placing;
 mod recovering;
 mod replicating;

@@ -11,6 +11,7 @@
 
 pub mod body;
 pub mod clock;
+pub mod damage;
 pub mod exit;
 pub mod fallbacks;
 pub mod healthcheck;

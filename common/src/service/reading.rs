@@ -156,9 +156,15 @@ pub async fn entry(view: &View, seq: Seq) -> Result<Entry, Problem> {
     })
 }
 
-/// A log that cannot be read, for the client.
+/// A log that cannot be read, for the client: 503 where it soon can be again.
 #[must_use]
 pub fn unreadable(error: StoreError) -> Problem {
+    if let StoreError::Damaged { seq } = error {
+        let detail = format!(
+            "entry {seq} is damaged on this node's disk; it is fetched again from another node that holds it"
+        );
+        return Problem::unavailable("damaged", detail).with_field("seq", seq);
+    }
     tracing::error!(%error, "the log cannot be read");
     Problem::new(
         axum::http::StatusCode::INTERNAL_SERVER_ERROR,

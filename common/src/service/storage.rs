@@ -26,13 +26,16 @@ pub struct Storage {
 }
 
 /// Where a log is kept, for `/health`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShownStorage {
     /// `memory` or `disk`.
     pub kind: &'static str,
     /// `always` or `never`, on a disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fsync: Option<&'static str>,
+    /// Entries that were found damaged there, and are not mended yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Seq>,
 }
 
 impl Storage {
@@ -46,6 +49,7 @@ impl Storage {
             shown: ShownStorage {
                 kind: "memory",
                 fsync: None,
+                damaged: Vec::new(),
             },
         }
     }
@@ -86,6 +90,7 @@ impl Storage {
             shown: ShownStorage {
                 kind: "disk",
                 fsync: Some(args.fsync.word()),
+                damaged: Vec::new(),
             },
         })
     }

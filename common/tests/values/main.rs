@@ -13,6 +13,7 @@ mod memory_log;
 mod messages;
 mod pauses;
 mod recovery;
+mod rot;
 mod stories;
 mod stream;
 mod words;

@@ -121,6 +121,7 @@ fn ack() -> impl Strategy<Value = Ack> {
                     by: instance.map(|id| Instance(Uuid::from_u128(id / 2))),
                 },
                 held_from: held.map(Seq),
+                damaged: held.map(|seq| Seq(seq / 3)),
                 replaced,
                 error,
             }
@@ -233,6 +234,7 @@ fn no_envelope_is_longer_than_what_is_kept_free_for_it() {
         upto: at.seq,
         last: far,
         held_from: Some(at.seq),
+        damaged: Some(at.seq),
         replaced: vec![life; MAX_REPLACED],
         error: None,
     };

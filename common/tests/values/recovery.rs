@@ -28,6 +28,7 @@ fn holder(name: &str, seq: u64, epoch: u64) -> Ack {
         upto: last.seq,
         last,
         held_from: None,
+        damaged: None,
         replaced: Vec::new(),
         error: None,
     }

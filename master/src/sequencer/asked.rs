@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use replog_common::log::MemoryLog;
 use replog_common::protocol::outcome::{ReadOnly, Refusal};
+use replog_common::service::storage::ShownStorage;
 use replog_common::types::{LogId, Seq};
 use replog_nats::Link;
 use tracing::{debug, info};
@@ -77,12 +78,16 @@ impl<L: Link> Sequencer<L> {
             Query::Health(reply) => {
                 let now = self.clock.now();
                 self.leader.purge(Waiter::is_closed); // who has hung up does not wait
+                let storage = ShownStorage {
+                    damaged: self.store.damaged(),
+                    ..self.storage.clone()
+                };
                 reply
                     .send(health::of(
                         &self.leader,
                         self.default_w,
                         self.broker_up,
-                        self.storage,
+                        storage,
                         now,
                     ))
                     .ok();

@@ -56,6 +56,7 @@ impl<L: Link> Sequencer<L> {
         match Fetched::decode(line) {
             Ok(fetched) if fetched.position.node == *node => {
                 debug!(%node, after = %fetched.prev.seq, entries = fetched.entries.len(), "fetched");
+                self.mend_with(&fetched);
                 self.leader.fetched(fetched, now);
             }
             Ok(_) => warn!(%node, "an answer that names another node was ignored"),
@@ -74,6 +75,7 @@ impl<L: Link> Sequencer<L> {
         let held = |leader: &Leader<Waiter>| leader.members().get(node).map(Replicator::matched);
         let before = held(&self.leader);
         self.leader.ack(ack, now);
+        self.read_again_for(node, ack);
         // The answers to heartbeats say nothing new, and are too many for anybody who looks for something.
         if before != held(&self.leader) || ack.held_from.is_some() || ack.error.is_some() {
             let held_from = ack.held_from.map(tracing::field::display);

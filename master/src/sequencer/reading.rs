@@ -11,9 +11,19 @@ use tracing::error;
 
 use super::Sequencer;
 
+/// What it is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is what the node needs next.
+    Replicate,
+    /// The node has it already, damaged.
+    Mend,
+}
+
 /// A piece that was read.
 #[derive(Debug)]
 pub(super) struct Piece {
+    purpose: Purpose,
     node: NodeId,
     log_id: LogId,
     first: Seq,
@@ -22,12 +32,21 @@ pub(super) struct Piece {
 
 impl<L: Link> Sequencer<L> {
     /// Reads entries for that node; they are sent when they are there.
-    pub(super) fn read_for(&mut self, node: NodeId, first: Seq, last: Seq, bytes: usize) {
-        self.leader.reading(&node, true);
+    pub(super) fn read_for(
+        &mut self,
+        node: NodeId,
+        (first, last): (Seq, Seq),
+        bytes: usize,
+        purpose: Purpose,
+    ) {
+        if purpose == Purpose::Replicate {
+            self.leader.reading(&node, true);
+        }
         let (log, log_id) = (Arc::clone(&self.store), self.leader.life().log_id);
         self.reads.spawn(async move {
             let chunk = reading::read(&log, first, last, u64::MAX, bytes).await;
             Piece {
+                purpose,
                 node,
                 log_id,
                 first,
@@ -39,11 +58,16 @@ impl<L: Link> Sequencer<L> {
     /// They are there, if they are still what the node needs.
     pub(super) fn have_read(&mut self, piece: Piece) {
         let Piece {
+            purpose,
             node,
             log_id,
             first,
             chunk,
         } = piece;
+        if purpose == Purpose::Mend {
+            let is_same = self.leader.life().log_id == log_id && !self.leader.is_recovering();
+            return self.send_again(&node, chunk.ok().filter(|_| is_same));
+        }
         self.leader.reading(&node, false);
         if !self.leader.wants(&node, log_id, first) {
             return;

@@ -13,6 +13,7 @@ use replog_nats::{AckOf, Link, Message, Subject};
 use tracing::{debug, error, info, warn};
 
 use super::Sequencer;
+use super::reading::Purpose;
 
 /// Bytes of entries that one answer is to have, at most; the answering one sees to the broker's limit.
 const FETCH_BYTES: usize = 256 << 10;
@@ -36,7 +37,7 @@ impl<L: Link> Sequencer<L> {
                 Transmit::Entries { first, last, bytes } => {
                     let bytes = bytes.min(room);
                     if self.store.is_on_disk() && first < self.store.recent_from() {
-                        self.read_for(node, first, last, bytes);
+                        self.read_for(node, (first, last), bytes, Purpose::Replicate);
                         continue;
                     }
                     match self.store.read(first, last, u64::MAX, bytes) {
@@ -54,14 +55,19 @@ impl<L: Link> Sequencer<L> {
 
     /// Sends entries that follow one another to that node.
     pub(super) fn send_entries(&mut self, node: &NodeId, chunk: Chunk) {
-        let (prev, last, bytes) = (chunk.first.prev(), chunk.last(), chunk.text.len());
+        let (last, bytes) = (chunk.last(), chunk.text.len());
         let retries = self.leader.members().get(node);
         let retries = retries.map_or(0, Replicator::retries);
         debug!(%node, first = %chunk.first, %last, retries, "replicate");
-        let payload = self.leader.frame(prev, Some(chunk)).encode(wall_ms());
-        self.send_append(Subject::Append(node.clone()), node, last, payload);
+        self.send_chunk(node, chunk);
         self.leader
             .sent(node, Some((last, bytes)), self.clock.now());
+    }
+
+    pub(super) fn send_chunk(&mut self, node: &NodeId, chunk: Chunk) {
+        let (prev, last) = (chunk.first.prev(), chunk.last());
+        let payload = self.leader.frame(prev, Some(chunk)).encode(wall_ms());
+        self.send_append(Subject::Append(node.clone()), node, last, payload);
     }
 
     fn send_append(&mut self, to: Subject, node: &NodeId, upto: Seq, payload: bytes::Bytes) {
@@ -136,6 +142,7 @@ impl<L: Link> Sequencer<L> {
                     warn!(%node, "too many secondaries: this one and further new ones are ignored");
                 }
                 Event::Clash { node } => warn!(%node, "two secondaries answer under this name"),
+                Event::Damaged { .. } | Event::Mended { .. } => {} // logged where they are found
                 Event::Fenced {
                     by_epoch,
                     heard_from,
@@ -144,13 +151,17 @@ impl<L: Link> Sequencer<L> {
                     error!(%by_epoch, heard_from, "another master has taken over: no appends here any more");
                 }
             }
-            let payload = crate::event::line(&event, self.leader.life(), wall_ms());
-            self.link.send(Message {
-                to: Subject::Event(event.kind()),
-                reply: None,
-                payload,
-            });
+            self.tell_event(&event);
         }
+    }
+
+    pub(super) fn tell_event(&mut self, event: &Event) {
+        let payload = crate::event::line(event, self.leader.life(), wall_ms());
+        self.link.send(Message {
+            to: Subject::Event(event.kind()),
+            reply: None,
+            payload,
+        });
     }
 
     fn say_serving(&self, entries: u64, is_new: bool, not_heard: &[NodeId]) {

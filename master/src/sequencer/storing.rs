@@ -264,7 +264,7 @@ fn write(
     })
 }
 
-fn disk_failed(error: &StoreError) -> Failure {
+pub(super) fn disk_failed(error: &StoreError) -> Failure {
     error!(%error, "the log cannot be written");
     Failure {
         exit: Exit::DiskFailed,

@@ -41,7 +41,9 @@ impl<L: Link> Follow<L> {
             ack = before;
             problem = Some("an error on purpose (error-rate)".to_owned());
         }
+        let damaged = self.damage.ask(self.clock.now()).map(|(seq, _)| seq);
         let ack = Ack {
+            damaged,
             error: problem,
             ..ack
         };

@@ -109,14 +109,8 @@ async fn stop(node: &Node, long: Duration) -> Result<()> {
 async fn lose_power(cluster: &mut Cluster, ledger: &Ledger) -> Result<()> {
     let told = ledger.messages().clone();
     cluster.broker.kill().await?;
-    cluster.master.kill().await?;
-    for i in 1..=2 {
-        cluster.kill_secondary(i).await?;
-    }
-    cluster.master.restart().await?;
-    for i in 1..=2 {
-        cluster.start_secondary(i).await?;
-    }
+    cluster.kill_nodes().await?;
+    cluster.start_nodes().await?;
     check::what_the_disks_hold(cluster, &told).await?;
     cluster.broker.restart().await
 }

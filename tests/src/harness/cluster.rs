@@ -77,6 +77,28 @@ impl Cluster {
         self.secondary_mut(i).kill().await
     }
 
+    /// Kills every node at once, but not the broker.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub async fn kill_nodes(&mut self) -> Result<()> {
+        for node in std::iter::once(&mut self.master).chain(&mut self.secondaries) {
+            node.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts every node again, the master first.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start_nodes(&mut self) -> Result<()> {
+        for node in std::iter::once(&mut self.master).chain(&mut self.secondaries) {
+            node.restart().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until exactly `count` members are `healthy` on the master's `/health`.
     ///
     /// # Errors

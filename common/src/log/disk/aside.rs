@@ -58,8 +58,6 @@ fn write_some(
             writeln!(file, "{{\"seq\":{seq},\"damaged\":true}}").map_err(|e| refused(&e))?;
             return Ok(seq.next());
         }
-        // What lies before the damage, one by one.
-        Err(StoreError::Damaged { .. }) => log.read(next, next, 1, usize::MAX)?,
         read => read?,
     };
     let damaged = |_| StoreError::Damaged { seq: next };

@@ -109,3 +109,37 @@ pub(super) fn check_owner(db: &Database, owner: &Owner) -> Result<(), OpenError>
         None => Err(OpenError::Damaged("it does not say whose it is".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::tape::Tape;
+    use crate::protocol::dedup::DeduplicateBy;
+
+    #[test]
+    fn a_newer_format_is_refused_by_its_number() {
+        let tape = Tape::default();
+        let owner = Owner {
+            role: Role::Master,
+            node: None,
+            cluster: "default".to_owned(),
+        };
+        let options = DiskOptions {
+            cache_bytes: 0,
+            deduplicate_by: DeduplicateBy::MessageId,
+        };
+        let open = || DiskLog::open(Box::new(tape.clone()), &owner, &options);
+        let (log, _) = open().expect("it is new");
+        let label = Label {
+            format: FORMAT + 1,
+            owner: None, // whatever that version writes there
+        };
+        log.with(|db| tables::create(db, &label)).expect("written");
+        drop(log);
+        let refused = open().expect_err("it is not ours to read").to_string();
+        assert_eq!(
+            refused,
+            "it has format 2, this program reads 1: start the version that wrote it"
+        );
+    }
+}

@@ -29,7 +29,7 @@ pub enum OpenError {
     },
     /// It is not what was written.
     #[error(
-        "it is damaged ({0}): move it away and start with an empty directory; what the other nodes hold is fetched from them"
+        "it is damaged ({0}): move its file away (`mv log.redb log.redb.damaged` there) and start again; what the other nodes hold is fetched from them"
     )]
     Damaged(String),
     /// The disk refuses.

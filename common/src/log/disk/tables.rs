@@ -91,12 +91,7 @@ pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Resu
             }
         }
         for entry in batch.entries {
-            let key = entry.seq.0;
-            entries.insert(key, &*sealed(&key.to_be_bytes(), entry.json()))?;
-            ids.insert(entry.message_id.0.as_u128(), key)?;
-            if let Some(contents) = &mut contents {
-                contents.insert(fingerprint(&entry.content()).as_u128(), key)?;
-            }
+            put(&mut entries, &mut ids, contents.as_mut(), entry)?;
         }
         if let Some(standing) = batch.standing {
             put_fact(&mut facts, STANDING, standing)?;
@@ -108,11 +103,42 @@ pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Resu
     Ok(tx.commit()?)
 }
 
+/// Writes an entry where it was before, in a transaction of its own.
+pub(super) fn mend(db: &Database, entry: &Entry, by: DeduplicateBy) -> Result<(), Error> {
+    let mut tx = db.begin_write()?;
+    tx.set_quick_repair(true);
+    {
+        let mut contents = match by {
+            DeduplicateBy::Content => Some(tx.open_table(CONTENTS)?),
+            DeduplicateBy::MessageId => None,
+        };
+        let (mut entries, mut ids) = (tx.open_table(ENTRIES)?, tx.open_table(IDS)?);
+        put(&mut entries, &mut ids, contents.as_mut(), entry)?;
+    }
+    Ok(tx.commit()?)
+}
+
+type Entries<'t> = Table<'t, u64, &'static [u8]>;
 type Index<'t> = Table<'t, u128, u64>;
+
+fn put(
+    entries: &mut Entries<'_>,
+    ids: &mut Index<'_>,
+    contents: Option<&mut Index<'_>>,
+    entry: &Entry,
+) -> Result<(), Error> {
+    let key = entry.seq.0;
+    entries.insert(key, &*sealed(&key.to_be_bytes(), entry.json()))?;
+    ids.insert(entry.message_id.0.as_u128(), key)?;
+    if let Some(contents) = contents {
+        contents.insert(fingerprint(&entry.content()).as_u128(), key)?;
+    }
+    Ok(())
+}
 
 /// Takes out what lies behind `keep`, and what names it.
 fn cut(
-    entries: &mut Table<'_, u64, &'static [u8]>,
+    entries: &mut Entries<'_>,
     ids: &mut Index<'_>,
     mut contents: Option<&mut Index<'_>>,
     keep: Seq,
@@ -162,7 +188,7 @@ pub(super) fn find(
     Ok(found.map(|seq| Seq(seq.value())))
 }
 
-/// The entries of a range, as many as fit in `max_bytes`, but one at least.
+/// The entries of a range up to the first damaged one, as many as fit in `max_bytes`, but one at least.
 pub(super) fn read(
     db: &Database,
     range: RangeInclusive<Seq>,
@@ -175,9 +201,7 @@ pub(super) fn read(
     for stored in entries.range(first.0..=last.0)? {
         let (key, record) = stored?;
         let entry = parsed(key.value(), record.value()).filter(|e| e.seq == next);
-        let Some(entry) = entry else {
-            return Ok(Err(StoreError::Damaged { seq: next }));
-        };
+        let Some(entry) = entry else { break };
         let json = entry.json();
         if next > first {
             if text.len() + 1 + json.len() > max_bytes {

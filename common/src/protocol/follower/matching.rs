@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::{Change, Follower};
-use crate::entry::Position;
+use crate::entry::{Entry, Position};
 use crate::message::{Fetch, Fetched, Life, cleared};
-use crate::types::{Epoch, Seq};
+use crate::types::{Epoch, Instance, Seq};
 
 impl Follower {
     /// Two logs of one history that agree on a position agree on everything before it; where they do not, they differ in
@@ -31,6 +31,17 @@ impl Follower {
             self.epochs.truncate(keep);
             self.change = Some(Change::PutAside(self.log_id, self.last()));
         }
+    }
+
+    /// Whether this is the very entry that is here, as the master has it too: what is damaged of it may be written again.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry, by: Option<Instance>) -> bool {
+        let theirs = Position {
+            by,
+            ..entry.position()
+        };
+        let mine = self.epochs.at(entry.seq);
+        entry.seq <= self.verified && mine.is_some_and(|mine| mine.agrees_with(&theirs))
     }
 
     /// What is to be done to the store, if anything: after each message, before anything else.

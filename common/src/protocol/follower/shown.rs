@@ -39,6 +39,7 @@ impl Follower {
             last: self.last(),
             held_from: self.reorder.first(),
             replaced: self.replaced.clone(),
+            damaged: None,
             error: None,
         }
     }
