@@ -6,6 +6,7 @@
 
 mod aside;
 mod damage;
+mod database;
 mod directory;
 mod error;
 mod medium;
@@ -14,9 +15,9 @@ mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
-use redb::{Builder, Database, StorageBackend};
+use redb::Database;
 
 pub use aside::put_aside;
 pub use directory::{Owner, Role, open_directory};
@@ -28,11 +29,8 @@ use crate::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
 use crate::protocol::dedup::DeduplicateBy;
 use crate::types::{MessageId, Seq};
 use damage::Damage;
-use error::{refused, unusable};
-use medium::Backend;
-
-/// What the database itself keeps in memory of its file, at most.
-const DATABASE_CACHE_BYTES: usize = 16 << 20;
+use database::OpenDatabase;
+use error::unusable;
 
 /// How a log is kept on a disk.
 #[derive(Clone, Debug)]
@@ -53,27 +51,13 @@ pub struct DiskLog {
 
 #[derive(Debug)]
 struct Shared {
-    medium: Box<dyn Medium>,
     deduplicate_by: DeduplicateBy,
-    /// `None` once it could not be opened again.
-    db: RwLock<Option<(Database, Backend)>>,
+    database: OpenDatabase,
     recent: MemoryLog,
     damage: Damage,
     generation: AtomicU64,
     /// One writes at a time.
     writing: Mutex<()>,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // Every commit has left the file as it is to be opened. Closing the database writes once more, and ends the process
-        // where the file makes no sense; only its lock has to go.
-        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((db, backend)) = db.take() {
-            std::mem::forget(db);
-            backend.close().ok();
-        }
-    }
 }
 
 impl DiskLog {
@@ -86,32 +70,18 @@ impl DiskLog {
         owner: &Owner,
         options: &DiskOptions,
     ) -> Result<(Self, Standing), OpenError> {
-        let opening = || -> Result<_, OpenError> {
-            let opened = open_database(&*medium)?;
-            let db = &opened.0;
-            directory::check_owner(db, owner)?;
-            let last = tables::last(db).map_err(unusable)?;
-            let last = last.map_err(|error| OpenError::Damaged(error.to_string()))?;
-            let last = last.map_or(Position::default(), |entry| entry.position());
-            if options.deduplicate_by == DeduplicateBy::Content {
-                tables::index_contents(db, last.seq).map_err(unusable)?;
-            }
-            let standing = tables::standing(db).map_err(unusable)?;
-            let ends_with = standing.lives.iter().rfind(|life| life.first <= last.seq);
-            if last.seq > Seq::ZERO && ends_with.is_none_or(|life| life.epoch != last.epoch) {
-                let why = "its last entry is of a life of which it knows nothing".to_owned();
-                return Err(OpenError::Damaged(why));
-            }
-            Ok((opened, last, standing))
+        let opening = || {
+            let database = OpenDatabase::open(medium)?;
+            let (last, standing) = database.look(|db| look_over(db, owner, options))?;
+            Ok((database, last, standing))
         };
         // A database that reads what it has not written may panic.
         let opened = catch_unwind(AssertUnwindSafe(opening));
-        let (db, last, standing) =
+        let (database, last, standing) =
             opened.unwrap_or_else(|_| Err(OpenError::Damaged("it makes no sense".to_owned())))?;
         let shared = Shared {
-            medium,
             deduplicate_by: options.deduplicate_by,
-            db: RwLock::new(Some(db)),
+            database,
             recent: MemoryLog::of_the_end(last, options.cache_bytes),
             damage: Damage::default(),
             generation: AtomicU64::new(0),
@@ -124,41 +94,11 @@ impl DiskLog {
         Ok((log, standing))
     }
 
-    fn with<T>(
-        &self,
-        run: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
-        let db = self.shared.db.read();
-        let db = db.unwrap_or_else(PoisonError::into_inner);
-        let gone = || StoreError::Failed("it could not be opened again".to_owned());
-        let (db, _) = db.as_ref().ok_or_else(gone)?;
-        let run = catch_unwind(AssertUnwindSafe(|| run(db)));
-        match run {
-            Ok(result) => result.map_err(|error| refused(&error)),
-            Err(_) => Err(StoreError::Failed("its file makes no sense".to_owned())),
-        }
-    }
-
-    /// After a disk was full the database is closed for good: opened again, it has what was written before.
-    fn open_again(&self) -> Result<Option<Entry>, StoreError> {
-        let mut db = self
-            .shared
-            .db
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(db.take()); // its lock has to go first
-        let failed = |error: OpenError| StoreError::Failed(error.to_string());
-        let again = open_database(&*self.shared.medium).map_err(failed)?;
-        let last = tables::last(&again.0).map_err(|error| refused(&error))??;
-        *db = Some(again);
-        Ok(last)
-    }
-
     fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
         let by = self.shared.deduplicate_by;
-        match self.with(|db| tables::write(db, batch, by)) {
+        match self.shared.database.with(|db| tables::write(db, batch, by)) {
             Err(StoreError::Full) => {
-                let on_disk = self.open_again()?;
+                let on_disk = self.shared.database.open_again()?;
                 match batch.entries.last() {
                     Some(last) if on_disk.as_ref() == Some(last) => Ok(()), // full only after the last step
                     _ => Err(StoreError::Full),
@@ -174,7 +114,9 @@ impl DiskLog {
         if from == Seq::ZERO || range.is_empty() {
             return Ok(Chunk::default());
         }
-        self.with(|db| tables::read(db, range, max_bytes))?
+        self.shared
+            .database
+            .with(|db| tables::read(db, range, max_bytes))?
     }
 
     fn is_current(&self) -> Result<(), StoreError> {
@@ -185,13 +127,26 @@ impl DiskLog {
     }
 }
 
-fn open_database(medium: &dyn Medium) -> Result<(Database, Backend), OpenError> {
-    let inner = medium.open().map_err(|e| OpenError::Io(e.to_string()))?;
-    let backend = Backend::new(inner, medium.fsync());
-    let mut builder = Builder::new();
-    builder.set_cache_size(DATABASE_CACHE_BYTES);
-    let db = builder.create_with_backend(backend.clone());
-    Ok((db.map_err(|error| unusable(error.into()))?, backend))
+/// Where a log ends and its node stands, if it is that owner's and whole as far as can be seen at once.
+fn look_over(
+    db: &Database,
+    owner: &Owner,
+    options: &DiskOptions,
+) -> Result<(Position, Standing), OpenError> {
+    directory::check_owner(db, owner)?;
+    let last = tables::last(db).map_err(unusable)?;
+    let last = last.map_err(|error| OpenError::Damaged(error.to_string()))?;
+    let last = last.map_or(Position::default(), |entry| entry.position());
+    if options.deduplicate_by == DeduplicateBy::Content {
+        tables::index_contents(db, last.seq).map_err(unusable)?;
+    }
+    let standing = tables::standing(db).map_err(unusable)?;
+    let ends_with = standing.lives.iter().rfind(|life| life.first <= last.seq);
+    if last.seq > Seq::ZERO && ends_with.is_none_or(|life| life.epoch != last.epoch) {
+        let why = "its last entry is of a life of which it knows nothing".to_owned();
+        return Err(OpenError::Damaged(why));
+    }
+    Ok((last, standing))
 }
 
 impl LogStore for DiskLog {
@@ -241,7 +196,10 @@ impl LogStore for DiskLog {
 
     fn find(&self, id: MessageId, content: &Content) -> Result<Option<Seq>, StoreError> {
         let by_content = self.shared.deduplicate_by == DeduplicateBy::Content;
-        let found = self.with(|db| tables::find(db, id, by_content.then_some(content)))?;
+        let found = self
+            .shared
+            .database
+            .with(|db| tables::find(db, id, by_content.then_some(content)))?;
         self.is_current()?;
         Ok(found.filter(|seq| *seq <= self.last().seq))
     }
@@ -292,9 +250,9 @@ impl LogStore for DiskLog {
         };
         if entry.seq <= self.last().seq && is_damaged() {
             let by = self.shared.deduplicate_by;
-            match self.with(|db| tables::mend(db, entry, by)) {
+            match self.shared.database.with(|db| tables::mend(db, entry, by)) {
                 Err(StoreError::Full) => {
-                    self.open_again()?;
+                    self.shared.database.open_again()?;
                     return Err(StoreError::Full);
                 }
                 done => done?,

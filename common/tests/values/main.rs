@@ -16,4 +16,5 @@ mod recovery;
 mod rot;
 mod stories;
 mod stream;
+mod torn;
 mod words;

@@ -1,8 +1,10 @@
 //! Logs on a disk for tests.
 
+use replog_common::entry::Entry;
+use replog_common::log::contract::entry;
 use replog_common::log::disk::{DiskLog, DiskOptions, OpenError, Owner, Role};
 use replog_common::log::tape::Tape;
-use replog_common::log::{LogStore, Standing};
+use replog_common::log::{Batch, LogStore, Standing, StoreError};
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::epochs::Run;
 use replog_common::types::{Epoch, Seq};
@@ -45,9 +47,7 @@ pub(crate) fn standing() -> Standing {
 }
 
 /// Everything a log shows, read in small pieces.
-pub(crate) fn everything(
-    log: &dyn LogStore,
-) -> Result<Vec<replog_common::entry::Entry>, replog_common::log::StoreError> {
+pub(crate) fn everything(log: &dyn LogStore) -> Result<Vec<Entry>, StoreError> {
     let mut all = Vec::new();
     while let from = Seq(all.len() as u64 + 1)
         && from <= log.last().seq
@@ -56,4 +56,24 @@ pub(crate) fn everything(
         all.extend(chunk.entries().expect("what is read is whole"));
     }
     Ok(all)
+}
+
+/// Those entries.
+pub(crate) fn entries(seqs: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    seqs.map(|seq| entry(seq, 40)).collect()
+}
+
+/// A log with those entries, each batch of `step` a commit of its own.
+pub(crate) fn written(tape: &Tape, upto: u64, step: usize) -> DiskLog {
+    let (log, _) = open(tape, 1 << 20).expect("it opens");
+    for batch in entries(1..=upto).chunks(step) {
+        let standing = standing();
+        log.write(&Batch {
+            entries: batch,
+            standing: Some(&standing),
+            ..Batch::default()
+        })
+        .expect("it is written");
+    }
+    log
 }

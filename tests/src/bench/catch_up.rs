@@ -10,8 +10,9 @@ use super::load::{self, Until};
 use super::{Args, cluster, content, disk, usage};
 use crate::harness::Node;
 
-/// Clients that fill the log.
-const FILLERS: usize = 128;
+/// Clients that fill the log, and the messages in each of their requests.
+const FILLERS: usize = 16;
+const BATCH: usize = 100;
 /// Longer than any catch-up takes, and what a read may wait at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub async fn measure(args: &Args) -> Result<()> {
     let mut cluster = cluster(args, 1).start().await?;
     cluster.wait_healthy(1).await?;
-    let entries = args.entries;
+    let entries = args.entries.next_multiple_of(BATCH as u64);
     println!();
     println!(
         "catch-up over {entries} entries of {} bytes",
@@ -31,16 +32,18 @@ pub async fn measure(args: &Args) -> Result<()> {
     let empty = usage::memory_bytes(cluster.master.pid());
     let fresh = usage::memory_bytes(cluster.secondary(1).pid());
     cluster.kill_secondary(1).await?;
-    let body = json!({"content": content(args.content_bytes), "w": 1});
-    let (addr, body) = (cluster.master.addr(), body.to_string().into());
-    let filled = load::post(addr, body, FILLERS, Until::Count(entries)).await?;
+    let body = vec![json!({"content": content(args.content_bytes)}); BATCH];
+    let body = json!(body).to_string().into();
+    let (addr, until) = (cluster.master.addr(), Until::Count(entries / BATCH as u64));
+    let filled = load::post(addr, "/messages?w=1", body, FILLERS, until).await?;
     let full = usage::memory_bytes(cluster.master.pid());
     println!(
-        "filled over HTTP by {FILLERS} clients in {:.1} s, {:.0} a second",
+        "filled over HTTP by {FILLERS} clients, {BATCH} in a request, in {:.1} s: {:.0} entries a second",
         filled.elapsed.as_secs_f64(),
-        filled.rate()
+        filled.rate() * BATCH as f64
     );
 
+    usage::forget_peak(cluster.master.pid());
     let cpu = usage::cpu(cluster.master.pid());
     let began = Instant::now();
     cluster.start_secondary(1).await?;
@@ -62,6 +65,16 @@ pub async fn measure(args: &Args) -> Result<()> {
     let caught_up = usage::memory_bytes(secondary.pid());
     print_memory("master", empty, full, entries);
     print_memory("secondary", fresh, caught_up, entries);
+    print_peak(&cluster.master);
+    usage::forget_peak(cluster.master.pid());
+    let began = Instant::now();
+    let listed = load::read(addr, "/messages").await?;
+    println!(
+        "GET /messages: {} MiB in {:.1} s",
+        listed >> 20,
+        began.elapsed().as_secs_f64()
+    );
+    print_peak(&cluster.master);
     if args.disk {
         disk::reopen(&mut cluster.master, entries).await?;
         disk::reopen(cluster.secondary_mut(1), entries).await?;
@@ -76,6 +89,13 @@ async fn holds(secondary: &Node, seq: u64) -> Result<()> {
     let http = secondary.http().with_deadline(PATIENCE);
     let answer = http.get(&path).await?.expect(200);
     answer.map(drop).context("the secondary caught up")
+}
+
+fn print_peak(node: &Node) {
+    if let Some(peak) = usage::peak_bytes(node.pid()) {
+        let name = node.name();
+        println!("{name:>9}: {} MiB of memory at most meanwhile", peak >> 20);
+    }
 }
 
 fn print_memory(name: &str, before: Option<u64>, after: Option<u64>, entries: u64) {

@@ -59,11 +59,17 @@ impl Seen {
     }
 }
 
-/// Posts `body` to `/messages` from so many connections at the same time; every answer must be 200.
+/// Posts `body` to `path` from so many connections at the same time; every answer must be 200.
 ///
 /// # Errors
 /// A connection breaks, or an answer is another one.
-pub async fn post(addr: SocketAddr, body: Bytes, clients: usize, until: Until) -> Result<Seen> {
+pub async fn post(
+    addr: SocketAddr,
+    path: &'static str,
+    body: Bytes,
+    clients: usize,
+    until: Until,
+) -> Result<Seen> {
     let mut connections = Vec::with_capacity(clients);
     for _ in 0..clients {
         connections.push(connect(addr).await?);
@@ -84,7 +90,7 @@ pub async fn post(addr: SocketAddr, body: Bytes, clients: usize, until: Until) -
                     return anyhow::Ok(());
                 }
                 left = left.saturating_sub(1);
-                exchange(&mut connection, addr, body.clone()).await?;
+                exchange(&mut connection, addr, path, body.clone()).await?;
                 let took = u64::try_from(now.elapsed().as_micros()).unwrap_or(LONGEST_US);
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.times.saturating_record(took);
@@ -107,6 +113,27 @@ fn share(until: Until, client: u64, clients: u64) -> u64 {
     }
 }
 
+/// Reads `path` to its end and keeps nothing of it; how many bytes it has.
+///
+/// # Errors
+/// The answer is not 200, or breaks off.
+pub async fn read(addr: SocketAddr, path: &str) -> Result<u64> {
+    let request = Request::get(path).header("host", addr.to_string());
+    let mut connection = connect(addr).await?;
+    let answer = connection
+        .send_request(request.body(Full::default())?)
+        .await?;
+    ensure!(answer.status() == 200, "{}", answer.status());
+    let (mut body, mut bytes) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        bytes += frame
+            .context("it broke off")?
+            .data_ref()
+            .map_or(0, Bytes::len) as u64;
+    }
+    Ok(bytes)
+}
+
 async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(addr).await.context("connect")?;
     stream.set_nodelay(true)?;
@@ -118,9 +145,10 @@ async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
 async fn exchange(
     connection: &mut SendRequest<Full<Bytes>>,
     addr: SocketAddr,
+    path: &str,
     body: Bytes,
 ) -> Result<()> {
-    let request = Request::post("/messages")
+    let request = Request::post(path)
         .header("host", addr.to_string())
         .header("content-type", "application/json")
         .body(Full::new(body))?;

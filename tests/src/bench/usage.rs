@@ -8,8 +8,25 @@ const TICK: Duration = Duration::from_millis(10);
 /// The memory that a process has in use, in bytes.
 #[must_use]
 pub fn memory_bytes(pid: Option<i32>) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid?)).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    status_bytes(pid?, "VmRSS:")
+}
+
+/// The most memory that a process has had in use since it started, or since [`forget_peak`].
+#[must_use]
+pub fn peak_bytes(pid: Option<i32>) -> Option<u64> {
+    status_bytes(pid?, "VmHWM:")
+}
+
+/// From here on [`peak_bytes`] counts anew, where the system lets us.
+pub fn forget_peak(pid: Option<i32>) {
+    if let Some(pid) = pid {
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+    }
+}
+
+fn status_bytes(pid: i32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
 }

@@ -134,7 +134,8 @@ mod tests {
             format: FORMAT + 1,
             owner: None, // whatever that version writes there
         };
-        log.with(|db| tables::create(db, &label)).expect("written");
+        let created = (log.shared.database).with(|db| tables::create(db, &label));
+        created.expect("written");
         drop(log);
         let refused = open().expect_err("it is not ours to read").to_string();
         assert_eq!(

@@ -1,27 +1,13 @@
-//! Lives of small clusters that went wrong once, step by step.
+//! Masters that begin, and what secondaries promise them.
 
 use replog_common::message::{Announce, Fetch};
 use replog_common::protocol::follower::Received;
 use replog_common::protocol::outcome::{Outcome, ReadOnly};
 use replog_common::types::{Epoch, Seq};
 
+use super::{cleared, settled};
 use crate::cluster::{Master, Nodes};
 use crate::made::{append, at, draft, follower, hello, instance, life, log};
-
-/// A and B hold three entries; B sleeps through the clearing; A holds one entry of the new history. The master lives.
-fn cleared() -> (Master, Nodes) {
-    let mut nodes = Nodes::new(&["a", "b", "c"]);
-    let mut master = Master::start(1, &["a", "b"]);
-    master.run(&mut nodes, &["a", "b"], 4000);
-    (1..=3).for_each(|id| master.append(id));
-    master.run(&mut nodes, &["a", "b"], 1000);
-    assert_eq!(nodes.get("b").stored.len(), 3);
-    master.clear(77);
-    master.run(&mut nodes, &["a"], 1000);
-    master.append(11);
-    master.run(&mut nodes, &["a"], 1000);
-    (master, nodes)
-}
 
 #[test]
 fn a_promise_to_one_that_died_does_not_fence_its_successors() {
@@ -109,24 +95,6 @@ fn an_empty_log_gives_way_to_a_latecomer_of_the_same_history() {
 }
 
 #[test]
-fn what_was_cleared_stays_cleared_when_the_one_who_said_so_falls_silent() {
-    let (_, mut nodes) = cleared();
-    let mut second = Master::start(2, &["a", "b", "c"]);
-    for name in ["a", "b", "c"] {
-        second.hear(&nodes.get(name).ack());
-    }
-    second.run(&mut nodes, &["b", "c"], 14_000);
-    assert_eq!(second.life().log_id, log(77));
-    // And so it is when that master too has gone.
-    let mut third = Master::start(3, &["b", "c"]);
-    third.run(&mut nodes, &["b", "c"], 9000);
-    assert_eq!(third.life().log_id, log(77));
-    third.hear(&nodes.get("a").ack());
-    third.run(&mut nodes, &["a", "b", "c"], 9000);
-    assert_eq!(third.stored.len(), 1, "nor is the new history lost");
-}
-
-#[test]
 fn who_holds_only_what_was_cleared_has_to_promise() {
     let (mut first, mut nodes) = cleared();
     let mut second = Master::start(2, &["a", "b"]);
@@ -148,11 +116,7 @@ fn who_holds_only_what_was_cleared_has_to_promise() {
 /// What it heard before it was stopped, and what it was promised, may not be so any more.
 #[test]
 fn a_master_that_was_stopped_while_it_recovered_begins_again() {
-    let mut nodes = Nodes::new(&["a"]);
-    let mut first = Master::start(1, &["a"]);
-    first.run(&mut nodes, &["a"], 4000);
-    (1..=3).for_each(|id| first.append(id));
-    first.run(&mut nodes, &["a"], 1000);
+    let (_, mut nodes) = settled(&["a"], 3);
     // While it listened: the answers lie in its socket.
     let mut second = Master::start(2, &["a"]);
     second.run(&mut nodes, &[], 50);
@@ -227,11 +191,7 @@ fn one_word_of_another_history_does_not_undo_a_promise() {
 
 #[test]
 fn an_epoch_that_leaves_room_for_one_life_is_no_trap() {
-    let mut nodes = Nodes::new(&["a", "b"]);
-    let mut first = Master::start(1, &["a", "b"]);
-    first.run(&mut nodes, &["a", "b"], 4000);
-    (1..=3).for_each(|id| first.append(id));
-    first.run(&mut nodes, &["a", "b"], 1000);
+    let (_, mut nodes) = settled(&["a", "b"], 3);
     let mut second = Master::start(2, &["a", "b"]);
     let mut lie = hello("x");
     (lie.log_id, lie.instance) = (Some(log(5)), Some(instance(5)));
@@ -239,88 +199,4 @@ fn an_epoch_that_leaves_room_for_one_life_is_no_trap() {
     second.hear(&lie);
     second.run(&mut nodes, &["a", "b"], 7000);
     assert_eq!((second.read_only(), second.stored.len()), (None, 3));
-}
-
-/// The ordinary case: the old master's last words, and its secondaries' last ACKs, come late.
-#[test]
-fn late_words_of_a_cleared_history_fence_nobody() {
-    let mut nodes = Nodes::new(&["a", "b"]);
-    let mut first = Master::start(1, &["a", "b"]);
-    first.run(&mut nodes, &["a", "b"], 4000);
-    first.append(1);
-    first.run(&mut nodes, &["a", "b"], 1000);
-    let late = [nodes.get("a").ack(), nodes.get("b").ack()];
-    first.clear(77);
-    late.iter().for_each(|ack| first.hear(ack));
-    assert_eq!(first.read_only(), None);
-    first.run(&mut nodes, &["a"], 1000);
-    nodes.crash("b", 99);
-    let mut second = Master::start(2, &["a", "b"]);
-    second.run(&mut nodes, &["a", "b"], 4000);
-    late.iter().for_each(|ack| second.hear(ack));
-    assert_eq!((second.read_only(), second.life().log_id), (None, log(77)));
-}
-
-/// Two masters, each with a secondary of its own; then everybody reaches everybody.
-#[test]
-fn one_that_was_overtaken_learns_so_after_the_other_one_has_cleared_the_log() {
-    let mut nodes = Nodes::new(&["a", "b"]);
-    let mut first = Master::start(1, &["a", "b"]);
-    first.run(&mut nodes, &["a", "b"], 4000);
-    first.append(1);
-    first.run(&mut nodes, &["a", "b"], 1000);
-    let mut second = Master::start(2, &["a", "b"]);
-    second.run(&mut nodes, &["a", "b"], 2000);
-    second.clear(77);
-    second.run(&mut nodes, &["a", "b"], 1000);
-    assert_eq!(first.read_only(), None, "it was cut off");
-    first.hear(&nodes.get("a").ack());
-    assert_eq!(first.read_only(), Some(ReadOnly::Fenced));
-}
-
-/// More clearings than are remembered: who slept through them holds another history, which is older for all that.
-#[test]
-fn what_was_cleared_long_ago_does_not_come_back() {
-    let mut nodes = Nodes::new(&["a", "b"]);
-    let mut first = Master::start(1, &["a", "b"]);
-    first.run(&mut nodes, &["a", "b"], 4000);
-    first.append(1);
-    first.run(&mut nodes, &["a", "b"], 1000);
-    let entries = nodes.get("a").stored.clone();
-    let old = first.life();
-    for n in 0..13 {
-        first.clear(100 + n);
-        first.run(&mut nodes, &["a"], 1000);
-    }
-    let newest = first.life().log_id;
-    // An old message comes again, to one that holds nothing.
-    let late = nodes
-        .get_mut("a")
-        .follower
-        .receive(append(old, &entries, 0, 1));
-    assert_eq!(late, Received::OtherHistory);
-    first.run(&mut nodes, &["a"], 1000);
-    assert_eq!(nodes.get("a").follower.foreign(), None);
-    let mut second = Master::start(2, &["a", "b"]);
-    second.run(&mut nodes, &["a", "b"], 9000);
-    assert_eq!((second.life().log_id, second.stored.len()), (newest, 0));
-}
-
-/// The one that clears had overtaken another master, and never saw what that one had acknowledged last.
-#[test]
-fn what_the_clearing_master_never_had_is_put_aside() {
-    let mut nodes = Nodes::new(&["a", "b"]);
-    let mut first = Master::start(1, &["a", "b"]);
-    first.run(&mut nodes, &["a", "b"], 4000);
-    first.append(1);
-    first.run(&mut nodes, &["a", "b"], 1000);
-    let mut second = Master::start(2, &["a", "b"]);
-    second.run(&mut nodes, &["a"], 9000);
-    first.append(2);
-    first.run(&mut nodes, &["b"], 1000);
-    second.clear(77);
-    second.run(&mut nodes, &["a", "b"], 9000);
-    let (a, b) = (nodes.get("a"), nodes.get("b"));
-    assert_eq!((a.stored.len(), a.aside.len()), (0, 0));
-    assert_eq!((b.stored.len(), b.aside.len()), (0, 2));
 }
