@@ -101,7 +101,7 @@ pub async fn run<L: Link>(
         views: view,
         max_payload: Arc::clone(&max_payload),
     };
-    let storage = Storage::open(&config.common, Role::Master, None, config.deduplicate_by)?;
+    let storage = Storage::open(&config.common, Role::Master, None, config.deduplicate_by).await?;
     let last = storage.last();
     let leader = match storage.standing.clone() {
         None => Leader::new(config.leader(life)),

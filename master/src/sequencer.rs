@@ -6,6 +6,7 @@
 mod asked;
 mod hearing;
 mod mending;
+mod on_disk;
 mod parked;
 mod reading;
 mod sending;
@@ -31,9 +32,9 @@ use tokio::task::JoinSet;
 use crate::command::{AppendCommand, Query, Waiter};
 
 use mending::Mending;
+use on_disk::{Done, OnDisk};
 use parked::Parked;
 use reading::Piece;
-use storing::{Done, OnDisk};
 
 /// Commands and messages taken at one time, at most: a batch, and nobody else waits long.
 const MAX_TAKEN: usize = 1024;
@@ -177,6 +178,9 @@ impl<L: Link> Sequencer<L> {
                 break;
             };
             self.append(command);
+            if self.leader.is_full() {
+                break; // first it is stored
+            }
         }
         for _ in 0..MAX_TAKEN {
             let Some(event) = self.link.next().now_or_never() else {
@@ -209,13 +213,24 @@ impl<L: Link> Sequencer<L> {
         if !self.parked.is_empty() && self.leader.read_only(now) != Some(ReadOnly::Recovering) {
             for (_, command) in self.parked.take() {
                 self.append(command);
+                if self.leader.is_full() {
+                    self.store()?;
+                }
             }
             self.store()?;
         }
         Ok(())
     }
 
+    /// A new log has begun that is not on the disk yet: what is shown is still the former one, and nobody is told of it.
+    fn is_to_clear(&self) -> bool {
+        self.disk.as_ref().is_some_and(OnDisk::is_to_clear)
+    }
+
     fn show(&mut self) {
+        if self.is_to_clear() {
+            return;
+        }
         let life = self.leader.life();
         let is_ready = self.leader.is_readable();
         // What it has so far may not be what it is going to serve.
@@ -233,6 +248,12 @@ impl<L: Link> Sequencer<L> {
     }
 
     fn answer(&mut self) {
+        if !self.is_to_clear() || self.leader.is_stopping() {
+            self.answer_all();
+        }
+    }
+
+    fn answer_all(&mut self) {
         while let Some(answer) = self.leader.poll_answer() {
             // A client that has hung up is nobody's loss.
             answer

@@ -24,6 +24,15 @@ pub struct Tail {
     pub at_ms: u64,
 }
 
+impl Tail {
+    /// It is still in the log.
+    pub(crate) fn discard(self) {
+        if let Some(file) = self.file {
+            std::fs::remove_file(file).ok();
+        }
+    }
+}
+
 /// Everything that was put aside since the start, the oldest first. It grows by what the log shrinks by.
 #[derive(Clone, Debug, Default)]
 pub struct Aside {

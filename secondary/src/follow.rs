@@ -12,7 +12,7 @@ use replog_common::entry::Entry;
 use replog_common::log::StoreError;
 use replog_common::message::{Ack, Append};
 use replog_common::protocol::backoff::Backoff;
-use replog_common::protocol::follower::{Follower, Received};
+use replog_common::protocol::follower::{Change, Follower, Received};
 use replog_common::service::clock::{Clock, wall_ms};
 use replog_common::service::damage::Damage;
 use replog_common::service::exit::Exit;
@@ -42,13 +42,17 @@ pub enum Query {
     /// How everything is.
     Health(oneshot::Sender<Health>),
     /// Forget everything; the master fills it again.
-    Clear(oneshot::Sender<()>),
+    Clear(oneshot::Sender<Result<(), NoRoom>>),
     /// What was put aside.
     Aside(oneshot::Sender<Aside>),
     /// Put everything aside and follow the master of another history: how many entries that is, or `None` if there is no
     /// such master.
-    Rejoin(oneshot::Sender<Option<u64>>),
+    Rejoin(oneshot::Sender<Option<Result<u64, NoRoom>>>),
 }
+
+/// The disk is full: nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
 
 /// The owner of the log.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub struct Follow<L> {
     claiming: Claiming,
     delayed: Delayed,
     aside: Aside,
+    /// Still to be done to the store: there was no room.
+    pending: Option<Change>,
     damage: Damage,
     faults: watch::Receiver<Faults>,
     dice: Dice,
@@ -77,6 +83,8 @@ pub struct Follow<L> {
 struct Run {
     answers: Option<Seq>,
     has_entries: bool,
+    /// Somebody wants its name.
+    is_claimed: bool,
 }
 
 impl<L: Link> Follow<L> {
@@ -106,6 +114,7 @@ impl<L: Link> Follow<L> {
             claiming: Claiming::new(node, incarnation),
             delayed: Delayed::default(),
             aside: Aside::default(),
+            pending: None,
             damage: Damage::default(),
             faults,
             dice: Dice::new(seed),
@@ -177,6 +186,9 @@ impl<L: Link> Follow<L> {
         mut append: Append<Vec<Entry>>,
         run: &mut Run,
     ) -> Result<(), Failure> {
+        if !self.settle().await? {
+            return Ok(()); // it comes again
+        }
         let (first, last) = (
             append.prev.seq.next(),
             Seq(append.prev.seq.0 + append.entries.len() as u64),
@@ -216,7 +228,15 @@ impl<L: Link> Follow<L> {
             self.show();
         }
         self.change().await?;
-        self.mend(damaged, by).await
+        match self.pending {
+            None => self.mend(damaged, by).await,
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Says where this node stands once all of that is stored: somebody wants to know.
+    fn hello_soon(&mut self) {
+        self.hello_at = Some(self.clock.now());
     }
 
     /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.
@@ -227,7 +247,11 @@ impl<L: Link> Follow<L> {
         }
     }
 
+    /// What would not be known again after a crash is not said.
     fn send_ack(&mut self, ack: &Ack, of: AckOf) {
+        if !self.store.remembers(ack) {
+            return;
+        }
         let to = Subject::Ack(self.follower.node().clone(), of);
         self.link.send(Message {
             to,

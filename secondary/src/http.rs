@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::faults::{Faults, FaultsJson};
-use crate::follow::Query;
+use crate::follow::{NoRoom, Query};
 use crate::health::Health;
 
 /// What a handler needs.
@@ -119,8 +119,12 @@ async fn clear(State(secondary): State<Secondary>) -> Result<Json<Value>, Proble
         "clearing the log",
         "REPLOG_ALLOW_CLEAR",
     )?;
-    secondary.ask(Query::Clear).await?;
+    secondary.ask(Query::Clear).await?.map_err(no_room)?;
     Ok(Json(json!({"status": "cleared"})))
+}
+
+fn no_room(_: NoRoom) -> Problem {
+    Problem::unavailable("disk_full", "nothing was changed: the disk is full")
 }
 
 /// What was put aside because the master has other entries there.
@@ -135,7 +139,8 @@ async fn diverged(State(secondary): State<Secondary>) -> Result<Response, Proble
 
 async fn rejoin(State(secondary): State<Secondary>) -> Result<Json<Value>, Problem> {
     match secondary.ask(Query::Rejoin).await? {
-        Some(count) => Ok(Json(json!({"status": "rejoining", "put_aside": count}))),
+        Some(Err(full)) => Err(no_room(full)),
+        Some(Ok(count)) => Ok(Json(json!({"status": "rejoining", "put_aside": count}))),
         None => Err(Problem::new(
             StatusCode::CONFLICT,
             "this secondary is not diverged: there is nothing to rejoin",

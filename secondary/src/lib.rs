@@ -89,7 +89,7 @@ pub async fn run<L: Link>(
     let (faults, faults_seen) = watch::channel(config.faults());
     let node = Some(config.node());
     let by = DeduplicateBy::MessageId;
-    let storage = Storage::open(&config.common, Role::Secondary, node, by)?;
+    let storage = Storage::open(&config.common, Role::Secondary, node, by).await?;
     let follow = follow::Follow::new(
         config.node(),
         config.common.heartbeat_interval,

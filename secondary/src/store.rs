@@ -6,6 +6,7 @@ use std::sync::Arc;
 use replog_common::entry::{Chunk, Entry, Position};
 use replog_common::log::disk::put_aside;
 use replog_common::log::{Batch, LogStore, MemoryLog, Standing, StoreError};
+use replog_common::message::Ack;
 use replog_common::service::clock::wall_ms;
 use replog_common::service::reading::{self, off_thread};
 use replog_common::service::storage::{ShownStorage, Storage};
@@ -76,11 +77,12 @@ impl Store {
             return Ok(());
         }
         let (log, entries) = (self.log(), entries.to_vec());
+        let stands_anew = self.written.as_ref() != Some(&standing);
         let written = off_thread(move || {
             log.write(&Batch {
                 keep,
                 entries: &entries,
-                standing: Some(&standing),
+                standing: stands_anew.then_some(&standing),
             })?;
             Ok(standing)
         });
@@ -101,38 +103,48 @@ impl Store {
         Ok(())
     }
 
-    /// Takes out what lies behind `keep`, and keeps it: in memory, or in a file beside the log.
-    pub(crate) async fn put_aside(
-        &mut self,
+    /// Keeps what lies behind `keep`, if anything, in memory or in a file beside the log: it may be taken out then.
+    pub(crate) async fn keep_aside(
+        &self,
         log_id: LogId,
         keep: Position,
-        standing: Standing,
-    ) -> Result<Tail, StoreError> {
+    ) -> Result<Option<Tail>, StoreError> {
         let (first, last, at_ms) = (keep.seq.next(), self.log.last().seq, wall_ms());
-        let tail = match self.dir.clone() {
-            None => Tail {
-                log_id,
-                first,
-                last,
-                entries: self.log.read(first, last, u64::MAX, usize::MAX)?,
-                file: None,
-                at_ms,
-            },
+        if first > last {
+            return Ok(None);
+        }
+        let (entries, file) = match self.dir.clone() {
+            None => (self.log.read(first, last, u64::MAX, usize::MAX)?, None),
             Some(dir) => {
                 let log = self.log();
                 let file = off_thread(move || put_aside(&dir, &*log, log_id, keep, at_ms));
-                Tail {
-                    log_id,
-                    first,
-                    last,
-                    entries: Chunk::default(),
-                    file: file.await?,
-                    at_ms,
-                }
+                (Chunk::default(), file.await?)
             }
         };
-        self.write_after(Some(keep), &[], || standing).await?;
-        Ok(tail)
+        Ok(Some(Tail {
+            log_id,
+            first,
+            last,
+            entries,
+            file,
+            at_ms,
+        }))
+    }
+
+    /// Takes out what lies behind `keep`.
+    pub(crate) async fn cut(
+        &mut self,
+        keep: Position,
+        standing: Standing,
+    ) -> Result<(), StoreError> {
+        self.write_after(Some(keep), &[], || standing).await
+    }
+
+    /// Whether a node that ended now would know this much of itself again.
+    pub(crate) fn remembers(&self, ack: &Ack) -> bool {
+        let said = (ack.log_id, ack.epoch, ack.instance, Some(ack.incarnation));
+        let is_said = |w: &Standing| (w.log_id, w.epoch, w.instance, w.incarnation) == said;
+        self.written.as_ref().is_none_or(is_said)
     }
 
     /// Entries for a master that asks.

@@ -1,7 +1,7 @@
 //! The log on a disk: entries, message ids and where the node stands, in one transaction of [redb](https://docs.rs/redb).
 //!
-//! The newest entries are in memory too; older ones are read from the disk. Every value has a checksum of its own, because
-//! the database looks at its own ones only when it repairs itself. A torn write at the end is undone by the database; rot
+//! The newest entries are in memory too; older ones are read from the disk. Every entry and every fact has a checksum of its
+//! own, because the database looks at its own ones only when it repairs itself. A torn write at the end is undone by the database; rot
 //! before it is told ([`StoreError::Damaged`]), never cut away.
 
 mod aside;
@@ -169,15 +169,10 @@ impl LogStore for DiskLog {
             entries: &[],
             standing: Some(standing),
         };
-        // Readers of the former log are told before they could find it empty.
+        self.commit(&batch)?;
+        // Who has read something else than damage until here has read the former log; who has found none looks again.
         let generation = self.generation + 1;
         self.shared.generation.store(generation, Ordering::SeqCst);
-        if let Err(error) = self.commit(&batch) {
-            self.shared
-                .generation
-                .store(self.generation, Ordering::SeqCst);
-            return Err(error);
-        }
         self.shared.damage.forget_behind(Seq::ZERO);
         self.shared.recent.write(&batch)?;
         Ok(Arc::new(Self {
@@ -217,6 +212,7 @@ impl LogStore for DiskLog {
             .recent
             .read(from, upto, max_entries, max_bytes)?;
         if recent.count > 0 {
+            self.is_current()?; // it may be of the log that follows
             return Ok(recent);
         }
         let upto = upto.min(Seq(from.0.saturating_add(max_entries).saturating_sub(1)));

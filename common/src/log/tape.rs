@@ -1,7 +1,7 @@
 //! A disk for tests: it remembers every step, so that it can be cut at any of them, and fails where it is told to.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use redb::StorageBackend;
 
@@ -24,12 +24,26 @@ pub enum Refuses {
     /// All is well.
     #[default]
     Nothing,
-    /// There is no room.
+    /// There is no room for a longer file.
     ToGrow,
     /// A write fails.
     ToWrite,
     /// A sync fails.
     ToSync,
+    /// There is no room for a page; the first one is there already.
+    RoomToWrite,
+    /// There turns out to have been no room when it is synced.
+    RoomToSync,
+    /// There is no room for anything.
+    AnyRoom,
+}
+
+/// What is about to be done.
+#[derive(Clone, Copy)]
+enum Step {
+    Grow,
+    Write(u64),
+    Sync,
 }
 
 #[derive(Debug, Default)]
@@ -37,11 +51,37 @@ struct Inner {
     bytes: Vec<u8>,
     did: Vec<Did>,
     refuses: Refuses,
+    hangs: bool,
+    /// Only once, after so many more of what it refuses.
+    once_after: Option<u64>,
+}
+
+impl Inner {
+    fn may(&mut self, step: Step) -> io::Result<()> {
+        let error = match (self.refuses, step) {
+            (Refuses::ToGrow, Step::Grow)
+            | (Refuses::RoomToWrite, Step::Write(1..))
+            | (Refuses::RoomToSync, Step::Sync)
+            | (Refuses::AnyRoom, _) => io::ErrorKind::StorageFull.into(),
+            (Refuses::ToWrite, Step::Write(_)) => io::Error::other("the head is stuck"),
+            (Refuses::ToSync, Step::Sync) => io::Error::other("the platter is scratched"),
+            _ => return Ok(()),
+        };
+        match self.once_after {
+            Some(0) => (self.refuses, self.once_after) = (Refuses::Nothing, None),
+            Some(more) => {
+                self.once_after = Some(more - 1);
+                return Ok(());
+            }
+            None => {}
+        }
+        Err(error)
+    }
 }
 
 /// A disk in memory.
 #[derive(Clone, Debug, Default)]
-pub struct Tape(Arc<Mutex<Inner>>);
+pub struct Tape(Arc<(Mutex<Inner>, Condvar)>);
 
 impl Tape {
     /// With that on it.
@@ -51,11 +91,20 @@ impl Tape {
             bytes,
             ..Inner::default()
         };
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new((Mutex::new(inner), Condvar::new())))
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().expect("no test panics in here")
+        self.0.0.lock().expect("no test panics in here")
+    }
+
+    /// From now on every sync hangs, until it is let go on.
+    ///
+    /// # Panics
+    /// If somebody has panicked with it.
+    pub fn hang(&self, hangs: bool) {
+        self.inner().hangs = hangs;
+        self.0.1.notify_all();
     }
 
     /// From now on.
@@ -63,7 +112,26 @@ impl Tape {
     /// # Panics
     /// If somebody has panicked with it.
     pub fn refuse(&self, what: Refuses) {
-        self.inner().refuses = what;
+        let mut inner = self.inner();
+        (inner.refuses, inner.once_after) = (what, None);
+    }
+
+    /// Once, after `so_many` of the same have passed; whether it came to that, see [`Tape::has_refused`].
+    ///
+    /// # Panics
+    /// If somebody has panicked with it.
+    pub fn refuse_once(&self, what: Refuses, so_many: u64) {
+        let mut inner = self.inner();
+        (inner.refuses, inner.once_after) = (what, Some(so_many));
+    }
+
+    /// Whether what was to be refused once was.
+    ///
+    /// # Panics
+    /// If somebody has panicked with it.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        self.inner().refuses == Refuses::Nothing
     }
 
     /// What is on it.
@@ -121,8 +189,8 @@ impl StorageBackend for Tape {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.refuses == Refuses::ToGrow && len > inner.bytes.len() as u64 {
-            return Err(io::ErrorKind::StorageFull.into());
+        if len > inner.bytes.len() as u64 {
+            inner.may(Step::Grow)?;
         }
         inner.did.push(Did::SetLen(len));
         inner.bytes.resize(usize::try_from(len).expect("small"), 0);
@@ -130,19 +198,16 @@ impl StorageBackend for Tape {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut inner = self.inner();
-        if inner.refuses == Refuses::ToSync {
-            return Err(io::Error::other("the platter is scratched"));
-        }
+        let goes_on = self.0.1.wait_while(self.inner(), |inner| inner.hangs);
+        let mut inner = goes_on.expect("no test panics in here");
+        inner.may(Step::Sync)?;
         inner.did.push(Did::Sync);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.refuses == Refuses::ToWrite {
-            return Err(io::Error::other("the head is stuck"));
-        }
+        inner.may(Step::Write(offset))?;
         inner.did.push(Did::Write(offset, data.to_vec()));
         let range = range(&inner.bytes, offset, data.len())?;
         inner.bytes[range].copy_from_slice(data);

@@ -9,12 +9,13 @@ mod mending;
 mod placing;
 mod recovering;
 mod replicating;
+mod staged;
 mod storing;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::entry::{Entry, Position};
+use crate::entry::Position;
 use crate::log::Standing;
 use crate::message::{Life, MAX_REPLACED};
 use crate::protocol::commit::{Commit, Wait};
@@ -28,6 +29,8 @@ use crate::protocol::recovery::{Own, Recovery, RecoverySettings};
 use crate::protocol::settings::Replication;
 use crate::types::{LogId, NodeId, Seq, Time};
 
+use staged::Staged;
+
 pub use config::{FencedBy, LeaderConfig, OnDisk};
 
 /// The master. `W` is through whom a waiting client is answered.
@@ -39,9 +42,7 @@ pub struct Leader<W> {
     epochs: Epochs,
     /// Everything up to here is stored; only that is sent.
     stored: Seq,
-    /// Given a position, not yet stored; the first ones are about to be.
-    staged: Vec<Entry>,
-    handed_out: usize,
+    staged: Staged,
     /// What was stored behind this is to be taken out.
     cut: Option<Seq>,
     /// No room on the disk: until then no appends.
@@ -126,8 +127,7 @@ impl<W> Leader<W> {
             replaced: standing.replaced,
             epochs: Epochs::from_runs(standing.lives, stored),
             stored,
-            staged: Vec::new(),
-            handed_out: 0,
+            staged: Staged::default(),
             cut: None,
             full_until: None,
             failed: false,

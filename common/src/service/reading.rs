@@ -165,6 +165,10 @@ pub fn unreadable(error: StoreError) -> Problem {
         );
         return Problem::unavailable("damaged", detail).with_field("seq", seq);
     }
+    if matches!(error, StoreError::Gone) {
+        let detail = "the log was cleared just now: read it again";
+        return Problem::unavailable("recovering", detail);
+    }
     tracing::error!(%error, "the log cannot be read");
     Problem::new(
         axum::http::StatusCode::INTERNAL_SERVER_ERROR,

@@ -54,17 +54,17 @@ impl Storage {
         }
     }
 
-    /// Opens the data directory, where one is set; blocks until that is done.
+    /// Opens the data directory, where one is set.
     ///
     /// # Errors
     /// It cannot be used; the text names it, and what helps.
-    pub fn open(
+    pub async fn open(
         args: &CommonArgs,
         role: Role,
         node: Option<NodeId>,
         deduplicate_by: DeduplicateBy,
     ) -> Result<Self, Failure> {
-        let Some(dir) = &args.data_dir else {
+        let Some(dir) = args.data_dir.clone() else {
             return Ok(Self::memory());
         };
         let owner = Owner {
@@ -76,20 +76,23 @@ impl Storage {
             cache_bytes: args.cache_bytes,
             deduplicate_by,
         };
-        let opened = open_directory(dir, args.fsync, &owner, &options);
-        let (log, standing) = opened.map_err(|error| {
-            Failure::cannot_start(format!(
-                "--data-dir {} cannot be used: {error}",
-                dir.display()
-            ))
-        })?;
+        let (path, fsync) = (dir.clone(), args.fsync);
+        // An index that was not kept is made now, which may take a while.
+        let opened =
+            tokio::task::spawn_blocking(move || open_directory(&path, fsync, &owner, &options));
+        let refused = |error: &dyn std::fmt::Display| {
+            let dir = dir.display();
+            Failure::cannot_start(format!("--data-dir {dir} cannot be used: {error}"))
+        };
+        let opened = opened.await.map_err(|panic| refused(&panic))?;
+        let (log, standing) = opened.map_err(|error| refused(&error))?;
         Ok(Self {
             log: Arc::new(log),
             standing: Some(standing),
-            dir: Some(dir.clone()),
+            dir: Some(dir),
             shown: ShownStorage {
                 kind: "disk",
-                fsync: Some(args.fsync.word()),
+                fsync: Some(fsync.word()),
                 damaged: Vec::new(),
             },
         })

@@ -3,7 +3,7 @@
 use replog_common::entry::{Content, Entry};
 use replog_common::log::contract::{self, entry};
 use replog_common::log::disk::{DiskLog, DiskOptions, Fsync, OpenError, Owner, open_directory};
-use replog_common::log::tape::{Refuses, Tape};
+use replog_common::log::tape::{Refuses, Tape, replayed};
 use replog_common::log::{Batch, LogStore, StoreError};
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::types::{MessageId, Seq};
@@ -73,6 +73,60 @@ fn contents_are_found_also_where_the_log_was_written_without_their_index() {
     assert_eq!(find("other"), None);
 }
 
+/// What was appended by id, or cut, or cleared, is found by content from the next start on, and the first of the same wins.
+#[test]
+fn contents_are_found_whatever_happened_to_their_index() {
+    let tape = Tape::default();
+    let open = |deduplicate_by| {
+        let options = DiskOptions {
+            deduplicate_by,
+            ..options(0)
+        };
+        DiskLog::open(Box::new(tape.clone()), &owner(), &options)
+            .expect("it opens")
+            .0
+    };
+    let put = |log: &dyn LogStore, seq: u64, content: &str| {
+        let e = entry(seq, 1);
+        let text = format!("\"{content}\"");
+        let standing = standing();
+        log.write(&Batch {
+            entries: &[Entry::new(e.seq, e.epoch, e.message_id, &text)],
+            standing: Some(&standing),
+            ..Batch::default()
+        })
+        .expect("written");
+    };
+    let find = |log: &dyn LogStore, content: &str| {
+        let nobody = MessageId(uuid::Uuid::from_u128(999));
+        let found = log.find(nobody, &Content::from_text(content));
+        found.expect("readable").map(|seq| seq.0)
+    };
+    let log = open(DeduplicateBy::Content);
+    (1..=10).for_each(|seq| put(&log, seq, &format!("old {seq}")));
+    drop(log.begin_anew(&standing()).expect("written"));
+    drop(log);
+    let log = open(DeduplicateBy::MessageId);
+    (1..=5).for_each(|seq| put(&log, seq, ["a", "b"][usize::from(seq % 2 == 0)]));
+    drop(log);
+    let log = open(DeduplicateBy::Content);
+    assert_eq!(
+        ["a", "b", "old 3"].map(|c| find(&log, c)),
+        [Some(1), Some(2), None]
+    );
+    (6..=8).for_each(|seq| put(&log, seq, &format!("new {seq}")));
+    log.truncate(entry(6, 1).position()).expect("written");
+    drop(log);
+    let log = open(DeduplicateBy::MessageId);
+    put(&log, 7, "again");
+    drop(log);
+    let log = open(DeduplicateBy::Content);
+    assert_eq!(
+        ["new 6", "new 7", "again"].map(|c| find(&log, c)),
+        [Some(6), None, Some(7)]
+    );
+}
+
 #[test]
 fn only_the_newest_stay_in_memory() {
     let (log, _) = open(&Tape::default(), 3 << 20).expect("it opens");
@@ -134,6 +188,79 @@ fn a_full_disk_that_was_to_replace_the_end_has_not_done_so() {
     assert_eq!(everything(&log).expect("readable"), entries(1..=20));
 }
 
+/// Some file systems find out only then (quotas, delayed allocation): the pages may be gone all the same.
+#[test]
+fn a_sync_that_finds_no_room_is_not_believed() {
+    let mut synced = 0;
+    while let tape = Tape::default()
+        && let log = written(&tape, 20, 5)
+    {
+        tape.refuse_once(Refuses::RoomToSync, synced);
+        let failed = log.append(&entries(21..=21));
+        if !tape.has_refused() {
+            break;
+        }
+        assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+        synced += 1;
+    }
+    assert!(synced >= 2, "a commit syncs twice: {synced}");
+}
+
+/// Nothing is shown that was not written, and it goes on when there is room again: at whatever step there was none.
+#[test]
+fn no_room_at_any_step_of_a_write() {
+    type Write = fn(&DiskLog) -> Result<(), StoreError>;
+    let large = |seqs: std::ops::RangeInclusive<u64>| -> Vec<Entry> {
+        seqs.map(|seq| entry(seq, 300_000)).collect()
+    };
+    let writes: [(Write, u64); 3] = [
+        (
+            |log| log.append(&[21, 22].map(|seq| entry(seq, 300_000))),
+            22,
+        ),
+        (|log| log.truncate(entry(3, 40).position()), 3),
+        (|log| log.begin_anew(&standing()).map(drop), 0),
+    ];
+    for (write, last) in writes {
+        for (refuses, for_good) in [
+            (Refuses::ToGrow, false),
+            (Refuses::RoomToWrite, false),
+            (Refuses::RoomToWrite, true),
+            (Refuses::AnyRoom, true),
+        ] {
+            let mut passed = 0;
+            loop {
+                let tape = Tape::default();
+                let log = written(&tape, 20, 5);
+                tape.refuse_once(refuses, passed);
+                if for_good {
+                    tape.refuse(refuses);
+                }
+                let full = write(&log);
+                if tape.has_refused() || for_good {
+                    tape.refuse(Refuses::Nothing);
+                    assert!(
+                        matches!(full, Err(StoreError::Full)),
+                        "{refuses:?} {passed}: {full:?}"
+                    );
+                    assert_eq!(everything(&log).expect("it reads on"), entries(1..=20));
+                    write(&log).expect("there is room");
+                }
+                drop(log);
+                let (log, _) = open(&tape, 0).expect("it opens");
+                assert_eq!(log.last().seq, Seq(last));
+                let mut there = entries(1..=last.min(20));
+                there.extend(large(21..=last));
+                assert_eq!(everything(&log).expect("readable"), there);
+                if for_good || !tape.has_refused() {
+                    break;
+                }
+                passed += 1;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_fails_is_not_believed() {
     for refuses in [Refuses::ToWrite, Refuses::ToSync] {
@@ -175,6 +302,32 @@ fn a_directory_belongs_to_one_node_and_one_process() {
     );
     assert!(refused.contains("the secondary s1"), "{refused}");
     open_as(&owner()).expect("its owner may");
+}
+
+#[test]
+fn a_first_start_that_was_killed_is_in_nobodys_way() {
+    let tape = Tape::default();
+    drop(open(&tape, 0).expect("it opens"));
+    let did = tape.take_did();
+    let dir = tempfile::tempdir().expect("a directory");
+    for upto in 0..=did.len() {
+        let path = dir.path().join(upto.to_string());
+        std::fs::create_dir(&path).expect("made");
+        let left = replayed(Vec::new(), &did[..upto], 0);
+        std::fs::write(path.join("log.redb.new"), left).expect("written");
+        let opened = open_directory(&path, Fsync::Always, &owner(), &options(0));
+        let (log, _) = opened.unwrap_or_else(|e| panic!("killed after step {upto}: {e}"));
+        let standing = standing();
+        log.write(&Batch {
+            entries: &entries(1..=3),
+            standing: Some(&standing),
+            ..Batch::default()
+        })
+        .expect("written");
+        let names = std::fs::read_dir(&path).expect("readable");
+        let names: Vec<_> = names.map(|e| e.expect("a name").file_name()).collect();
+        assert_eq!(names, ["log.redb"]);
+    }
 }
 
 #[test]

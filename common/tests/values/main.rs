@@ -5,6 +5,7 @@ mod cluster;
 mod commit;
 mod disk;
 mod follower;
+mod hanging;
 mod leader;
 mod machines;
 mod made;

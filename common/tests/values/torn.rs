@@ -1,7 +1,9 @@
 //! A log whose disk was cut off in the middle, or has changed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic;
 
+use replog_common::log::contract;
 use replog_common::log::disk::OpenError;
 use replog_common::log::tape::{Did, Tape, replayed};
 use replog_common::log::{LogStore, StoreError};
@@ -60,6 +62,65 @@ fn cut_at_every_step_of_the_last_commits() {
     assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
 }
 
+/// Power fails, and of what was written since the last sync each sector is there or not: nothing that was answered is
+/// missing, and nothing is there that was never written.
+#[test]
+fn of_what_was_not_synced_anything_may_be_missing() {
+    let tape = Tape::default();
+    let log = written(&tape, 40, 10);
+    let _ = tape.take_did();
+    let before = tape.bytes();
+    let (mut did, mut answered) = (Vec::new(), vec![(0, 40)]);
+    for batch in entries(41..=52).chunks(3) {
+        log.append(batch).expect("written");
+        did.extend(tape.take_did());
+        answered.push((did.len(), batch[2].seq.0));
+    }
+    log.truncate(contract::entry(45, 40).position())
+        .expect("written");
+    did.extend(tape.take_did());
+    answered.push((did.len(), 45));
+    drop(log);
+    let is_there = |chance: (usize, u32, u64)| {
+        let mut hasher = DefaultHasher::new();
+        chance.hash(&mut hasher);
+        hasher.finish() & 1 == 1
+    };
+    for upto in 0..=did.len() {
+        let is_sync = |step: &Did| *step == Did::Sync;
+        let synced = did[..upto].iter().rposition(is_sync).map_or(0, |at| at + 1);
+        let at_least = answered
+            .iter()
+            .rfind(|(n, _)| *n <= upto)
+            .expect("the first");
+        for round in 0..20_u32 {
+            let mut steps = did[..synced].to_vec();
+            for step in &did[synced..upto] {
+                match step {
+                    Did::Write(at, data) => {
+                        for (i, sector) in data.chunks(SECTOR).enumerate() {
+                            let at = at + (SECTOR * i) as u64;
+                            if round > 0 && is_there((upto, round, at)) {
+                                steps.push(Did::Write(at, sector.to_vec()));
+                            }
+                        }
+                    }
+                    step => steps.push(step.clone()),
+                }
+            }
+            let disk = Tape::of(replayed(before.clone(), &steps, 0));
+            let (log, _) = open(&disk, 0).unwrap_or_else(|e| panic!("{upto} {round}: {e}"));
+            let last = log.last().seq.0;
+            let is_possible =
+                last == at_least.1 || answered.iter().any(|(n, l)| *n > upto && *l == last);
+            assert!(is_possible, "{upto} {round}: {last}");
+            assert_eq!(everything(&log).expect("readable"), entries(1..=last));
+        }
+    }
+}
+
+/// What a disk writes at one time, or not.
+const SECTOR: usize = 512;
 const STRIDE: usize = 29;
 
 /// Any bit changed: it is told, or changes nothing; never other entries, and never fewer than the commit before the last.

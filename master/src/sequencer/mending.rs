@@ -76,7 +76,7 @@ impl<L: Link> Sequencer<L> {
             Ok(()) | Err(StoreError::Gone | StoreError::Full) => Ok(()), // asked for again, if need be
             Err(error) => {
                 self.leader.disk_failed();
-                self.answer();
+                self.answer_all();
                 Err(disk_failed(&error))
             }
         }

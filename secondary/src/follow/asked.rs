@@ -1,13 +1,15 @@
 //! What HTTP asks of a secondary's log.
 
 use replog_common::entry::Position;
+use replog_common::log::StoreError;
 use replog_common::protocol::follower::Follower;
 use replog_common::service::program::Failure;
 use replog_common::types::Incarnation;
 use replog_nats::Link;
 use tracing::info;
 
-use super::{Follow, Query, new_incarnation, unwritable};
+use super::{Follow, NoRoom, Query, new_incarnation, unwritable};
+use crate::aside::Tail;
 use crate::delayed::Delayed;
 use crate::health;
 
@@ -28,41 +30,68 @@ impl<L: Link> Follow<L> {
                     .ok();
             }
             Query::Clear(reply) => {
-                info!("the log was cleared; the master fills it again");
-                self.begin_empty(Follower::clear).await?;
-                reply.send(()).ok();
+                let cleared = self.begin_empty(Follower::clear, None).await;
+                if cleared.is_ok() {
+                    info!("the log was cleared; the master fills it again");
+                }
+                reply.send(room(cleared)?).ok();
             }
             Query::Aside(reply) => drop(reply.send(self.aside.clone())),
             Query::Rejoin(reply) => {
-                let before = self.aside.count();
-                let rejoins = self.follower.foreign().is_some();
-                if rejoins {
-                    info!("rejoining: following the master from its first entry on");
-                    self.put_aside_after(self.follower.log_id(), Position::default())
-                        .await?;
-                    self.begin_empty(Follower::rejoin).await?;
-                }
-                reply
-                    .send(rejoins.then(|| self.aside.count() - before))
-                    .ok();
+                let rejoined = match self.follower.foreign() {
+                    None => None,
+                    Some(_) => Some(room(self.rejoin().await)?),
+                };
+                reply.send(rejoined).ok();
             }
         }
         Ok(())
     }
 
-    /// A new life of the storage, with nothing in it.
+    /// Puts everything aside; how many entries that is.
+    async fn rejoin(&mut self) -> Result<u64, StoreError> {
+        let tail = match self.follower.log_id() {
+            Some(log_id) => self.store.keep_aside(log_id, Position::default()).await?,
+            None => None,
+        };
+        let before = self.aside.count();
+        self.begin_empty(Follower::rejoin, tail).await?;
+        info!("rejoining: following the master from its first entry on");
+        Ok(self.aside.count() - before)
+    }
+
+    /// A new life of the storage, with nothing in it; what was in it before may be kept aside.
     async fn begin_empty(
         &mut self,
         forget: impl Fn(&mut Follower, Incarnation),
-    ) -> Result<(), Failure> {
-        let incarnation = new_incarnation();
-        forget(&mut self.follower, incarnation);
+        aside: Option<Tail>,
+    ) -> Result<(), StoreError> {
+        let (mut empty, incarnation) = (self.follower.clone(), new_incarnation());
+        forget(&mut empty, incarnation);
+        if let Err(error) = self.store.begin_anew(empty.standing(&[])).await {
+            if let Some(tail) = aside {
+                tail.discard();
+            }
+            return Err(error);
+        }
+        if let Some(tail) = aside {
+            self.tell_aside(tail);
+        }
+        self.follower = empty;
+        self.pending = None;
         self.claiming.renew(incarnation);
         self.delayed = Delayed::default();
-        let begun = self.store.begin_anew(self.follower.standing(&[])).await;
-        begun.map_err(|e| unwritable(&e))?;
         self.show();
-        self.hello();
+        self.hello_soon();
         Ok(())
+    }
+}
+
+/// A full disk is the client's to know; every other failure ends the program.
+fn room<T>(done: Result<T, StoreError>) -> Result<Result<T, NoRoom>, Failure> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(StoreError::Full) => Ok(Err(NoRoom)),
+        Err(error) => Err(unwritable(&error)),
     }
 }

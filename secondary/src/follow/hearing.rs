@@ -1,5 +1,6 @@
 //! What comes to a secondary over the link.
 
+use replog_common::log::StoreError;
 use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Unreadable};
 use replog_common::service::clock::wall_ms;
 use replog_common::service::program::Failure;
@@ -32,7 +33,7 @@ impl<L: Link> Follow<L> {
                             payload: claim.encode(),
                         });
                     }
-                    None => self.hello(),
+                    None => self.hello_soon(),
                 }
             }
             LinkEvent::Down => self.broker_up = false,
@@ -49,7 +50,7 @@ impl<L: Link> Follow<L> {
     ) -> Result<(), Failure> {
         match (subject, payload) {
             (Subject::Ack(_, AckOf::Hello), Payload::NoResponders) if self.claiming.nobody() => {
-                self.hello();
+                self.hello_soon();
             }
             (Subject::Ack(..), Payload::Line(line)) => {
                 let heard = Ack::decode(&line).map_or(Ok(()), |ack| self.claiming.heard(&ack));
@@ -67,7 +68,7 @@ impl<L: Link> Follow<L> {
                 Err(error) => warn!(%error, "a question could not be read and was ignored"),
             },
             // A master that starts asks everybody.
-            (Subject::Event(_), Payload::Line(_)) => self.hello(),
+            (Subject::Event(_), Payload::Line(_)) => self.hello_soon(),
             (Subject::Append(_) | Subject::Heartbeat(_), Payload::Line(line)) => {
                 self.line(&line, run).await?;
             }
@@ -78,6 +79,9 @@ impl<L: Link> Follow<L> {
 
     /// A master that recovers asks for entries: it is promised that no lower epoch is followed any more, and gets them.
     async fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+        if !self.settle().await? {
+            return Ok(()); // no answer: it is asked again
+        }
         let answer = self.follower.answer(fetch);
         self.change().await?;
         self.show();
@@ -87,8 +91,17 @@ impl<L: Link> Follow<L> {
             .min(self.max_payload.saturating_sub(ENVELOPE_BYTES));
         // What is promised is remembered before it is said.
         let standing = || self.follower.standing(&[]);
-        let promised = self.store.write(&[], standing).await;
-        promised.map_err(|e| unwritable(&e))?;
+        match self.store.write(&[], standing).await {
+            Ok(()) if self.pending.is_none() => {}
+            Ok(()) => return Ok(()),
+            Err(StoreError::Full) => {
+                error!(
+                    "the disk is full: a master that recovers gets no answer until there is room"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(unwritable(&error)),
+        }
         let entries = match self.store.read(first, last, room).await {
             Ok(entries) => entries,
             Err(error) => {
@@ -129,7 +142,7 @@ impl<L: Link> Follow<L> {
                     warn!(
                         "another secondary wants this one's name; it is told that the name is taken"
                     );
-                    self.send_ack(&self.follower.ack(), AckOf::Hello);
+                    run.is_claimed = true;
                 }
                 Ok(_) => {}
                 Err(error) => warn!(%error, "a message could not be read and was ignored"),

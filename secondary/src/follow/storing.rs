@@ -10,11 +10,15 @@ use replog_nats::{AckOf, Link, Message, Subject};
 use tracing::{debug, error, info, warn};
 
 use super::{Follow, Run, unwritable};
+use crate::aside::Tail;
 use crate::event;
 
 impl<L: Link> Follow<L> {
     /// Stores what can be stored, once, and answers, once.
     pub(super) async fn finish(&mut self, run: &Run) -> Result<(), Failure> {
+        if self.pending.is_some() {
+            return Ok(()); // no answer: it comes again
+        }
         let before = self.follower.ack();
         let ready = self.follower.take_ready();
         let mut problem = None;
@@ -31,6 +35,9 @@ impl<L: Link> Follow<L> {
                 problem = Some(StoreError::Full.to_string());
             }
             Err(error) => return Err(unwritable(&error)),
+        }
+        if run.is_claimed {
+            self.send_ack(&self.follower.ack(), AckOf::Hello);
         }
         let Some(answers) = run.answers else {
             return Ok(());
@@ -57,37 +64,65 @@ impl<L: Link> Follow<L> {
 
     /// Does to the store what a message asks for, before the next one is looked at.
     pub(super) async fn change(&mut self) -> Result<(), Failure> {
-        match self.follower.take_change() {
-            None => {}
-            Some(Change::PutAside(log_id, keep)) => self.put_aside_after(log_id, keep).await?,
-            Some(Change::Cleared) => {
-                let log_id = self.follower.log_id().map(tracing::field::display);
-                info!(
-                    log_id,
-                    "the master has cleared the log: following its new history"
-                );
-                let standing = self.follower.standing(&[]);
-                let begun = self.store.begin_anew(standing).await;
-                begun.map_err(|e| unwritable(&e))?;
+        self.pending = self.follower.take_change().or(self.pending);
+        self.settle().await.map(drop)
+    }
+
+    /// Whether the store is what the follower takes it for: nothing is to be done to it, or that is done now. Not while there
+    /// is no room for it.
+    pub(super) async fn settle(&mut self) -> Result<bool, Failure> {
+        let done = match self.pending {
+            None => return Ok(true),
+            Some(Change::PutAside(log_id, keep)) => self.put_aside_after(log_id, keep).await,
+            Some(Change::Cleared) => self.begin_new_history().await,
+        };
+        match done {
+            Ok(()) => {
+                self.pending = None;
                 self.show();
+                Ok(true)
             }
+            Err(StoreError::Full) => {
+                error!("the disk is full: the master's log is not followed until there is room");
+                Ok(false)
+            }
+            Err(error) => Err(unwritable(&error)),
         }
-        Ok(())
+    }
+
+    async fn begin_new_history(&mut self) -> Result<(), StoreError> {
+        let log_id = self.follower.log_id().map(tracing::field::display);
+        info!(
+            log_id,
+            "the master has cleared the log: following its new history"
+        );
+        let standing = self.follower.standing(&[]);
+        self.store.begin_anew(standing).await
     }
 
     /// Takes the end of the log out of it: the master has other entries there.
-    pub(super) async fn put_aside_after(
+    async fn put_aside_after(
         &mut self,
         log_id: Option<LogId>,
         keep: Position,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StoreError> {
         let Some(log_id) = log_id else {
             return Ok(()); // without a history there are no entries
         };
+        let Some(tail) = self.store.keep_aside(log_id, keep).await? else {
+            return Ok(());
+        };
         let standing = self.follower.standing(&[]);
-        let tail = self.store.put_aside(log_id, keep, standing).await;
-        let tail = tail.map_err(|e| unwritable(&e))?;
-        let (first, last) = (tail.first, tail.last);
+        if let Err(error) = self.store.cut(keep, standing).await {
+            tail.discard();
+            return Err(error);
+        }
+        self.tell_aside(tail);
+        Ok(())
+    }
+
+    pub(super) fn tell_aside(&mut self, tail: Tail) {
+        let (log_id, first, last) = (tail.log_id, tail.first, tail.last);
         let file = tail
             .file
             .as_ref()
@@ -101,7 +136,5 @@ impl<L: Link> Follow<L> {
             payload: line,
         });
         self.aside.push(tail);
-        self.show();
-        Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Line {
     async fn run(&mut self, clients: usize, turn: Duration) -> Result<()> {
         let before = usage::cpu(self.pid);
         let until = Until::Elapsed(turn);
-        let seen = load::post(self.addr, "/messages", self.body.clone(), clients, until).await?;
+        let seen = load::post(self.addr, self.body.clone(), clients, until).await?;
         let after = usage::cpu(self.pid);
         self.seen.add(&seen);
         let took = after.zip(before).map(|(after, before)| after - before);

@@ -10,9 +10,8 @@ use super::load::{self, Until};
 use super::{Args, cluster, content, disk, usage};
 use crate::harness::Node;
 
-/// Clients that fill the log, and the messages in each of their requests.
-const FILLERS: usize = 16;
-const BATCH: usize = 100;
+/// Clients that fill the log.
+const FILLERS: usize = 256;
 /// Longer than any catch-up takes, and what a read may wait at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -23,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub async fn measure(args: &Args) -> Result<()> {
     let mut cluster = cluster(args, 1).start().await?;
     cluster.wait_healthy(1).await?;
-    let entries = args.entries.next_multiple_of(BATCH as u64);
+    let entries = args.entries;
     println!();
     println!(
         "catch-up over {entries} entries of {} bytes",
@@ -32,15 +31,14 @@ pub async fn measure(args: &Args) -> Result<()> {
     let empty = usage::memory_bytes(cluster.master.pid());
     let fresh = usage::memory_bytes(cluster.secondary(1).pid());
     cluster.kill_secondary(1).await?;
-    let body = vec![json!({"content": content(args.content_bytes)}); BATCH];
-    let body = json!(body).to_string().into();
-    let (addr, until) = (cluster.master.addr(), Until::Count(entries / BATCH as u64));
-    let filled = load::post(addr, "/messages?w=1", body, FILLERS, until).await?;
+    let body = json!({"content": content(args.content_bytes), "w": 1});
+    let (addr, body) = (cluster.master.addr(), body.to_string().into());
+    let filled = load::post(addr, body, FILLERS, Until::Count(entries)).await?;
     let full = usage::memory_bytes(cluster.master.pid());
     println!(
-        "filled over HTTP by {FILLERS} clients, {BATCH} in a request, in {:.1} s: {:.0} entries a second",
+        "filled over HTTP by {FILLERS} clients in {:.1} s, {:.0} a second",
         filled.elapsed.as_secs_f64(),
-        filled.rate() * BATCH as f64
+        filled.rate()
     );
 
     usage::forget_peak(cluster.master.pid());

@@ -59,17 +59,11 @@ impl Seen {
     }
 }
 
-/// Posts `body` to `path` from so many connections at the same time; every answer must be 200.
+/// Posts `body` to `/messages` from so many connections at the same time; every answer must be 200.
 ///
 /// # Errors
 /// A connection breaks, or an answer is another one.
-pub async fn post(
-    addr: SocketAddr,
-    path: &'static str,
-    body: Bytes,
-    clients: usize,
-    until: Until,
-) -> Result<Seen> {
+pub async fn post(addr: SocketAddr, body: Bytes, clients: usize, until: Until) -> Result<Seen> {
     let mut connections = Vec::with_capacity(clients);
     for _ in 0..clients {
         connections.push(connect(addr).await?);
@@ -90,7 +84,7 @@ pub async fn post(
                     return anyhow::Ok(());
                 }
                 left = left.saturating_sub(1);
-                exchange(&mut connection, addr, path, body.clone()).await?;
+                exchange(&mut connection, addr, body.clone()).await?;
                 let took = u64::try_from(now.elapsed().as_micros()).unwrap_or(LONGEST_US);
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.times.saturating_record(took);
@@ -145,10 +139,9 @@ async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
 async fn exchange(
     connection: &mut SendRequest<Full<Bytes>>,
     addr: SocketAddr,
-    path: &str,
     body: Bytes,
 ) -> Result<()> {
-    let request = Request::post(path)
+    let request = Request::post("/messages")
         .header("host", addr.to_string())
         .header("content-type", "application/json")
         .body(Full::new(body))?;

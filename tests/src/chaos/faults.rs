@@ -29,7 +29,7 @@ pub enum Fault {
     /// The master does; everybody else holds everything then.
     ForgetMaster,
     /// Everything is killed at once; what each disk holds is looked at before they hear of each other.
-    LosePower,
+    KillAll,
 }
 
 impl Fault {
@@ -43,7 +43,7 @@ impl Fault {
         Self::StopBroker,
         Self::ForgetSecondary,
         Self::ForgetMaster,
-        Self::LosePower,
+        Self::KillAll,
     ];
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn play(
             cluster.master.restart().await?;
             ledger.resume();
         }
-        Fault::LosePower => lose_power(cluster, ledger).await?,
+        Fault::KillAll => kill_all(cluster, ledger).await?,
     }
     tokio::time::sleep(random.millis(200, 2500)).await;
     Ok(())
@@ -106,7 +106,7 @@ async fn stop(node: &Node, long: Duration) -> Result<()> {
     node.resume()
 }
 
-async fn lose_power(cluster: &mut Cluster, ledger: &Ledger) -> Result<()> {
+async fn kill_all(cluster: &mut Cluster, ledger: &Ledger) -> Result<()> {
     let told = ledger.messages().clone();
     cluster.broker.kill().await?;
     cluster.kill_nodes().await?;

@@ -14,7 +14,7 @@ pub(crate) fn durable() -> ClusterBuilder {
 }
 
 /// Kills every node at once, and starts them all again.
-async fn lose_power(cluster: &mut Cluster) -> Result<()> {
+async fn restart_all(cluster: &mut Cluster) -> Result<()> {
     cluster.kill_nodes().await?;
     cluster.start_nodes().await
 }
@@ -35,7 +35,7 @@ async fn every_node_killed_at_once_and_nothing_is_lost_whatever_w_was() {
             let before = shown(&cluster.master).await?;
             let incarnation = health(cluster.secondary(1)).await?["incarnation"].clone();
             for epoch in 2..=4 {
-                lose_power(cluster).await?;
+                restart_all(cluster).await?;
                 // What is on the master's disk is shown at once.
                 ensure!(shown(&cluster.master).await? == before, "another log");
                 let again = http.post("/messages", &keyed).await?.expect(200)?.json()?;
@@ -92,7 +92,7 @@ async fn a_master_whose_disk_is_empty_gets_everything_from_the_others() {
             cluster.wait_healthy(2).await?;
             ensure!(wait_equal(cluster).await? == before, "another log");
             // And what it has fetched is on its disk again.
-            lose_power(cluster).await?;
+            restart_all(cluster).await?;
             ensure!(shown(&cluster.master).await? == before, "another log");
             Ok(())
         })
@@ -113,7 +113,7 @@ async fn a_cleared_log_stays_cleared() {
             cluster.post("new", 2).await?.expect(200)?;
             cluster.start_secondary(2).await?;
             ensure!(wait_equal(cluster).await? == ["new"]);
-            lose_power(cluster).await?;
+            restart_all(cluster).await?;
             cluster.wait_healthy(2).await?;
             ensure!(wait_equal(cluster).await? == ["new"]);
             let health = health(&cluster.master).await?;

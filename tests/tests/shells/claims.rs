@@ -1,6 +1,7 @@
 //! One secondary a name: how a newcomer finds out.
 
 use replog_common::service::exit::Exit;
+use replog_common::service::storage::Storage;
 use replog_common::types::NodeId;
 use replog_nats::Subjects;
 use replog_secondary::faults::Faults;
@@ -44,7 +45,7 @@ async fn silence_is_an_answer_after_a_second() {
 async fn whoever_comes_second_ends_and_the_first_goes_on() {
     let world = World::of(&["s1"]).await;
     world.master.append("before", 2).await;
-    let mut second = Secondary::start(&world.hub, "s1", Faults::default(), 9);
+    let mut second = Secondary::start(&world.hub, "s1", Storage::memory(), Faults::default(), 9);
     let failure = second.ended().await.expect_err("the name is taken");
     assert_eq!(failure.exit, Exit::CannotStart);
     assert!(failure.why.contains("--node-id"), "{}", failure.why);
@@ -56,8 +57,8 @@ async fn whoever_comes_second_ends_and_the_first_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn of_two_that_start_together_one_stays() {
     let world = World::new(Setup::listed(&["s1"]));
-    let one = Secondary::start(&world.hub, "s1", Faults::default(), 1);
-    let other = Secondary::start(&world.hub, "s1", Faults::default(), 2);
+    let one = Secondary::start(&world.hub, "s1", Storage::memory(), Faults::default(), 1);
+    let other = Secondary::start(&world.hub, "s1", Storage::memory(), Faults::default(), 2);
     sleep(secs(3)).await;
     assert_ne!(one.is_running(), other.is_running());
     assert_eq!(world.master.append("hello", 2).await, 2);

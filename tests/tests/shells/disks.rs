@@ -1,25 +1,25 @@
 //! A master whose disk is full, or fails.
 
-use replog_common::log::tape::{Refuses, Tape};
+use replog_common::log::tape::Refuses;
 use replog_common::protocol::outcome::{Outcome, ReadOnly};
 use replog_common::service::exit::Exit;
 use tokio::time::sleep;
 
-use crate::world::{Setup, World, acks, ms, secs};
+use crate::world::{Disk, Setup, World, acks, ms, secs};
 
-fn on(tape: &Tape) -> World {
+fn on(disk: &Disk) -> World {
     let mut setup = Setup::listed(&["s1"]);
-    setup.disk = Some(tape.clone());
+    setup.disk = Some(disk.clone());
     World::new(setup)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_refuses_appends_and_goes_on_when_there_is_room() {
-    let tape = Tape::default();
-    let mut world = on(&tape);
+    let disk = Disk::of(None);
+    let mut world = on(&disk);
     world.start("s1").await;
     assert_eq!(world.master.append("before", 2).await, 2);
-    tape.refuse(Refuses::ToGrow);
+    disk.refuse(Refuses::ToGrow);
     let large = "x".repeat(1 << 20);
     let waits: Vec<_> = (0..4)
         .map(|n| world.master.post(&format!("{n} {large}"), 1 + n % 2, None))
@@ -35,7 +35,7 @@ async fn a_full_disk_refuses_appends_and_goes_on_when_there_is_room() {
     assert_eq!((status, &problem["reason"]), (503, &"disk_full".into()));
     assert_eq!(world.master.contents(), ["before"], "it reads on");
     assert_eq!(world.master.health().await["reason"], "disk_full");
-    tape.refuse(Refuses::Nothing);
+    disk.refuse(Refuses::Nothing);
     sleep(secs(2)).await;
     assert_eq!(world.master.append("after", 2).await, 2);
     assert_eq!(world.master.contents(), ["before", "after"]);
@@ -43,15 +43,77 @@ async fn a_full_disk_refuses_appends_and_goes_on_when_there_is_room() {
     assert_eq!(world.secondaries["s1"].contents(), ["before", "after"]);
 }
 
+/// Until then the old log is shown, whole, and nobody is told that it is gone.
+#[tokio::test(start_paused = true)]
+async fn a_clearing_is_told_when_it_is_on_the_disk() {
+    let disk = Disk::of(None);
+    let mut world = on(&disk);
+    world.start("s1").await;
+    for content in ["a", "b"] {
+        assert_eq!(world.master.append(content, 2).await, 2);
+    }
+    let before = world.master.log_id();
+    world.hub.cut("s1");
+    let mut waits = world.master.post("waits", 2, None);
+    sleep(ms(50)).await;
+    disk.refuse(Refuses::RoomToWrite);
+    let clears = [(), ()].map(|()| tokio::spawn(world.master.call("POST", "/clear", "")));
+    sleep(secs(5)).await;
+    assert_eq!(world.master.log_id(), before);
+    assert_eq!(world.master.contents(), ["a", "b", "waits"]);
+    assert!(waits.try_recv().is_err(), "it may still be in the log");
+    assert!(clears.iter().all(|clear| !clear.is_finished()));
+    disk.refuse(Refuses::Nothing);
+    for clear in clears {
+        let (status, cleared) = clear.await.expect("an answer");
+        assert_eq!((status, &cleared["status"]), (200, &"cleared".into()));
+    }
+    let (_, outcome) = waits.await.expect("an answer").expect("placed");
+    assert_eq!(outcome, Outcome::Cleared);
+    assert_ne!(world.master.log_id(), before);
+    world.hub.mend("s1");
+    assert_eq!(world.master.append("new", 2).await, 2);
+    assert_eq!(world.secondary("s1").contents(), ["new"]);
+    let remembered = disk.remembers();
+    assert_eq!(remembered.log_id, Some(world.master.log_id()));
+}
+
+/// A write that was under way when the log was cleared ends well, and the clearing does not.
+#[tokio::test]
+async fn a_log_that_is_not_on_the_disk_is_not_shown() {
+    let disk = Disk::of(None);
+    let world = on(&disk);
+    sleep(ms(50)).await;
+    let first = world.master.post("a", 1, None).await;
+    assert_eq!(acks(first.expect("an answer")), 1);
+    let old = world.master.log_id();
+    disk.hang(true);
+    let written = world.master.post("b", 1, None);
+    sleep(ms(50)).await;
+    let clear = tokio::spawn(world.master.call("POST", "/clear", ""));
+    sleep(ms(50)).await;
+    disk.refuse(Refuses::RoomToWrite);
+    disk.hang(false);
+    sleep(ms(100)).await;
+    assert_eq!(world.master.log_id(), old);
+    assert_eq!(world.master.contents(), ["a"]);
+    disk.refuse(Refuses::Nothing);
+    let (status, _) = clear.await.expect("an answer");
+    assert_eq!(status, 200);
+    let (_, outcome) = written.await.expect("an answer").expect("placed");
+    assert_eq!(outcome, Outcome::Cleared);
+    assert_ne!(world.master.log_id(), old);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_ends_the_program_and_nobody_is_told_a_lie() {
     for refuses in [Refuses::ToWrite, Refuses::ToSync] {
-        let tape = Tape::default();
-        let mut world = on(&tape);
+        let disk = Disk::of(None);
+        let mut world = on(&disk);
         sleep(ms(50)).await;
         let first = world.master.post("before", 1, None).await;
         assert_eq!(acks(first.expect("an answer")), 1);
-        tape.refuse(refuses);
+        disk.refuse(refuses);
         let (_, outcome) = (world.master.post("lost", 1, None).await)
             .expect("an answer")
             .expect("placed");

@@ -77,7 +77,7 @@ async fn a_secondary_that_is_cleared_is_filled_again() {
         world.master.append(&format!("Msg{i}"), 2).await;
     }
     world.hub.forget_sent();
-    world.secondary("s1").clear().await;
+    assert_eq!(world.secondary("s1").clear().await, Ok(()));
     world.converge(secs(2)).await;
     let sent = world.hub.sent(|s| s.is_about("append", "s1"));
     let text = String::from_utf8_lossy(&sent[0].payload).into_owned();

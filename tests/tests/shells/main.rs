@@ -5,6 +5,7 @@ mod appends;
 mod claims;
 mod disks;
 mod faults;
+mod full;
 mod joining;
 mod line;
 mod outages;

@@ -1,19 +1,21 @@
 //! A cluster in one process: a master and secondaries without HTTP sockets, and the questions to them.
 
+mod disk;
 mod master;
 mod secondary;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use replog_common::log::tape::Tape;
 use replog_common::protocol::outcome::{Outcome, Placement, Refusal};
 use replog_common::protocol::recovery::RecoverySettings;
 use replog_common::protocol::settings::Replication;
+use replog_common::service::storage::Storage;
 use replog_secondary::faults::Faults;
 use replog_tests::line::Hub;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use disk::Disk;
 pub(crate) use master::{Master, contents};
 pub(crate) use secondary::Secondary;
 
@@ -29,7 +31,7 @@ pub(crate) struct Setup {
     pub(crate) recovery: Option<RecoverySettings>,
     pub(crate) seed: u64,
     /// The master's disk, if its log is on one.
-    pub(crate) disk: Option<Tape>,
+    pub(crate) disk: Option<Disk>,
 }
 
 impl Setup {
@@ -86,8 +88,22 @@ impl World {
     pub(crate) async fn start_with(&mut self, name: &'static str, faults: Faults) {
         self.kill(name).await;
         let seed = self.setup.seed ^ (self.secondaries.len() as u64 + 1);
-        let secondary = Secondary::start(&self.hub, name, faults, seed);
+        let secondary = Secondary::start(&self.hub, name, Storage::memory(), faults, seed);
         self.secondaries.insert(name, secondary);
+    }
+
+    /// The same with its log on that disk.
+    pub(crate) async fn start_on(&mut self, name: &'static str, disk: &Disk) {
+        self.kill(name).await;
+        let secondary = Secondary::start(&self.hub, name, disk.storage(), Faults::default(), 1);
+        self.secondaries.insert(name, secondary);
+    }
+
+    /// Another master takes the place of the one before, which is gone.
+    pub(crate) async fn restart_master(&mut self, recovery: RecoverySettings) {
+        self.master.kill().await;
+        self.setup.recovery = Some(recovery);
+        self.master = Master::start(&self.hub, &self.setup);
     }
 
     /// Ends a secondary; its log is lost.

@@ -1,6 +1,6 @@
 //! Entries that are taken out of a log and kept in a file beside it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -27,22 +27,39 @@ pub fn put_aside(
     if keep.seq >= last {
         return Ok(None);
     }
-    let path = dir.join(format!("diverged-{log_id}-{at_ms}.ndjson"));
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .map(BufWriter::new)
-        .map_err(|e| refused(&e))?;
-    let mut next = keep.seq.next();
+    let (path, file) = new_file(dir, log_id, at_ms).map_err(|e| refused(&e))?;
+    match write_all(file, log, keep.seq.next(), last).and_then(|()| sync(dir)) {
+        Ok(()) => Ok(Some(path)),
+        Err(error) => {
+            std::fs::remove_file(&path).ok(); // nothing was taken out
+            Err(error)
+        }
+    }
+}
+
+/// A file that was not there before.
+fn new_file(dir: &Path, log_id: LogId, mut at_ms: u64) -> io::Result<(PathBuf, File)> {
+    loop {
+        let path = dir.join(format!("diverged-{log_id}-{at_ms}.ndjson"));
+        match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => at_ms += 1,
+            file => return Ok((path, file?)),
+        }
+    }
+}
+
+fn sync(dir: &Path) -> Result<(), StoreError> {
+    let dir = File::open(dir).map_err(|e| refused(&e))?;
+    dir.sync_all().map_err(|e| refused(&e))
+}
+
+fn write_all(file: File, log: &dyn LogStore, first: Seq, last: Seq) -> Result<(), StoreError> {
+    let (mut file, mut next) = (BufWriter::new(file), first);
     while next <= last {
         next = write_some(&mut file, log, next, last)?;
     }
     let file = file.into_inner().map_err(|e| refused(e.error()))?;
-    file.sync_all().map_err(|e| refused(&e))?;
-    let dir = File::open(dir).map_err(|e| refused(&e))?;
-    dir.sync_all().map_err(|e| refused(&e))?;
-    Ok(Some(path))
+    file.sync_all().map_err(|e| refused(&e))
 }
 
 /// Writes entries from `next` on; hands out the one after them. What is damaged is said to be.

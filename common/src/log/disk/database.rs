@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Builder, Database, Error, StorageBackend};
 
-use super::error::{OpenError, refused, unusable};
+use super::error::{OpenError, refused, refused_io, unusable};
 use super::medium::{Backend, Medium};
 use super::tables;
 use crate::entry::Entry;
@@ -18,7 +18,7 @@ const CACHE_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct OpenDatabase {
     medium: Box<dyn Medium>,
-    /// `None` once it could not be opened again.
+    /// `None` while it could not be opened again.
     db: RwLock<Option<(Database, Backend)>>,
 }
 
@@ -45,6 +45,9 @@ impl OpenDatabase {
         &self,
         run: impl FnOnce(&Database) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
+        if self.is_closed() {
+            self.open_again()?;
+        }
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         let gone = || StoreError::Failed("it could not be opened again".to_owned());
         let (db, _) = db.as_ref().ok_or_else(gone)?;
@@ -55,13 +58,20 @@ impl OpenDatabase {
         }
     }
 
+    fn is_closed(&self) -> bool {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.is_none()
+    }
+
     /// After a disk was full the database is closed for good: opened again, it has what was written before. Hands out the
-    /// last entry.
+    /// last entry. Where there is no room even for that, it is tried again when it is needed.
     pub(super) fn open_again(&self) -> Result<Option<Entry>, StoreError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         drop(db.take()); // its lock has to go first
-        let failed = |error: OpenError| StoreError::Failed(error.to_string());
-        let again = open(&*self.medium).map_err(failed)?;
+        let again = open(&*self.medium).map_err(|error| match error {
+            OpenError::Io(error) => refused_io(&error),
+            error => StoreError::Failed(error.to_string()),
+        })?;
         let last = tables::last(&again.0).map_err(|error| refused(&error))??;
         *db = Some(again);
         Ok(last)
@@ -81,7 +91,7 @@ impl Drop for OpenDatabase {
 }
 
 fn open(medium: &dyn Medium) -> Result<(Database, Backend), OpenError> {
-    let inner = medium.open().map_err(|e| OpenError::Io(e.to_string()))?;
+    let inner = medium.open().map_err(OpenError::Io)?;
     let backend = Backend::new(inner, medium.fsync());
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);

@@ -1,7 +1,7 @@
 //! A data directory: one node's, and no other's.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ use crate::types::NodeId;
 pub(super) const FORMAT: u32 = 1;
 /// The file in the directory.
 const FILE: &str = "log.redb";
+/// Its name while it is made.
+const NEW_FILE: &str = "log.redb.new";
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +73,13 @@ pub fn open_directory(
     owner: &Owner,
     options: &DiskOptions,
 ) -> Result<(DiskLog, Standing), OpenError> {
-    make(dir).map_err(|error| OpenError::Io(error.to_string()))?;
+    make(dir).map_err(OpenError::Io)?;
     let path = dir.join(FILE);
+    if !path.try_exists().map_err(OpenError::Io)? {
+        create_file(dir, owner, options)?;
+    }
+    // The names in it too; a start that was killed may not have come to that.
+    sync(dir).map_err(OpenError::Io)?;
     DiskLog::open(Box::new(OnFile { path, fsync }), owner, options)
 }
 
@@ -81,10 +88,34 @@ fn make(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => match dir.parent() {
-            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
+            Some(parent) if parent != Path::new("") => sync(parent),
+            _ => sync(Path::new(".")),
         },
     }
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// An empty log gets its name when it is whole: what a start that was killed has left under another one is none.
+fn create_file(dir: &Path, owner: &Owner, options: &DiskOptions) -> Result<(), OpenError> {
+    let alone = File::open(dir).map_err(OpenError::Io)?;
+    alone.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::Locked,
+        TryLockError::Error(error) => OpenError::Io(error),
+    })?;
+    let new = dir.join(NEW_FILE);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::Io(error)),
+        _ => {}
+    }
+    let medium = OnFile {
+        path: new.clone(),
+        fsync: Fsync::Always,
+    };
+    drop(DiskLog::open(Box::new(medium), owner, options)?);
+    fs::rename(&new, dir.join(FILE)).map_err(OpenError::Io)
 }
 
 /// Whether the log belongs to `owner`; a new one does from now on.

@@ -34,7 +34,7 @@ pub enum OpenError {
     Damaged(String),
     /// The disk refuses.
     #[error("{0}")]
-    Io(String),
+    Io(std::io::Error),
 }
 
 pub(super) fn unusable(error: redb::Error) -> OpenError {
@@ -47,7 +47,7 @@ pub(super) fn unusable(error: redb::Error) -> OpenError {
         redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             OpenError::Damaged("it is no log".to_owned())
         }
-        redb::Error::Io(error) => OpenError::Io(error.to_string()),
+        redb::Error::Io(error) => OpenError::Io(error),
         redb::Error::Corrupted(why) => OpenError::Damaged(why),
         error => OpenError::Damaged(error.to_string()),
     }

@@ -1,7 +1,7 @@
 //! What a log's file lies on.
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -54,16 +54,12 @@ pub(super) struct OnFile {
 
 impl Medium for OnFile {
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let is_new = !self.path.try_exists()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&self.path)?;
-        if let (true, Some(dir)) = (is_new, self.path.parent()) {
-            File::open(dir)?.sync_all()?; // the name of the file too
-        }
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }
@@ -102,7 +98,8 @@ impl StorageBackend for Backend {
 
     fn sync_data(&self) -> io::Result<()> {
         match self.fsync {
-            Fsync::Always => self.inner.sync_data(),
+            // A full disk that shows only here has dropped what was written: that is no matter of room any more.
+            Fsync::Always => self.inner.sync_data().map_err(io::Error::other),
             Fsync::Never => Ok(()),
         }
     }

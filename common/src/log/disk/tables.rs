@@ -69,6 +69,10 @@ fn put_fact<T: serde::Serialize>(
 /// One transaction, synced when it returns. With it the state of the allocator is stored, so that opening after a crash
 /// does not read the whole file.
 pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Result<(), Error> {
+    let indexed: Seq = match batch.keep {
+        Some(_) => fact(db, CONTENTS_UPTO)?.unwrap_or_default(),
+        None => Seq::ZERO,
+    };
     let mut tx = db.begin_write()?;
     tx.set_quick_repair(true);
     if batch.keep.is_some_and(|keep| keep.seq == Seq::ZERO) {
@@ -86,9 +90,11 @@ pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Resu
         let mut facts = tx.open_table(FACTS)?;
         if let Some(keep) = batch.keep {
             cut(&mut entries, &mut ids, contents.as_mut(), keep.seq)?;
-            if contents.is_none() {
-                put_fact(&mut facts, CONTENTS_UPTO, &Seq::ZERO)?; // it is made anew when it is needed
-            }
+            // An index that is not kept is made anew when it is needed.
+            let upto = contents
+                .as_ref()
+                .map_or(Seq::ZERO, |_| indexed.min(keep.seq));
+            put_fact(&mut facts, CONTENTS_UPTO, &upto)?;
         }
         for entry in batch.entries {
             put(&mut entries, &mut ids, contents.as_mut(), entry)?;
@@ -130,8 +136,15 @@ fn put(
     let key = entry.seq.0;
     entries.insert(key, &*sealed(&key.to_be_bytes(), entry.json()))?;
     ids.insert(entry.message_id.0.as_u128(), key)?;
-    if let Some(contents) = contents {
-        contents.insert(fingerprint(&entry.content()).as_u128(), key)?;
+    contents.map_or(Ok(()), |contents| index(contents, entry))
+}
+
+/// Of several with the same content the first one is found.
+fn index(contents: &mut Index<'_>, entry: &Entry) -> Result<(), Error> {
+    let content = fingerprint(&entry.content()).as_u128();
+    let known = contents.get(content)?.map(|seq| seq.value());
+    if known.is_none_or(|seq| seq > entry.seq.0) {
+        contents.insert(content, entry.seq.0)?;
     }
     Ok(())
 }
@@ -249,7 +262,7 @@ pub(super) fn index_contents(db: &Database, last: Seq) -> Result<(), Error> {
         for stored in entries.range(upto.0 + 1..)? {
             let (key, record) = stored?;
             if let Some(entry) = parsed(key.value(), record.value()) {
-                contents.insert(fingerprint(&entry.content()).as_u128(), key.value())?;
+                index(&mut contents, &entry)?;
             }
         }
         put_fact(&mut tx.open_table(FACTS)?, CONTENTS_UPTO, &last)?;

@@ -54,7 +54,9 @@ impl<W> Leader<W> {
         let w = self.members.write_concern(draft.w)?;
         if let Some(seq) = self.dedup.find(draft.message_id, &draft.content) {
             let entry = self
-                .staged_entry(seq)
+                .staged
+                .get(seq)
+                .cloned()
                 .or_else(|| existing(seq))
                 .or_else(|| {
                     self.looked_up(draft)
@@ -79,6 +81,9 @@ impl<W> Leader<W> {
         }
         if w > 1 {
             self.check_room()?;
+        }
+        if self.is_full() {
+            return Err(Refusal::ReadOnly(ReadOnly::TooManyWaiting));
         }
         let at = Position {
             seq: next,
@@ -133,7 +138,7 @@ impl<W> Leader<W> {
 
     /// Only who has to wait for others needs a place: blocked clients must not shut out the rest.
     fn check_room(&self) -> Result<(), Refusal> {
-        if self.commit.waiting() >= self.settings.max_waiting {
+        if self.commit.waiting() + self.undecided.len() >= self.settings.max_waiting {
             return Err(Refusal::ReadOnly(ReadOnly::TooManyWaiting));
         }
         Ok(())
@@ -150,13 +155,6 @@ impl<W> Leader<W> {
         }
     }
 
-    fn staged_entry(&self, seq: Seq) -> Option<Entry> {
-        let first = self.staged.first()?.seq;
-        self.staged
-            .get(usize::try_from(seq.0.checked_sub(first.0)?).ok()?)
-            .cloned()
-    }
-
     /// The next client to be answered.
     pub fn poll_answer(&mut self) -> Option<Answer<W>> {
         self.answers.pop_front()
@@ -165,12 +163,19 @@ impl<W> Leader<W> {
     /// Frees the places of clients that have hung up.
     pub fn purge(&mut self, has_left: impl Fn(&W) -> bool) {
         self.commit.purge(|(_, waiter)| has_left(waiter));
+        (self.undecided).retain(|(wait, _)| !has_left(&wait.waiter.1));
     }
 
     /// Answers everybody and takes nothing more: the master stops.
     pub fn stop(&mut self) {
         self.stopping = true;
         self.send_away_at_the_end();
+    }
+
+    /// Whether it was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// Nobody waits for what will not come any more.

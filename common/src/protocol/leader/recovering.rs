@@ -58,7 +58,7 @@ impl<W> Leader<W> {
     /// The next question to a secondary, if any; it counts as asked.
     pub fn poll_fetch(&mut self, max_bytes: usize, now: Time) -> Option<(NodeId, Fetch)> {
         let have = self.epochs.last();
-        let recovery = self.recovery.as_mut()?;
+        let recovery = self.recovery.as_mut().filter(|_| !self.staged.is_full())?;
         let (node, fetch) = recovery.poll_fetch(have, max_bytes, now)?;
         recovery.asked(&node, now);
         Some((node, fetch))

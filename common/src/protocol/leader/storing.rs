@@ -32,22 +32,24 @@ impl<W> Leader<W> {
     /// What is to be stored next, in one go. [`Leader::stored`] says that it is.
     #[must_use]
     pub fn take_staged(&mut self) -> Vec<Entry> {
-        let new = self.staged[self.handed_out..].to_vec();
-        self.handed_out = self.staged.len();
-        new
+        self.staged.hand_out()
     }
 
     /// Whether there is something to be stored.
     #[must_use]
     pub fn has_staged(&self) -> bool {
-        self.handed_out < self.staged.len()
+        self.staged.has_more()
+    }
+
+    /// Whether so much waits to be stored that nothing more is placed, or asked for, until some of it is.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.staged.is_full()
     }
 
     /// Everything up to `last` is stored: the master holds it, and it may be sent.
     pub fn stored(&mut self, last: Seq) {
-        let done = self.staged.iter().take_while(|e| e.seq <= last).count();
-        self.staged.drain(..done);
-        self.handed_out = self.handed_out.saturating_sub(done);
+        self.staged.stored(last);
         self.full_until = None;
         self.stored = self.stored.max(last);
         self.commit.set_master(self.stored);
@@ -88,16 +90,14 @@ impl<W> Leader<W> {
     /// Forgets what was placed behind `keep`; whether it is stored is another matter.
     pub(super) fn forget_behind(&mut self, keep: Seq) {
         self.epochs.truncate(keep);
-        self.staged.retain(|e| e.seq <= keep);
-        self.handed_out = self.handed_out.min(self.staged.len());
+        self.staged.forget_behind(keep);
         self.stored = self.stored.min(keep);
         self.dedup.truncate(keep);
     }
 
     /// Takes what lies behind `keep` out of the log.
     pub(super) fn cut_behind(&mut self, keep: Seq) {
-        let written = self.staged[..self.handed_out].last();
-        if keep < written.map_or(self.stored, |e| e.seq) {
+        if keep < self.staged.last_handed_out().unwrap_or(self.stored) {
             self.cut = Some(self.cut.map_or(keep, |cut| cut.min(keep)));
         }
         self.forget_behind(keep);

@@ -9,8 +9,6 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use replog_common::entry::Content;
-use replog_common::log::disk::{DiskLog, DiskOptions, Owner, Role};
-use replog_common::log::tape::Tape;
 use replog_common::message::Life;
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::leader::{Leader, LeaderConfig, OnDisk};
@@ -30,7 +28,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{CLUSTER, Setup};
+use super::{CLUSTER, Disk, Setup};
 
 /// What a client waits for. Dropping it hangs up.
 pub(crate) type Answer = oneshot::Receiver<Result<(Placement, Outcome), Refusal>>;
@@ -71,7 +69,10 @@ impl Master {
             read_only_without_quorum: false,
             replication,
         };
-        let storage = setup.disk.as_ref().map_or_else(Storage::memory, on_disk);
+        let storage = setup
+            .disk
+            .as_ref()
+            .map_or_else(Storage::memory, Disk::storage);
         let (last, standing) = (storage.last(), storage.standing.clone());
         let leader = match standing {
             None => Leader::new(config),
@@ -195,30 +196,15 @@ impl Master {
         (&mut self.owner).await.expect("it does not panic")
     }
 
+    /// Ends it without a word.
+    pub(crate) async fn kill(&mut self) {
+        self.owner.abort();
+        (&mut self.owner).await.ok();
+    }
+
     /// Whether its owner task has ended, well or not.
     pub(crate) fn has_ended(&self) -> bool {
         self.owner.is_finished()
-    }
-}
-
-/// A log on that disk.
-fn on_disk(tape: &Tape) -> Storage {
-    let owner = Owner {
-        role: Role::Master,
-        node: None,
-        cluster: CLUSTER.to_owned(),
-    };
-    let options = DiskOptions {
-        cache_bytes: 1 << 20,
-        deduplicate_by: DeduplicateBy::MessageId,
-    };
-    let opened = DiskLog::open(Box::new(tape.clone()), &owner, &options);
-    let (log, standing) = opened.expect("a good disk");
-    Storage {
-        log: Arc::new(log),
-        standing: Some(standing),
-        dir: Some(std::env::temp_dir()), // nothing is put aside here
-        ..Storage::memory()
     }
 }
 

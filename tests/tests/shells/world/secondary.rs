@@ -8,7 +8,7 @@ use replog_common::service::view::{View, Views};
 use replog_common::types::{LogId, NodeId};
 use replog_nats::Subjects;
 use replog_secondary::faults::Faults;
-use replog_secondary::follow::{Follow, Query};
+use replog_secondary::follow::{Follow, NoRoom, Query};
 use replog_secondary::health::Health;
 use replog_tests::line::Hub;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,7 +26,13 @@ pub(crate) struct Secondary {
 }
 
 impl Secondary {
-    pub(crate) fn start(hub: &Hub, name: &str, faults: Faults, seed: u64) -> Self {
+    pub(crate) fn start(
+        hub: &Hub,
+        name: &str,
+        storage: Storage,
+        faults: Faults,
+        seed: u64,
+    ) -> Self {
         let node: NodeId = name.parse().expect("a name");
         let (queries, query_inlet) = mpsc::channel(64);
         let (view, views) = watch::channel(View::empty());
@@ -36,7 +42,7 @@ impl Secondary {
         let follow = Follow::new(
             node,
             heartbeat,
-            Storage::memory(),
+            storage,
             line,
             faults_seen,
             query_inlet,
@@ -68,8 +74,13 @@ impl Secondary {
     }
 
     /// `POST /clear` on it.
-    pub(crate) async fn clear(&self) {
-        self.ask(Query::Clear).await;
+    pub(crate) async fn clear(&self) -> Result<(), NoRoom> {
+        self.ask(Query::Clear).await
+    }
+
+    /// `POST /rejoin` on it.
+    pub(crate) async fn rejoin(&self) -> Option<Result<u64, NoRoom>> {
+        self.ask(Query::Rejoin).await
     }
 
     async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> T {

@@ -1,0 +1,166 @@
+//! A secondary whose disk is full, or fails.
+
+use std::time::Duration;
+
+use replog_common::log::tape::Refuses;
+use replog_common::message::Ack;
+use replog_common::protocol::recovery::RecoverySettings;
+use replog_common::service::exit::Exit;
+use replog_common::types::Epoch;
+use replog_secondary::follow::NoRoom;
+use tokio::time::sleep;
+
+use crate::world::{Disk, Setup, World, acks, ms, secs};
+
+/// A master in memory, and a secondary on that disk; both hold three entries.
+async fn three() -> (World, Disk) {
+    let disk = Disk::of(Some("s1"));
+    let mut world = World::new(Setup::listed(&["s1"]));
+    world.start_on("s1", &disk).await;
+    for content in ["a", "b", "c"] {
+        assert_eq!(world.master.append(content, 2).await, 2);
+    }
+    (world, disk)
+}
+
+fn patient() -> RecoverySettings {
+    RecoverySettings {
+        timeout: secs(60),
+        listen: ms(500),
+        retry: ms(500),
+        takeover: false,
+    }
+}
+
+/// The highest epoch that the secondary has ever said.
+fn said(world: &World) -> Epoch {
+    let acks = world.hub.sent(|sent| sent.is_about("ack", "s1"));
+    let epoch = |ack: Ack| ack.epoch;
+    let said = acks.iter().filter_map(|s| Ack::decode(&s.payload).ok());
+    said.map(epoch).max().expect("it has spoken")
+}
+
+async fn wait_for(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waits = async {
+        while !is_so().await {
+            sleep(ms(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(120), waits).await;
+    assert!(waited.is_ok(), "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_acknowledges_nothing_and_reads_on() {
+    let (world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    let waits = world.master.post("d", 2, None);
+    sleep(secs(20)).await;
+    let s1 = world.secondary("s1");
+    assert_eq!(s1.contents(), ["a", "b", "c"]);
+    assert_eq!(world.master.healthy().await, 1, "it lives, and says why");
+    disk.refuse(Refuses::Nothing);
+    assert_eq!(acks(waits.await.expect("an answer")), 2);
+    assert_eq!(world.secondary("s1").contents(), ["a", "b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_gives_no_promise_until_there_is_room() {
+    let (mut world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    world.restart_master(patient()).await;
+    sleep(secs(20)).await;
+    assert!(world.secondary("s1").is_running());
+    assert_eq!(world.secondary("s1").contents(), ["a", "b", "c"]);
+    assert_eq!(world.master.health().await["status"], "recovering");
+    assert_eq!(said(&world), disk.remembers().epoch);
+    disk.refuse(Refuses::Nothing);
+    wait_for("the master to serve", async || {
+        world.master.healthy().await == 1
+    })
+    .await;
+    assert_eq!(world.master.contents(), ["a", "b", "c"]);
+    assert_eq!(said(&world), disk.remembers().epoch);
+}
+
+/// A promise that is lost in a crash is none: it is on the disk before anybody hears of it, or nobody does.
+#[tokio::test(start_paused = true)]
+async fn no_epoch_is_said_that_is_not_on_the_disk() {
+    let (mut world, disk) = three().await;
+    disk.refuse(Refuses::ToWrite);
+    world.restart_master(patient()).await;
+    let mut s1 = world.secondaries.remove("s1").expect("it runs");
+    let failure = s1.ended().await.expect_err("its disk failed");
+    assert_eq!(failure.exit, Exit::DiskFailed);
+    assert_eq!(said(&world), disk.remembers().epoch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_follows_no_new_history_until_there_is_room() {
+    let (world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    let (status, _) = world.master.call("POST", "/clear", "").await;
+    assert_eq!(status, 200);
+    let waits = world.master.post("new", 2, None);
+    sleep(secs(20)).await;
+    assert!(world.secondary("s1").is_running());
+    disk.refuse(Refuses::Nothing);
+    assert_eq!(acks(waits.await.expect("an answer")), 2);
+    assert_eq!(world.secondary("s1").contents(), ["new"]);
+    assert_eq!(disk.put_aside(), 0);
+}
+
+/// Whenever it ends meanwhile, there is one history on its disk or the other.
+#[tokio::test(start_paused = true)]
+async fn a_moment_without_room_mixes_no_histories() {
+    let (world, disk) = three().await;
+    disk.refuse_once(Refuses::RoomToWrite);
+    let (status, _) = world.master.call("POST", "/clear", "").await;
+    assert_eq!(status, 200);
+    for _ in 0..100 {
+        sleep(ms(1)).await;
+        disk.remembers(); // it is whole
+    }
+    assert_eq!(world.master.append("new", 2).await, 2);
+    assert_eq!(world.secondary("s1").contents(), ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_cleared_by_hand_when_there_is_room() {
+    let (world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    assert_eq!(world.secondary("s1").clear().await, Err(NoRoom));
+    assert_eq!(world.secondary("s1").contents(), ["a", "b", "c"]);
+    disk.refuse(Refuses::Nothing);
+    assert_eq!(world.secondary("s1").clear().await, Ok(()));
+    world.converge(secs(5)).await;
+    assert_eq!(world.secondary("s1").contents(), ["a", "b", "c"]);
+}
+
+/// What is put aside is in its file and still in the log, or only in its file: never in neither.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_rejoins_when_there_is_room() {
+    let (mut world, disk) = three().await;
+    world.kill("s1").await;
+    world
+        .restart_master(RecoverySettings {
+            timeout: ms(600),
+            ..patient()
+        })
+        .await;
+    sleep(secs(3)).await;
+    assert_eq!(world.master.append("other", 1).await, 1);
+    world.start_on("s1", &disk).await;
+    wait_for("it to be diverged", async || {
+        world.secondary("s1").views.borrow().diverged_from.is_some()
+    })
+    .await;
+    disk.refuse(Refuses::RoomToWrite);
+    assert_eq!(world.secondary("s1").rejoin().await, Some(Err(NoRoom)));
+    assert_eq!(world.secondary("s1").contents(), ["a", "b", "c"]);
+    assert_eq!(disk.put_aside(), 0);
+    disk.refuse(Refuses::Nothing);
+    assert_eq!(world.secondary("s1").rejoin().await, Some(Ok(3)));
+    world.converge(secs(5)).await;
+    assert_eq!(disk.put_aside(), 1);
+}
