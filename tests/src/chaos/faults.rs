@@ -80,13 +80,13 @@ pub(super) async fn play(
             node.restart().await?;
         }
         Fault::ForgetMaster => {
-            ledger.pause().await;
+            let pause = ledger.pause().await;
             converged(cluster).await?;
             ledger.grow_young();
             cluster.master.kill().await?;
             std::fs::remove_dir_all(cluster.dir().join("data-master"))?;
             cluster.master.restart().await?;
-            ledger.resume();
+            drop(pause);
         }
         Fault::KillAll => kill_all(cluster, ledger).await?,
     }

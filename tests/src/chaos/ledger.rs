@@ -1,9 +1,10 @@
 //! What the clients asked for, and what they were told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Fault, Report};
 
@@ -30,8 +31,8 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     messages: Mutex<BTreeMap<String, Message>>,
-    writing: AtomicUsize,
-    is_paused: AtomicBool,
+    /// Held, among others, by whoever writes a message; alone while nobody is to.
+    gate: RwLock<()>,
     has_ended: AtomicBool,
 }
 
@@ -56,45 +57,23 @@ impl Ledger {
         self.messages().values_mut().for_each(|m| m.is_old = false);
     }
 
-    /// Lets no new message begin, and waits for those that are under way.
-    pub(super) async fn pause(&self) {
-        self.is_paused.store(true, Ordering::SeqCst);
-        while self.writing.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(super) fn resume(&self) {
-        self.is_paused.store(false, Ordering::SeqCst);
+    /// Waits for the messages that are under way, and lets no new one begin for as long as the pause is held.
+    pub(super) async fn pause(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().await
     }
 
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
-        self.resume();
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::SeqCst)
     }
 
-    /// Begins a message; false when there are to be no more.
-    pub(super) async fn begin(&self) -> bool {
-        loop {
-            self.writing.fetch_add(1, Ordering::SeqCst);
-            if self.has_ended() {
-                self.done();
-                return false;
-            }
-            if !self.is_paused.load(Ordering::SeqCst) {
-                return true;
-            }
-            self.done();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(super) fn done(&self) {
-        self.writing.fetch_sub(1, Ordering::SeqCst);
+    /// Begins a message, which is under way until it is dropped; none when there are to be no more.
+    pub(super) async fn begin(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let message = self.gate.read().await;
+        (!self.has_ended()).then_some(message)
     }
 
     pub(super) fn report(&self, faults: Vec<Fault>) -> Report {

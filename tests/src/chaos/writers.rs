@@ -26,11 +26,10 @@ pub(super) async fn write(
     let mut random = Random::new(Random::new(seed.wrapping_mul(1000) + n as u64).number());
     let http = http.with_deadline(PATIENCE);
     let mut count = 0;
-    while ledger.begin().await {
+    while let Some(_under_way) = ledger.begin().await {
         count += 1;
         let content = format!("{n}-{count}");
         let known = one(&http, &ledger, &mut random, &content).await;
-        ledger.done();
         ledger.note(&content, known?);
     }
     Ok(())

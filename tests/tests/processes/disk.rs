@@ -151,6 +151,38 @@ async fn only_the_cache_is_in_memory_and_a_newcomer_gets_all() {
         .await;
 }
 
+/// What is the same message is known of every message, however old, also by those that are not in memory any more.
+#[tokio::test]
+async fn an_old_message_is_found_by_its_content_whatever_was_set_before() {
+    durable()
+        .env("REPLOG_CACHE_BYTES", "1KiB")
+        .run(async |cluster| {
+            for i in 0..40 {
+                cluster.post(&format!("m{i}"), 3).await?.expect(200)?;
+            }
+            let by_content = ("REPLOG_DEDUPLICATE_BY".to_owned(), "content".to_owned());
+            cluster.master.spec_mut().env.push(by_content);
+            restart_all(cluster).await?;
+            cluster.wait_healthy(2).await?;
+            for i in [0, 17, 39] {
+                let again = cluster
+                    .post(&format!("m{i}"), 3)
+                    .await?
+                    .expect(200)?
+                    .json()?;
+                ensure!(
+                    again["duplicate"] == true && again["seq"] == i + 1,
+                    "{again}"
+                );
+            }
+            let new = cluster.post("m40", 3).await?.expect(200)?.json()?;
+            ensure!(new["duplicate"] == false && new["seq"] == 41, "{new}");
+            ensure!(wait_equal(cluster).await?.len() == 41);
+            Ok(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn it_serves_reads_before_the_broker_is_there() {
     durable()
