@@ -45,9 +45,11 @@ impl Store {
     }
 
     /// Writes a damaged entry again.
-    pub(crate) async fn mend(&self, entry: Entry) -> Result<(), StoreError> {
+    pub(crate) async fn mend(&mut self, entry: Entry) -> Result<(), StoreError> {
         let log = self.log();
-        off_thread(move || log.mend(&entry)).await
+        let mended = off_thread(move || log.mend(&entry)).await;
+        self.shown.note(&mended);
+        mended
     }
 
     /// Appends, and writes where the node stands if that has changed.
@@ -86,7 +88,9 @@ impl Store {
             })?;
             Ok(standing)
         });
-        self.written = Some(written.await?);
+        let written = written.await;
+        self.shown.note(&written);
+        self.written = Some(written?);
         Ok(())
     }
 
@@ -98,14 +102,16 @@ impl Store {
         }
         let log = self.log();
         let begun = off_thread(move || Ok((log.begin_anew(&standing)?, standing)));
-        let (log, standing) = begun.await?;
+        let begun = begun.await;
+        self.shown.note(&begun);
+        let (log, standing) = begun?;
         (self.log, self.written) = (log, Some(standing));
         Ok(())
     }
 
     /// Keeps what lies behind `keep`, if anything, in memory or in a file beside the log: it may be taken out then.
     pub(crate) async fn keep_aside(
-        &self,
+        &mut self,
         log_id: LogId,
         keep: Position,
     ) -> Result<Option<Tail>, StoreError> {
@@ -117,8 +123,11 @@ impl Store {
             None => (self.log.read(first, last, u64::MAX, usize::MAX)?, None),
             Some(dir) => {
                 let log = self.log();
-                let file = off_thread(move || put_aside(&dir, &*log, log_id, keep, at_ms));
-                (Chunk::default(), file.await?)
+                let file = off_thread(move || put_aside(&dir, &*log, log_id, keep, at_ms)).await;
+                if file.is_err() {
+                    self.shown.note(&file);
+                }
+                (Chunk::default(), file?)
             }
         };
         Ok(Some(Tail {

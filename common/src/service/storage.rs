@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tracing::{error, info};
 
 use super::program::Failure;
 use super::settings::CommonArgs;
 use crate::log::disk::{DiskOptions, Owner, Role, open_directory};
-use crate::log::{LogStore, MemoryLog, Standing};
+use crate::log::{LogStore, MemoryLog, Standing, StoreError};
 use crate::protocol::dedup::DeduplicateBy;
 use crate::types::{NodeId, Seq};
 
@@ -33,9 +34,31 @@ pub struct ShownStorage {
     /// `always` or `never`, on a disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fsync: Option<&'static str>,
+    /// The last write found no room.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_full: bool,
     /// Entries that were found damaged there, and are not mended yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<Seq>,
+}
+
+impl ShownStorage {
+    /// A write has ended: says so once when there is no room, and once when there is again.
+    pub fn note<T>(&mut self, written: &Result<T, StoreError>) {
+        match written {
+            Err(StoreError::Full) if !self.is_full => {
+                self.is_full = true;
+                error!(
+                    "the disk is full: nothing is stored until there is room; what is there can be read"
+                );
+            }
+            Ok(_) if self.is_full => {
+                self.is_full = false;
+                info!("there is room on the disk again");
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Storage {
@@ -49,6 +72,7 @@ impl Storage {
             shown: ShownStorage {
                 kind: "memory",
                 fsync: None,
+                is_full: false,
                 damaged: Vec::new(),
             },
         }
@@ -93,6 +117,7 @@ impl Storage {
             shown: ShownStorage {
                 kind: "disk",
                 fsync: Some(fsync.word()),
+                is_full: false,
                 damaged: Vec::new(),
             },
         })

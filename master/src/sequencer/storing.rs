@@ -106,6 +106,7 @@ impl<L: Link> Sequencer<L> {
         };
         disk.job = None;
         disk.is_clearing = false;
+        self.storage.note(&done.result);
         match done.result {
             Ok(written) => {
                 let is_current = disk.generation == done.generation;
@@ -130,7 +131,6 @@ impl<L: Link> Sequencer<L> {
                 Ok(())
             }
             Err(StoreError::Full) => {
-                error!("the disk is full: nothing is appended, what is there can be read");
                 disk.full_until = Some(now + FULL_PAUSE);
                 disk.put_back(done.cut, done.clear);
                 self.leader.disk_full(now);

@@ -94,12 +94,7 @@ impl<L: Link> Follow<L> {
         match self.store.write(&[], standing).await {
             Ok(()) if self.pending.is_none() => {}
             Ok(()) => return Ok(()),
-            Err(StoreError::Full) => {
-                error!(
-                    "the disk is full: a master that recovers gets no answer until there is room"
-                );
-                return Ok(());
-            }
+            Err(StoreError::Full) => return Ok(()), // no answer until there is room
             Err(error) => return Err(unwritable(&error)),
         }
         let entries = match self.store.read(first, last, room).await {

@@ -7,7 +7,7 @@ use replog_common::protocol::follower::Change;
 use replog_common::service::program::Failure;
 use replog_common::types::LogId;
 use replog_nats::{AckOf, Link, Message, Subject};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Follow, Run, unwritable};
 use crate::aside::Tail;
@@ -30,10 +30,7 @@ impl<L: Link> Follow<L> {
                 self.show();
             }
             // They come again.
-            Err(StoreError::Full) => {
-                error!("the disk is full: nothing is stored, what is there can be read");
-                problem = Some(StoreError::Full.to_string());
-            }
+            Err(StoreError::Full) => problem = Some(StoreError::Full.to_string()),
             Err(error) => return Err(unwritable(&error)),
         }
         if run.is_claimed {
@@ -82,10 +79,7 @@ impl<L: Link> Follow<L> {
                 self.show();
                 Ok(true)
             }
-            Err(StoreError::Full) => {
-                error!("the disk is full: the master's log is not followed until there is room");
-                Ok(false)
-            }
+            Err(StoreError::Full) => Ok(false), // the master's log is not followed until there is room
             Err(error) => Err(unwritable(&error)),
         }
     }

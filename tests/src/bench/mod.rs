@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
     pub clients: Vec<usize>,
     /// Write concerns, comma separated, from 1 to 3; none leaves the appends out.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "1,2,3")]
     pub w: Vec<u32>,
     /// Entries for the catch-up; 0 leaves it out.
     #[arg(long, default_value_t = 1_000_000)]

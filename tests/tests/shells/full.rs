@@ -58,9 +58,13 @@ async fn a_full_disk_acknowledges_nothing_and_reads_on() {
     sleep(secs(20)).await;
     let s1 = world.secondary("s1");
     assert_eq!(s1.contents(), ["a", "b", "c"]);
-    assert_eq!(world.master.healthy().await, 1, "it lives, and says why");
+    assert_eq!(world.master.healthy().await, 1, "it lives");
+    let health = serde_json::to_value(s1.health().await).expect("JSON");
+    assert_eq!(health["storage"]["is_full"], true);
     disk.refuse(Refuses::Nothing);
     assert_eq!(acks(waits.await.expect("an answer")), 2);
+    let health = serde_json::to_value(world.secondary("s1").health().await).expect("JSON");
+    assert_eq!(health["storage"].get("is_full"), None);
     assert_eq!(world.secondary("s1").contents(), ["a", "b", "c", "d"]);
 }
 
