@@ -32,6 +32,9 @@ pub struct Health {
     members: Vec<Member>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observers: Vec<Member>,
+    /// Who has spoken while it recovers, and cannot read all of its log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cannot_read: Vec<CannotRead>,
     /// Listed members that were not heard before it served: what only they hold is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_heard: Vec<NodeId>,
@@ -50,6 +53,20 @@ struct Quorum {
     needed: u32,
     alive: u32,
     ok: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct CannotRead {
+    id: NodeId,
+    seq: Seq,
+    problem: String,
+}
+
+/// What helps where an entry is damaged that a recovery needs.
+pub(crate) fn cannot_read(id: &NodeId, seq: Seq) -> String {
+    format!(
+        "entry {seq} is damaged on the disk of {id}: start another node that holds it; if none does, what {id} has after it is lost: stop {id} and move its data directory away"
+    )
 }
 
 /// One secondary as the master sees it.
@@ -114,7 +131,13 @@ pub fn of<W>(
         heard_from: by.heard_from.clone(),
         problem: "another master has taken over: use that one; where none lives any more, restart this one",
     });
+    let cannot_read = |(id, seq): (NodeId, Seq)| CannotRead {
+        problem: cannot_read(&id, seq),
+        id,
+        seq,
+    };
     Health {
+        cannot_read: leader.cannot_read().map(cannot_read).collect(),
         fenced_by,
         storage,
         status: match read_only {

@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use replog_common::log::{LogStore, StoreError};
 use replog_common::message::Life;
 use replog_common::protocol::leader::Leader;
-use replog_common::protocol::outcome::{ReadOnly, Refusal};
+use replog_common::protocol::outcome::{Answer, Outcome, ReadOnly, Refusal};
 use replog_common::service::clock::Clock;
 use replog_common::service::program::Failure;
 use replog_common::service::storage::{ShownStorage, Storage};
@@ -55,6 +55,8 @@ pub struct Sequencer<L> {
     parked: Parked,
     asked_before: bool,
     disk: Option<OnDisk>,
+    /// To be told once the clearing is on the disk.
+    held: Vec<Answer<Waiter>>,
     reads: JoinSet<Piece>,
     mending: Mending,
     storage: ShownStorage,
@@ -99,6 +101,7 @@ impl<L: Link> Sequencer<L> {
             leader,
             store: storage.log,
             disk: disk.map(|(dir, standing)| OnDisk::new(dir, standing)),
+            held: Vec::new(),
             reads: JoinSet::new(),
             mending: Mending::default(),
             storage: storage.shown,
@@ -133,8 +136,9 @@ impl<L: Link> Sequencer<L> {
                 biased;
                 Some(query) = self.queries.recv() => Woken::Query(query),
                 event = self.link.next() => Woken::Link(event),
-                command = self.commands.recv() => command.map_or(Woken::Abandoned, Woken::Command),
+                // Before the next client, or those that ask again and again would keep it waiting.
                 done = OnDisk::done(&mut self.disk) => Woken::Written(done),
+                command = self.commands.recv() => command.map_or(Woken::Abandoned, Woken::Command),
                 Some(Ok(piece)) = self.reads.join_next() => Woken::Read(piece),
                 Some(Ok(mended)) = self.mending.jobs.join_next() => Woken::Mended(mended),
                 () = self.clock.sleep_until(deadline) => Woken::Deadline,
@@ -248,18 +252,21 @@ impl<L: Link> Sequencer<L> {
     }
 
     fn answer(&mut self) {
-        if !self.is_to_clear() || self.leader.is_stopping() {
-            self.answer_all();
+        let is_to_clear = self.is_to_clear() && !self.leader.is_stopping();
+        if !is_to_clear {
+            self.held.drain(..).for_each(send);
         }
-    }
-
-    fn answer_all(&mut self) {
         while let Some(answer) = self.leader.poll_answer() {
-            // A client that has hung up is nobody's loss.
-            answer
-                .waiter
-                .send(Ok((answer.placement, answer.outcome)))
-                .ok();
+            match answer.outcome {
+                Outcome::Cleared if is_to_clear => self.held.push(answer),
+                _ => send(answer),
+            }
         }
     }
+}
+
+/// A client that has hung up is nobody's loss.
+fn send(answer: Answer<Waiter>) {
+    let told = (answer.placement, answer.outcome);
+    answer.waiter.send(Ok(told)).ok();
 }

@@ -224,10 +224,10 @@ impl<L: Link> Follow<L> {
             Received::OtherHistory => {}
             Received::OtherMaster => debug!(%log_id, "a master that was overtaken"),
         }
+        self.change().await?;
         if (before, epoch) != (self.follower.foreign(), self.follower.epoch()) {
             self.show();
         }
-        self.change().await?;
         match self.pending {
             None => self.mend(damaged, by).await,
             Some(_) => Ok(()),
@@ -243,15 +243,20 @@ impl<L: Link> Follow<L> {
     fn hello(&mut self) {
         self.hello_at = Some(self.clock.now() + self.hello_backoff.next_wait());
         if self.broker_up && self.claiming.is_won() {
-            self.send_ack(&self.follower.ack(), AckOf::Hello);
+            let damaged = self.damage.named(self.clock.now());
+            let ack = self.follower.ack();
+            self.send_ack(&Ack { damaged, ..ack }, AckOf::Hello);
         }
     }
 
     /// What would not be known again after a crash is not said.
     fn send_ack(&mut self, ack: &Ack, of: AckOf) {
-        if !self.store.remembers(ack) {
-            return;
+        if self.store.remembers(ack) {
+            self.send(ack, of);
         }
+    }
+
+    fn send(&mut self, ack: &Ack, of: AckOf) {
         let to = Subject::Ack(self.follower.node().clone(), of);
         self.link.send(Message {
             to,
@@ -260,7 +265,11 @@ impl<L: Link> Follow<L> {
         });
     }
 
+    /// What is shown is on the disk: while there is no room for a new history, the former one.
     fn show(&mut self) {
+        if self.pending.is_some() {
+            return;
+        }
         self.views.send_replace(View {
             log: self.store.log(),
             log_id: self.follower.log_id(),

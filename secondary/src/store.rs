@@ -156,6 +156,24 @@ impl Store {
         self.written.as_ref().is_none_or(is_said)
     }
 
+    /// The same as far as it would be known again; of the entries, none.
+    pub(crate) fn as_remembered(&self, ack: Ack) -> Ack {
+        match &self.written {
+            Some(written) if !self.remembers(&ack) => Ack {
+                incarnation: written.incarnation.unwrap_or(ack.incarnation),
+                log_id: written.log_id,
+                epoch: written.epoch,
+                instance: written.instance,
+                upto: Seq::ZERO,
+                last: self.log.last(),
+                held_from: None,
+                replaced: written.replaced.clone(),
+                ..ack
+            },
+            _ => ack,
+        }
+    }
+
     /// Entries for a master that asks.
     pub(crate) async fn read(
         &self,

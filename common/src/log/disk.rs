@@ -77,8 +77,7 @@ impl DiskLog {
         };
         // A database that reads what it has not written may panic.
         let opened = catch_unwind(AssertUnwindSafe(opening));
-        let (database, last, standing) =
-            opened.unwrap_or_else(|_| Err(OpenError::Damaged("it makes no sense".to_owned())))?;
+        let (database, last, standing) = opened.unwrap_or_else(|_| Err(OpenError::senseless()))?;
         let shared = Shared {
             deduplicate_by: options.deduplicate_by,
             database,
@@ -94,18 +93,21 @@ impl DiskLog {
         Ok((log, standing))
     }
 
-    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let by = self.shared.deduplicate_by;
-        match self.shared.database.with(|db| tables::write(db, batch, by)) {
-            Err(StoreError::Full) => {
-                let on_disk = self.shared.database.open_again()?;
-                match batch.entries.last() {
-                    Some(last) if on_disk.as_ref() == Some(last) => Ok(()), // full only after the last step
-                    _ => Err(StoreError::Full),
-                }
-            }
-            done => done,
+    /// A transaction; where there was no room for it, what was there before is there again.
+    fn commit(
+        &self,
+        run: impl FnOnce(&Database) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let done = self.shared.database.with(run);
+        if let Err(StoreError::Full) = done {
+            self.shared.database.open_again()?;
         }
+        done
+    }
+
+    fn commit_batch(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let by = self.shared.deduplicate_by;
+        self.commit(|db| tables::write(db, batch, by))
     }
 
     /// From the disk; [`LogStore::read`] looks at what is in memory first.
@@ -154,7 +156,7 @@ impl LogStore for DiskLog {
         let _one = self.shared.writing.lock();
         self.is_current()?;
         self.shared.recent.check(batch)?;
-        self.commit(batch)?;
+        self.commit_batch(batch)?;
         if let Some(keep) = batch.keep {
             self.shared.damage.forget_behind(keep.seq);
         }
@@ -169,7 +171,7 @@ impl LogStore for DiskLog {
             entries: &[],
             standing: Some(standing),
         };
-        self.commit(&batch)?;
+        self.commit_batch(&batch)?;
         // Who has read something else than damage until here has read the former log; who has found none looks again.
         let generation = self.generation + 1;
         self.shared.generation.store(generation, Ordering::SeqCst);
@@ -240,18 +242,13 @@ impl LogStore for DiskLog {
     fn mend(&self, entry: &Entry) -> Result<(), StoreError> {
         let _one = self.shared.writing.lock();
         self.is_current()?;
-        let is_damaged = || {
-            let read = self.read_stored(entry.seq, entry.seq, usize::MAX);
-            matches!(read, Err(StoreError::Damaged { .. }))
-        };
-        if entry.seq <= self.last().seq && is_damaged() {
-            let by = self.shared.deduplicate_by;
-            match self.shared.database.with(|db| tables::mend(db, entry, by)) {
-                Err(StoreError::Full) => {
-                    self.shared.database.open_again()?;
-                    return Err(StoreError::Full);
+        if entry.seq <= self.last().seq {
+            match self.read_stored(entry.seq, entry.seq, usize::MAX) {
+                Err(StoreError::Damaged { .. }) => {
+                    let by = self.shared.deduplicate_by;
+                    self.commit(|db| tables::mend(db, entry, by))?;
                 }
-                done => done?,
+                read => drop(read?),
             }
         }
         self.shared.damage.mended(entry.seq);

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::Position;
 use crate::message::{Ack, Fetch, Life};
-use crate::types::{Epoch, Instance, LogId, NodeId, Time};
+use crate::types::{Epoch, Instance, LogId, NodeId, Seq, Time};
 
 pub use words::{Found, Own, RecoverySettings, Take};
 
@@ -257,6 +257,11 @@ impl Recovery {
     #[must_use]
     pub fn is_above(&self, other: &Life) -> bool {
         self.settings.takeover || self.life.is_some_and(|life| life.log_id == other.log_id)
+    }
+
+    /// Who has spoken and cannot read an entry of its log, and which.
+    pub fn cannot_read(&self) -> impl Iterator<Item = (NodeId, Seq)> {
+        self.holders.cannot_read()
     }
 
     /// Whether another living master is overtaken because that is wanted.

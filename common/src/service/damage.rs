@@ -6,7 +6,7 @@ use crate::log::LogStore;
 use crate::types::{Seq, Time};
 
 /// Another node is asked for a damaged entry that often.
-const ASK_PAUSE: Duration = Duration::from_millis(500);
+pub const ASK_PAUSE: Duration = Duration::from_millis(500);
 
 /// Which entries are damaged, as far as that was told, and when to ask for one of them.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub struct Damage {
     known: Vec<Seq>,
     turn: usize,
     ask_at: Option<Time>,
+    named: Option<Seq>,
 }
 
 /// What has changed since the last look.
@@ -61,5 +62,13 @@ impl Damage {
         let turn = self.turn;
         self.turn = turn.wrapping_add(1);
         Some((self.known[turn % many], turn / many))
+    }
+
+    /// One of the damaged entries, another one after a while.
+    pub fn named(&mut self, now: Time) -> Option<Seq> {
+        if let Some((seq, _)) = self.ask(now) {
+            self.named = Some(seq);
+        }
+        self.named.filter(|seq| self.has(*seq))
     }
 }

@@ -2,15 +2,16 @@
 
 use replog_common::entry::Entry;
 use replog_common::log::contract::entry;
-use replog_common::log::disk::put_aside;
-use replog_common::log::tape::Tape;
+use replog_common::log::disk::{DiskOptions, put_aside};
+use replog_common::log::tape::{Refuses, Tape};
 use replog_common::log::{Batch, DiskLog, LogStore, StoreError};
 use replog_common::message::{Ack, Fetched};
+use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::types::{Epoch, MessageId, Seq};
 
 use crate::cluster::{Master, Nodes};
 use crate::made::{at, instance, log, node};
-use crate::media::{everything, open, standing};
+use crate::media::{everything, open, options, owner, standing};
 
 /// An entry whose content is nowhere else in a file.
 fn marked(seq: u64) -> Entry {
@@ -20,8 +21,21 @@ fn marked(seq: u64) -> Entry {
 
 /// A log of 50 such entries on a disk that has changed one byte of those.
 fn rotten(seqs: &[u64]) -> (Tape, DiskLog) {
+    rotten_by(DeduplicateBy::MessageId, seqs)
+}
+
+fn open_by(tape: &Tape, deduplicate_by: DeduplicateBy) -> DiskLog {
+    let options = DiskOptions {
+        deduplicate_by,
+        ..options(0)
+    };
+    let opened = DiskLog::open(Box::new(tape.clone()), &owner(), &options);
+    opened.expect("it opens").0
+}
+
+fn rotten_by(by: DeduplicateBy, seqs: &[u64]) -> (Tape, DiskLog) {
     let tape = Tape::default();
-    let (log, _) = open(&tape, 1 << 20).expect("it opens");
+    let log = open_by(&tape, by);
     let (all, standing) = ((1..=50).map(marked).collect::<Vec<_>>(), standing());
     let batch = Batch {
         entries: &all,
@@ -43,7 +57,7 @@ fn rotten(seqs: &[u64]) -> (Tape, DiskLog) {
         }
     }
     let tape = Tape::of(bytes);
-    let (log, _) = open(&tape, 0).expect("it opens");
+    let log = open_by(&tape, by);
     (tape, log)
 }
 
@@ -111,6 +125,44 @@ fn what_is_damaged_is_not_cut_away_but_put_aside_with_the_rest() {
     assert_eq!(lines[5], r#"{"seq":31,"damaged":true}"#);
     disk.truncate(keep).expect("written");
     assert_eq!(disk.damaged(), [Seq(20)]);
+}
+
+#[test]
+fn what_cannot_be_mended_is_not_said_to_be() {
+    let (tape, log) = rotten(&[20]);
+    is_damaged(log.get(Seq(20)), 20);
+    tape.refuse(Refuses::AnyRoom);
+    let full = log.append(&[marked(51)]);
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    let full = log.mend(&marked(20));
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    assert_eq!(log.damaged(), [Seq(20)]);
+    tape.refuse(Refuses::Nothing);
+    log.mend(&marked(20)).expect("there is room");
+    assert_eq!(log.get(Seq(20)).expect("readable"), Some(marked(20)));
+}
+
+/// Nobody can read which id and which content it had.
+#[test]
+fn what_was_damaged_and_cut_is_found_no_more() {
+    let (_, log) = rotten_by(DeduplicateBy::Content, &[45]);
+    log.truncate(marked(44).position()).expect("written");
+    let other = |seq: u64, content: u64| {
+        let e = entry(seq, 1);
+        let id = MessageId(uuid::Uuid::from_u128(1_000 + u128::from(seq)));
+        Entry::new(e.seq, e.epoch, id, &format!("\"mark {content:04}\""))
+    };
+    log.append(&[other(45, 99), other(46, 45)])
+        .expect("written");
+    let find = |id: u128, seq: u64| {
+        let content = marked(seq).content();
+        let id = MessageId(uuid::Uuid::from_u128(id));
+        log.find(id, &content).expect("readable").map(|seq| seq.0)
+    };
+    assert_eq!(find(7_777, 45), Some(46));
+    assert_eq!(find(1_046, 45), Some(46));
+    assert_eq!(find(7_777, 99), Some(45));
+    assert_eq!(find(45, 7_777), None, "the id that was cut");
 }
 
 /// What an operator would have to do by hand, the nodes do: each asks whoever holds the same.

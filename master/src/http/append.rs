@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use replog_common::entry::{Content, Entry};
+use replog_common::entry::Content;
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::members::among_listed;
 use replog_common::protocol::outcome::{
@@ -135,21 +135,16 @@ impl Master {
             return Ok(Lookup::Unknown);
         };
         let (log, content) = (view.log, content.clone());
-        let by_content = self.deduplicate_by == DeduplicateBy::Content;
         let looked = reading::off_thread(move || {
             let upto = log.last().seq; // before it looks: what comes later is known to the leader
             let found = match log.find(message_id, &content)? {
                 Some(seq) => log.get(seq)?,
                 None => None,
             };
-            // What was damaged when it was cut away is still named by the index.
-            let is_same = |entry: &Entry| {
-                entry.message_id == message_id || by_content && entry.content().same_text(&content)
-            };
             Ok(Older {
                 log_id,
                 upto,
-                found: found.filter(is_same),
+                found,
             })
         });
         let looked = looked.await.map_err(reading::unreadable)?;

@@ -1,20 +1,20 @@
 //! Entries that are damaged on a disk: the master's are fetched from a secondary, a secondary's are sent once more.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use replog_common::entry::{Chunk, Entry};
+use replog_common::entry::Entry;
 use replog_common::log::StoreError;
 use replog_common::message::{Ack, Fetched};
 use replog_common::protocol::event::Event;
 use replog_common::service::clock::wall_ms;
-use replog_common::service::damage::{Changed, Damage};
+use replog_common::service::damage::{ASK_PAUSE, Changed, Damage};
 use replog_common::service::program::Failure;
 use replog_common::service::reading::off_thread;
-use replog_common::types::NodeId;
+use replog_common::types::{NodeId, Seq, Time};
 use replog_nats::{Link, Message, Subject};
 use tokio::task::JoinSet;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::Sequencer;
 use super::reading::Purpose;
@@ -26,8 +26,10 @@ pub(super) struct Mending {
     damage: Damage,
     /// One at a time.
     pub(super) jobs: JoinSet<Result<(), StoreError>>,
-    /// Secondaries for which an entry is being read.
-    again: BTreeSet<NodeId>,
+    /// Secondaries for which an entry was read just now: until when no other one is.
+    again: BTreeMap<NodeId, Time>,
+    /// Of which holder it was told that what a recovery needs is damaged there.
+    told: Option<(NodeId, Seq)>,
 }
 
 impl<L: Link> Sequencer<L> {
@@ -76,7 +78,7 @@ impl<L: Link> Sequencer<L> {
             Ok(()) | Err(StoreError::Gone | StoreError::Full) => Ok(()), // asked for again, if need be
             Err(error) => {
                 self.leader.disk_failed();
-                self.answer_all();
+                self.answer();
                 Err(disk_failed(&error))
             }
         }
@@ -84,20 +86,28 @@ impl<L: Link> Sequencer<L> {
 
     /// Reads what a secondary asks for because its own is damaged.
     pub(super) fn read_again_for(&mut self, node: &NodeId, ack: &Ack) {
+        if let Some(seq) = ack.damaged.filter(|_| self.leader.is_recovering()) {
+            self.tell_unreadable(node, seq);
+        }
         let Some(seq) = self.leader.asked_for(ack) else {
             return;
         };
-        if self.mending.again.insert(node.clone()) {
-            debug!(%node, %seq, "damaged there: sent once more");
-            self.read_for(node.clone(), (seq, seq), usize::MAX, Purpose::Mend);
+        let now = self.clock.now();
+        self.mending.again.retain(|_, until| now < *until);
+        let is_known = self.leader.members().get(node).is_some();
+        if !is_known || self.mending.again.contains_key(node) {
+            return;
         }
+        debug!(%node, %seq, "damaged there: sent once more");
+        self.mending.again.insert(node.clone(), now + ASK_PAUSE);
+        self.read_for(node.clone(), (seq, seq), usize::MAX, Purpose::Mend);
     }
 
-    /// It is read.
-    pub(super) fn send_again(&mut self, node: &NodeId, chunk: Option<Chunk>) {
-        self.mending.again.remove(node);
-        if let Some(chunk) = chunk.filter(|c| c.count > 0) {
-            self.send_chunk(node, chunk);
+    fn tell_unreadable(&mut self, node: &NodeId, seq: Seq) {
+        let told = Some((node.clone(), seq));
+        if self.mending.told != told {
+            self.mending.told = told;
+            warn!(%node, %seq, "{}", crate::health::cannot_read(node, seq));
         }
     }
 }

@@ -164,11 +164,15 @@ impl Job {
             }
             _ => None,
         };
-        self.log.write(&Batch {
+        let written = self.log.write(&Batch {
             keep: self.cut,
             entries: &self.entries,
             standing: self.stands_anew.then_some(&self.standing),
-        })?;
+        });
+        if let (Err(_), Some(file)) = (&written, &aside) {
+            std::fs::remove_file(file).ok(); // it is still in the log
+        }
+        written?;
         Ok(Written {
             new: None,
             last: self.log.last().seq,
@@ -202,6 +206,15 @@ mod tests {
     }
 
     fn job(log: &Arc<dyn LogStore>, cut: Option<u64>, entries: &[u64]) -> Done {
+        job_aside(log, cut, entries, None)
+    }
+
+    fn job_aside(
+        log: &Arc<dyn LogStore>,
+        cut: Option<u64>,
+        entries: &[u64],
+        dir: Option<&std::path::Path>,
+    ) -> Done {
         let job = Job {
             log: Arc::clone(log),
             generation: 0,
@@ -210,7 +223,7 @@ mod tests {
                 seq: Seq(seq),
                 ..Position::default()
             }),
-            aside: None,
+            aside: dir.map(|dir| (dir.to_owned(), LogId(uuid::Uuid::nil()))),
             entries: entries.iter().map(|seq| entry(*seq, 100_000)).collect(),
             standing: Standing::default(),
             stands_anew: true,
@@ -257,5 +270,23 @@ mod tests {
                 .into_iter()
                 .all(|mut answer| answer.try_recv().is_ok())
         );
+    }
+
+    #[test]
+    fn what_is_still_in_the_log_is_not_aside() {
+        let (tape, dir) = (Tape::default(), tempfile::tempdir().expect("a directory"));
+        let log = log(&tape);
+        job(&log, None, &[1, 2, 3, 4, 5, 6, 7])
+            .result
+            .expect("written");
+        let files = || std::fs::read_dir(dir.path()).expect("readable").count();
+        tape.refuse(Refuses::RoomToWrite);
+        let full = job_aside(&log, Some(5), &[], Some(dir.path()));
+        assert!(matches!(full.result, Err(StoreError::Full)), "{full:?}");
+        assert_eq!(files(), 0);
+        tape.refuse(Refuses::Nothing);
+        let done = job_aside(&log, Some(5), &[], Some(dir.path()));
+        assert_eq!(done.result.expect("written").last, Seq(5));
+        assert_eq!(files(), 1);
     }
 }

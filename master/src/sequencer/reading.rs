@@ -66,7 +66,10 @@ impl<L: Link> Sequencer<L> {
         } = piece;
         if purpose == Purpose::Mend {
             let is_same = self.leader.life().log_id == log_id && !self.leader.is_recovering();
-            return self.send_again(&node, chunk.ok().filter(|_| is_same));
+            if let Some(chunk) = chunk.ok().filter(|c| is_same && c.count > 0) {
+                self.send_chunk(&node, chunk);
+            }
+            return;
         }
         self.leader.reading(&node, false);
         if !self.leader.wants(&node, log_id, first) {

@@ -138,7 +138,7 @@ impl<L: Link> Sequencer<L> {
             }
             Err(error) => {
                 self.leader.disk_failed();
-                self.answer_all();
+                self.answer();
                 Err(disk_failed(&error))
             }
         }

@@ -84,7 +84,9 @@ impl<L: Link> Follow<L> {
         }
         let answer = self.follower.answer(fetch);
         self.change().await?;
-        self.show();
+        if self.pending.is_some() {
+            return Ok(()); // nothing of the new history is written before the old one is gone
+        }
         let (first, last) = answer.entries.clone().into_inner();
         let room = fetch
             .max_bytes
@@ -92,16 +94,16 @@ impl<L: Link> Follow<L> {
         // What is promised is remembered before it is said.
         let standing = || self.follower.standing(&[]);
         match self.store.write(&[], standing).await {
-            Ok(()) if self.pending.is_none() => {}
-            Ok(()) => return Ok(()),
+            Ok(()) => self.show(),
             Err(StoreError::Full) => return Ok(()), // no answer until there is room
             Err(error) => return Err(unwritable(&error)),
         }
         let entries = match self.store.read(first, last, room).await {
             Ok(entries) => entries,
             Err(error) => {
-                // No answer: it asks somebody else, or goes on without.
+                // No answer: it asks somebody else. What is damaged is said.
                 error!(%first, %error, "a master asks for entries that cannot be read");
+                self.hello_soon();
                 return Ok(());
             }
         };

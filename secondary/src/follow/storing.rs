@@ -17,7 +17,8 @@ impl<L: Link> Follow<L> {
     /// Stores what can be stored, once, and answers, once.
     pub(super) async fn finish(&mut self, run: &Run) -> Result<(), Failure> {
         if self.pending.is_some() {
-            return Ok(()); // no answer: it comes again
+            self.answer_claim(run);
+            return Ok(()); // no answer to the master: it comes again
         }
         let before = self.follower.ack();
         let ready = self.follower.take_ready();
@@ -33,9 +34,7 @@ impl<L: Link> Follow<L> {
             Err(StoreError::Full) => problem = Some(StoreError::Full.to_string()),
             Err(error) => return Err(unwritable(&error)),
         }
-        if run.is_claimed {
-            self.send_ack(&self.follower.ack(), AckOf::Hello);
-        }
+        self.answer_claim(run);
         let Some(answers) = run.answers else {
             return Ok(());
         };
@@ -45,9 +44,8 @@ impl<L: Link> Follow<L> {
             ack = before;
             problem = Some("an error on purpose (error-rate)".to_owned());
         }
-        let damaged = self.damage.ask(self.clock.now()).map(|(seq, _)| seq);
         let ack = Ack {
-            damaged,
+            damaged: self.damage.named(self.clock.now()),
             error: problem,
             ..ack
         };
@@ -57,6 +55,14 @@ impl<L: Link> Follow<L> {
         }
         self.send_ack(&ack, AckOf::Seq(answers));
         Ok(())
+    }
+
+    /// Somebody wants this node's name: it is told that it is taken, whatever else this node may say.
+    fn answer_claim(&mut self, run: &Run) {
+        if run.is_claimed {
+            let ack = self.store.as_remembered(self.follower.ack());
+            self.send(&ack, AckOf::Hello);
+        }
     }
 
     /// Does to the store what a message asks for, before the next one is looked at.

@@ -1,7 +1,7 @@
 //! A master whose disk is full, or fails.
 
 use replog_common::log::tape::Refuses;
-use replog_common::protocol::outcome::{Outcome, ReadOnly};
+use replog_common::protocol::outcome::{Outcome, ReadOnly, Refusal};
 use replog_common::service::exit::Exit;
 use tokio::time::sleep;
 
@@ -76,6 +76,59 @@ async fn a_clearing_is_told_when_it_is_on_the_disk() {
     assert_eq!(world.secondary("s1").contents(), ["new"]);
     let remembered = disk.remembers();
     assert_eq!(remembered.log_id, Some(world.master.log_id()));
+}
+
+/// Whoever comes while a clearing waits for room is told so, and not later than he can wait.
+#[tokio::test(start_paused = true)]
+async fn a_clearing_that_waits_for_room_holds_up_nobody() {
+    let disk = Disk::of(None);
+    let mut world = on(&disk);
+    world.start("s1").await;
+    assert_eq!(world.master.append("a", 2).await, 2);
+    disk.refuse(Refuses::RoomToWrite);
+    let _clear = tokio::spawn(world.master.call("POST", "/clear", ""));
+    for _ in 0..400 {
+        let told = world.master.post("x", 1, Some(ms(500)));
+        sleep(ms(10)).await;
+        let told = tokio::time::timeout(ms(500), told).await.expect("in time");
+        let is_full = match told.expect("an answer") {
+            Err(Refusal::ReadOnly(reason)) => reason == ReadOnly::DiskFull,
+            Ok((_, outcome)) => outcome == Outcome::NotStored(ReadOnly::DiskFull),
+            Err(_) => false,
+        };
+        assert!(is_full);
+    }
+}
+
+/// Clients that ask again and again do not keep the end of a write waiting.
+#[tokio::test]
+async fn what_is_written_is_told_whoever_else_asks() {
+    let disk = Disk::of(None);
+    let world = on(&disk);
+    sleep(ms(50)).await;
+    acks(world.master.post("a", 1, None).await.expect("an answer"));
+    disk.hang(true);
+    let mut first = world.master.post("hangs", 1, None);
+    sleep(ms(50)).await;
+    let megabyte = "x".repeat(1 << 20);
+    let _fill: Vec<_> = (0..70)
+        .map(|_| world.master.post(&megabyte, 1, None))
+        .collect();
+    let mut again: Vec<_> = (0..8).map(|_| world.master.post("y", 1, None)).collect();
+    let mut refused = 0;
+    let began = std::time::Instant::now();
+    while first.try_recv().is_err() {
+        assert!(began.elapsed() < secs(30), "refused {refused} times");
+        disk.hang(refused < 100); // not before somebody was refused
+        for post in &mut again {
+            if let Ok(told) = post.try_recv() {
+                refused += u32::from(told == Err(Refusal::ReadOnly(ReadOnly::TooManyWaiting)));
+                *post = world.master.post("y", 1, None);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(refused >= 100);
 }
 
 /// A write that was under way when the log was cleared ends well, and the clearing does not.

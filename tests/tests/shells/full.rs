@@ -125,8 +125,99 @@ async fn a_moment_without_room_mixes_no_histories() {
         sleep(ms(1)).await;
         disk.remembers(); // it is whole
     }
+    assert!(disk.has_refused());
     assert_eq!(world.master.append("new", 2).await, 2);
     assert_eq!(world.secondary("s1").contents(), ["new"]);
+}
+
+/// The same when it is a master that recovers whose question changes the history.
+#[tokio::test(start_paused = true)]
+async fn a_promise_without_room_mixes_no_histories() {
+    let disk = Disk::of(Some("s1"));
+    let mut world = World::new(Setup::listed(&["s1", "s2"]));
+    world.start_on("s1", &disk).await;
+    world.start("s2").await;
+    assert_eq!(world.master.append("old", 3).await, 3);
+    world.hub.cut("s1");
+    world.master.call("POST", "/clear", "").await;
+    assert_eq!(world.master.append("new", 2).await, 2);
+    world.restart_master(patient()).await;
+    sleep(secs(2)).await;
+    disk.refuse_once(Refuses::RoomToWrite);
+    world.hub.mend("s1");
+    for _ in 0..2_000 {
+        sleep(ms(1)).await;
+        disk.remembers(); // it is whole
+    }
+    assert!(disk.has_refused());
+    world.converge(secs(20)).await;
+    assert_eq!(world.secondary("s1").contents(), ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_is_on_the_disk() {
+    let (world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    world.master.call("POST", "/clear", "").await;
+    sleep(secs(5)).await;
+    let s1 = world.secondary("s1");
+    assert_eq!(s1.log_id(), disk.remembers().log_id);
+    assert_eq!(s1.contents(), ["a", "b", "c"]);
+    disk.refuse(Refuses::Nothing);
+    world.converge(secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_keeps_its_name() {
+    let (mut world, disk) = three().await;
+    disk.refuse(Refuses::RoomToWrite);
+    world.master.call("POST", "/clear", "").await;
+    sleep(secs(2)).await;
+    let first = world.secondaries.remove("s1").expect("it runs");
+    world.start("s1").await;
+    let mut second = world.secondaries.remove("s1").expect("it was started");
+    let failure = second.ended().await.expect_err("the name is taken");
+    assert_eq!(failure.exit, Exit::CannotStart);
+    assert!(first.is_running());
+}
+
+/// The only holder that is heard cannot give what it holds: nobody goes on without it, and what helps is said.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_names_who_cannot_read_its_log() {
+    let disk = Disk::of(Some("s1"));
+    let mut world = World::new(Setup::listed(&["s1", "s2"]));
+    world.start_on("s1", &disk).await;
+    world.start("s2").await;
+    for n in 1..=10 {
+        assert_eq!(world.master.append(&format!("mark {n:04}"), 3).await, 3);
+    }
+    world.kill("s1").await;
+    world.hub.cut("s2");
+    world.start_on("s1", &disk.rotten("mark 0005")).await;
+    world.restart_master(patient()).await;
+    sleep(secs(100)).await;
+    let health = world.master.health().await;
+    assert_eq!(health["status"], "recovering");
+    let named = &health["cannot_read"][0];
+    assert_eq!(
+        (&named["id"], &named["seq"]),
+        (&"s1".into(), &5.into()),
+        "{health}"
+    );
+    // Another one that holds it helps, and then the entry is mended.
+    world.hub.mend("s2");
+    wait_for("the master to serve", async || {
+        world.master.healthy().await == 2
+    })
+    .await;
+    assert_eq!(world.master.contents().len(), 10);
+    let s1 = world.secondary("s1");
+    wait_for("the entry to be mended", async || {
+        let health = serde_json::to_value(s1.health().await).expect("JSON");
+        health["storage"].get("damaged").is_none()
+    })
+    .await;
+    assert_eq!(s1.contents(), world.master.contents());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,6 @@ use redb::{Builder, Database, Error, StorageBackend};
 
 use super::error::{OpenError, refused, refused_io, unusable};
 use super::medium::{Backend, Medium};
-use super::tables;
-use crate::entry::Entry;
 use crate::log::StoreError;
 
 /// What the database itself keeps in memory of its file, at most.
@@ -54,7 +52,7 @@ impl OpenDatabase {
         let run = catch_unwind(AssertUnwindSafe(|| run(db)));
         match run {
             Ok(result) => result.map_err(|error| refused(&error)),
-            Err(_) => Err(StoreError::Failed("its file makes no sense".to_owned())),
+            Err(_) => Err(StoreError::Failed(OpenError::senseless().to_string())),
         }
     }
 
@@ -63,18 +61,17 @@ impl OpenDatabase {
         db.is_none()
     }
 
-    /// After a disk was full the database is closed for good: opened again, it has what was written before. Hands out the
-    /// last entry. Where there is no room even for that, it is tried again when it is needed.
-    pub(super) fn open_again(&self) -> Result<Option<Entry>, StoreError> {
+    /// After a disk was full the database is closed for good: opened again, it has what was written before. Where there is
+    /// no room even for that, it is tried again when it is needed.
+    pub(super) fn open_again(&self) -> Result<(), StoreError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         drop(db.take()); // its lock has to go first
         let again = open(&*self.medium).map_err(|error| match error {
             OpenError::Io(error) => refused_io(&error),
             error => StoreError::Failed(error.to_string()),
         })?;
-        let last = tables::last(&again.0).map_err(|error| refused(&error))??;
         *db = Some(again);
-        Ok(last)
+        Ok(())
     }
 }
 

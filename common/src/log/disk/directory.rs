@@ -80,7 +80,13 @@ pub fn open_directory(
     }
     // The names in it too; a start that was killed may not have come to that.
     sync(dir).map_err(OpenError::Io)?;
-    DiskLog::open(Box::new(OnFile { path, fsync }), owner, options)
+    let is_new = false;
+    let medium = OnFile {
+        path,
+        fsync,
+        is_new,
+    };
+    DiskLog::open(Box::new(medium), owner, options)
 }
 
 fn make(dir: &Path) -> io::Result<()> {
@@ -101,10 +107,13 @@ fn sync(dir: &Path) -> io::Result<()> {
 /// An empty log gets its name when it is whole: what a start that was killed has left under another one is none.
 fn create_file(dir: &Path, owner: &Owner, options: &DiskOptions) -> Result<(), OpenError> {
     let alone = File::open(dir).map_err(OpenError::Io)?;
-    alone.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => OpenError::Locked,
-        TryLockError::Error(error) => OpenError::Io(error),
-    })?;
+    // Not every file system locks a directory; the file in it is locked in any case.
+    if let Err(TryLockError::WouldBlock) = alone.try_lock() {
+        return Err(OpenError::Locked);
+    }
+    if dir.join(FILE).try_exists().map_err(OpenError::Io)? {
+        return Ok(()); // somebody was faster
+    }
     let new = dir.join(NEW_FILE);
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::Io(error)),
@@ -113,6 +122,7 @@ fn create_file(dir: &Path, owner: &Owner, options: &DiskOptions) -> Result<(), O
     let medium = OnFile {
         path: new.clone(),
         fsync: Fsync::Always,
+        is_new: true,
     };
     drop(DiskLog::open(Box::new(medium), owner, options)?);
     fs::rename(&new, dir.join(FILE)).map_err(OpenError::Io)
@@ -145,20 +155,54 @@ pub(super) fn check_owner(db: &Database, owner: &Owner) -> Result<(), OpenError>
 mod tests {
     use super::*;
     use crate::log::tape::Tape;
+    use crate::log::{Batch, LogStore, contract};
     use crate::protocol::dedup::DeduplicateBy;
+    use crate::types::Seq;
+
+    fn owner() -> Owner {
+        Owner {
+            role: Role::Master,
+            node: None,
+            cluster: "default".to_owned(),
+        }
+    }
+
+    fn options() -> DiskOptions {
+        DiskOptions {
+            cache_bytes: 0,
+            deduplicate_by: DeduplicateBy::MessageId,
+        }
+    }
+
+    /// The second one has found no file, and goes on when the first one has made it.
+    #[test]
+    fn of_two_first_starts_one_makes_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open = || open_directory(dir.path(), Fsync::Always, &owner(), &options());
+        let (log, _) = open().expect("it is new");
+        create_file(dir.path(), &owner(), &options()).expect("nothing to do");
+        let standing = Standing {
+            lives: vec![crate::protocol::epochs::Run {
+                first: Seq(1),
+                epoch: contract::entry(1, 1).epoch,
+                by: None,
+            }],
+            ..Standing::default()
+        };
+        log.write(&Batch {
+            entries: &[contract::entry(1, 1)],
+            standing: Some(&standing),
+            ..Batch::default()
+        })
+        .expect("written");
+        drop(log);
+        assert_eq!(open().expect("it is there").0.last().seq, Seq(1));
+    }
 
     #[test]
     fn a_newer_format_is_refused_by_its_number() {
         let tape = Tape::default();
-        let owner = Owner {
-            role: Role::Master,
-            node: None,
-            cluster: "default".to_owned(),
-        };
-        let options = DiskOptions {
-            cache_bytes: 0,
-            deduplicate_by: DeduplicateBy::MessageId,
-        };
+        let (owner, options) = (owner(), options());
         let open = || DiskLog::open(Box::new(tape.clone()), &owner, &options);
         let (log, _) = open().expect("it is new");
         let label = Label {

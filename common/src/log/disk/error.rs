@@ -37,6 +37,12 @@ pub enum OpenError {
     Io(std::io::Error),
 }
 
+impl OpenError {
+    pub(super) fn senseless() -> Self {
+        Self::Damaged("it makes no sense".to_owned())
+    }
+}
+
 pub(super) fn unusable(error: redb::Error) -> OpenError {
     match error {
         redb::Error::DatabaseAlreadyOpen => OpenError::Locked,

@@ -50,6 +50,8 @@ pub trait Medium: Debug + Send + Sync + 'static {
 pub(super) struct OnFile {
     pub(super) path: PathBuf,
     pub(super) fsync: Fsync,
+    /// It may be made; else it is one that somebody has moved away.
+    pub(super) is_new: bool,
 }
 
 impl Medium for OnFile {
@@ -57,7 +59,7 @@ impl Medium for OnFile {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(self.is_new)
             .truncate(false)
             .open(&self.path)?;
         let backend = FileBackend::new(file).map_err(io::Error::other)?;

@@ -162,16 +162,24 @@ fn cut(
         }
         Ok(())
     };
+    let mut is_damaged = false;
     for removed in entries.extract_from_if(keep.0 + 1.., |_, _| true)? {
         let (key, record) = removed?;
         let (key, record) = (key.value(), record.value());
-        // What cannot be read names nobody: the index is checked against the entry whenever it is asked.
         let Some(entry) = parsed(key, record) else {
+            is_damaged = true;
             continue;
         };
         remove(ids, entry.message_id.0.as_u128(), key)?;
         if let Some(contents) = &mut contents {
             remove(contents, fingerprint(&entry.content()).as_u128(), key)?;
+        }
+    }
+    if is_damaged {
+        // Which names were its own cannot be read any more.
+        ids.retain(|_, seq| seq <= keep.0)?;
+        if let Some(contents) = contents {
+            contents.retain(|_, seq| seq <= keep.0)?;
         }
     }
     Ok(())

@@ -49,6 +49,11 @@ impl<W> Leader<W> {
         (is_mine && self.may_send() && self.is_followed_by(&fetched.position)).then_some(entry)
     }
 
+    /// While it recovers: who has spoken, and cannot read an entry of its log, and which.
+    pub fn cannot_read(&self) -> impl Iterator<Item = (NodeId, Seq)> {
+        self.recovery.iter().flat_map(|r| r.cannot_read())
+    }
+
     fn may_send(&self) -> bool {
         self.recovery.is_none() && self.fenced.is_none()
     }

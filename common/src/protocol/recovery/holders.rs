@@ -68,6 +68,12 @@ impl Holders {
         self.0.insert(ack.node.clone(), holder);
     }
 
+    /// Who cannot read an entry of its log, and which.
+    pub(super) fn cannot_read(&self) -> impl Iterator<Item = (NodeId, Seq)> {
+        let damaged = |(node, h): (&NodeId, &Holder)| Some((node.clone(), h.ack.damaged?));
+        self.0.iter().filter_map(damaged)
+    }
+
     /// Nobody's promise counts for the life to come any more.
     pub(super) fn break_promises(&mut self) {
         for holder in self.0.values_mut() {

@@ -61,6 +61,26 @@ impl Disk {
         self.open(&Tape::of(self.tape.bytes())).1
     }
 
+    /// The same after one bit of every copy of that text has changed.
+    pub(crate) fn rotten(&self, text: &str) -> Self {
+        let mut bytes = self.tape.bytes();
+        let is_here = |window: &[u8]| window == text.as_bytes();
+        let found: Vec<usize> = (bytes.windows(text.len()).enumerate())
+            .filter_map(|(at, window)| is_here(window).then_some(at))
+            .collect();
+        assert!(!found.is_empty(), "{text} is not on the disk");
+        found.iter().for_each(|at| bytes[*at] ^= 1);
+        Self {
+            tape: Tape::of(bytes),
+            ..self.clone()
+        }
+    }
+
+    /// Whether what was to be refused once was.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.tape.has_refused()
+    }
+
     /// Files of what was put aside.
     pub(crate) fn put_aside(&self) -> usize {
         std::fs::read_dir(&*self.dir).expect("readable").count()
