@@ -156,7 +156,7 @@ impl<L: Link> Sequencer<L> {
             self.store()?;
             self.tick()?;
             self.fetch();
-            self.mend();
+            self.mend()?;
             self.transmit();
             self.answer();
             self.tell();

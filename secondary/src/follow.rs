@@ -170,7 +170,7 @@ impl<L: Link> Follow<L> {
             while let Some(append) = self.delayed.pop(now, delay) {
                 self.receive(append, &mut run).await?;
             }
-            self.look_for_damage();
+            self.look_for_damage()?;
             self.finish(&run).await?;
             if self.claiming.tick(now) {
                 self.hello();

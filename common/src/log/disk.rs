@@ -70,9 +70,10 @@ impl DiskLog {
         owner: &Owner,
         options: &DiskOptions,
     ) -> Result<(Self, Standing), OpenError> {
+        let damage = Damage::default();
         let opening = || {
             let database = OpenDatabase::open(medium)?;
-            let (last, standing) = database.look(|db| look_over(db, owner, options))?;
+            let (last, standing) = database.look(|db| look_over(db, owner, options, &damage))?;
             Ok((database, last, standing))
         };
         // A database that reads what it has not written may panic.
@@ -82,7 +83,7 @@ impl DiskLog {
             deduplicate_by: options.deduplicate_by,
             database,
             recent: MemoryLog::of_the_end(last, options.cache_bytes),
-            damage: Damage::default(),
+            damage,
             generation: AtomicU64::new(0),
             writing: Mutex::new(()),
         };
@@ -134,17 +135,26 @@ fn look_over(
     db: &Database,
     owner: &Owner,
     options: &DiskOptions,
+    damage: &Damage,
 ) -> Result<(Position, Standing), OpenError> {
     directory::check_owner(db, owner)?;
-    let last = tables::last(db).map_err(unusable)?;
-    let last = last.map_err(|error| OpenError::Damaged(error.to_string()))?;
-    let last = last.map_or(Position::default(), |entry| entry.position());
+    let standing = tables::standing(db).map_err(unusable)?;
+    let last = match tables::last(db).map_err(unusable)? {
+        Ok(entry) => entry.map_or(Position::default(), |entry| entry.position()),
+        // Not a torn write, which the database would have undone: it is as any other that cannot be read.
+        Err(seq) => {
+            damage.found(seq);
+            Position {
+                seq,
+                epoch: standing.epoch_at(seq).unwrap_or_default(),
+                by: None,
+            }
+        }
+    };
     if options.deduplicate_by == DeduplicateBy::Content {
         tables::index_contents(db, last.seq).map_err(unusable)?;
     }
-    let standing = tables::standing(db).map_err(unusable)?;
-    let ends_with = standing.lives.iter().rfind(|life| life.first <= last.seq);
-    if last.seq > Seq::ZERO && ends_with.is_none_or(|life| life.epoch != last.epoch) {
+    if last.seq > Seq::ZERO && standing.epoch_at(last.seq) != Some(last.epoch) {
         let why = "its last entry is of a life of which it knows nothing".to_owned();
         return Err(OpenError::Damaged(why));
     }
@@ -237,6 +247,10 @@ impl LogStore for DiskLog {
 
     fn damaged(&self) -> Vec<Seq> {
         self.shared.damage.all()
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.shared.database.failure()
     }
 
     fn mend(&self, entry: &Entry) -> Result<(), StoreError> {

@@ -99,6 +99,11 @@ pub trait LogStore: Send + Sync + std::fmt::Debug {
         Vec::new()
     }
 
+    /// Why it can be read or written no more, if so: its node has to end.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
     /// Writes a damaged entry again, as another node has it; one that can be read stays as it is.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Life;
 use crate::protocol::epochs::Run;
-use crate::types::{Epoch, Incarnation, Instance, LogId};
+use crate::types::{Epoch, Incarnation, Instance, LogId, Seq};
 
 /// Where a node stands: stored in the same transaction as the entries it belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,4 +24,13 @@ pub struct Standing {
     /// A master was about to fetch the rest of it.
     #[serde(default)]
     pub is_partial: bool,
+}
+
+impl Standing {
+    /// The life in which the entry at `seq` was placed, if there is one.
+    #[must_use]
+    pub fn epoch_at(&self, seq: Seq) -> Option<Epoch> {
+        let life = self.lives.iter().rfind(|life| life.first <= seq);
+        life.map(|life| life.epoch)
+    }
 }

@@ -246,7 +246,12 @@ where
 
     /// All of it; a short answer is one piece.
     async fn body(self) -> Result<Body, Problem> {
-        let (first, next) = self.piece(self.from).await.map_err(unreadable)?;
+        let (mut first, mut next) = self.piece(self.from).await.map_err(unreadable)?;
+        // What cannot be read soon after the beginning is said instead of breaking off.
+        while let Some(at) = next.filter(|_| first.len() < PIECE_BYTES / 2) {
+            let (more, after) = self.piece(at).await.map_err(unreadable)?;
+            (first, next) = ([first, more].concat().into(), after);
+        }
         let Some(next) = next else {
             return Ok(Body::from(first));
         };

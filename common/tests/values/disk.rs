@@ -342,6 +342,18 @@ fn what_is_no_directory_or_no_log_is_refused() {
     let other = dir.path().join("other");
     std::fs::create_dir(&other).expect("made");
     std::fs::write(other.join("log.redb"), "something else entirely").expect("written");
+    for cut_off in [0, 4, 100, 5_000] {
+        let whole = dir.path().join(format!("cut at {cut_off}"));
+        drop(at(&whole).expect("it is new"));
+        let file = whole.join("log.redb");
+        let text = std::fs::read(&file).expect("readable");
+        std::fs::write(&file, &text[..cut_off]).expect("written");
+        let no_log = at(&whole).expect_err("it is cut off");
+        assert!(
+            matches!(no_log, OpenError::Damaged(_)),
+            "{cut_off}: {no_log:?}"
+        );
+    }
     let no_log = at(&other).expect_err("it is no log");
     assert!(matches!(no_log, OpenError::Damaged(_)), "{no_log:?}");
 }

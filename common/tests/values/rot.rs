@@ -127,6 +127,23 @@ fn what_is_damaged_is_not_cut_away_but_put_aside_with_the_rest() {
     assert_eq!(disk.damaged(), [Seq(20)]);
 }
 
+/// The database undoes what is torn: what is wrong at the end was right once, and may be nowhere else.
+#[test]
+fn the_last_one_is_as_any_other() {
+    let (tape, log) = rotten(&[50]);
+    assert_eq!(log.damaged(), [Seq(50)]);
+    assert_eq!(log.last().seq, Seq(50));
+    assert_eq!(log.last().epoch, marked(50).epoch);
+    is_damaged(log.get(Seq(50)), 50);
+    assert_eq!(log.get(Seq(49)).expect("readable"), Some(marked(49)));
+    log.append(&[marked(51)]).expect("written");
+    log.mend(&marked(50)).expect("written");
+    drop(log);
+    let (log, _) = open(&tape, 0).expect("it opens");
+    let all: Vec<Entry> = (1..=51).map(marked).collect();
+    assert_eq!(everything(&log).expect("readable"), all);
+}
+
 #[test]
 fn what_cannot_be_mended_is_not_said_to_be() {
     let (tape, log) = rotten(&[20]);

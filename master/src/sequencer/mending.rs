@@ -34,7 +34,11 @@ pub(super) struct Mending {
 
 impl<L: Link> Sequencer<L> {
     /// Tells what was found damaged on the master's disk, and asks a secondary for it.
-    pub(super) fn mend(&mut self) {
+    pub(super) fn mend(&mut self) -> Result<(), Failure> {
+        if let Some(why) = self.store.failure() {
+            let why = StoreError::Failed(why.to_owned());
+            return self.mended(Err(why));
+        }
         let Changed { found, mended } = self.mending.damage.look(&*self.store);
         for seq in found {
             error!(%seq, "an entry is damaged on the disk: it is fetched again from a secondary");
@@ -46,12 +50,12 @@ impl<L: Link> Sequencer<L> {
         }
         let now = self.clock.now();
         if !self.is_life_written() {
-            return;
+            return Ok(());
         }
         let asked = self.mending.damage.ask(now);
         let Some((node, fetch)) = asked.and_then(|(seq, turn)| self.leader.ask_for(seq, turn, now))
         else {
-            return;
+            return Ok(());
         };
         debug!(%node, seq = %fetch.from, "fetch: damaged here");
         self.link.send(Message {
@@ -59,6 +63,7 @@ impl<L: Link> Sequencer<L> {
             reply: Some(Subject::Fetched(node)),
             payload: fetch.encode(wall_ms()),
         });
+        Ok(())
     }
 
     /// The answer.

@@ -79,7 +79,9 @@ impl<L: Link> Sequencer<L> {
             Ok(chunk) if chunk.count > 0 => self.send_entries(&node, chunk),
             Ok(_) => {}
             Err(error) => {
-                error!(%node, %first, %error, "entries cannot be read to be sent");
+                if !matches!(error, StoreError::Damaged { .. }) {
+                    error!(%node, %first, %error, "entries cannot be read to be sent");
+                } // that is told where it is found
                 let now = self.clock.now();
                 self.leader.sent(&node, Some((first, 0)), now); // tried again when its time is up
             }

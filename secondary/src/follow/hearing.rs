@@ -5,7 +5,7 @@ use replog_common::message::{Ack, Append, Claim, ENVELOPE_BYTES, Fetch, Unreadab
 use replog_common::service::clock::wall_ms;
 use replog_common::service::program::Failure;
 use replog_nats::{AckOf, Delivered, Link, LinkEvent, Message, Payload, Subject};
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::{Follow, Run, unwritable};
 use crate::claim::Taken;
@@ -101,8 +101,8 @@ impl<L: Link> Follow<L> {
         let entries = match self.store.read(first, last, room).await {
             Ok(entries) => entries,
             Err(error) => {
-                // No answer: it asks somebody else. What is damaged is said.
-                error!(%first, %error, "a master asks for entries that cannot be read");
+                // No answer: it asks somebody else. What is damaged is told where it is found.
+                debug!(%first, %error, "a master asks for entries that cannot be read");
                 self.hello_soon();
                 return Ok(());
             }

@@ -15,8 +15,12 @@ use crate::event;
 
 impl<L: Link> Follow<L> {
     /// Tells what was found damaged, or is mended.
-    pub(super) fn look_for_damage(&mut self) {
-        let Changed { found, mended } = self.damage.look(&*self.store.log());
+    pub(super) fn look_for_damage(&mut self) -> Result<(), Failure> {
+        let log = self.store.log();
+        if let Some(why) = log.failure() {
+            return Err(unwritable(&StoreError::Failed(why.to_owned())));
+        }
+        let Changed { found, mended } = self.damage.look(&*log);
         for seq in found {
             error!(%seq, "an entry is damaged on the disk: the master is asked to send it once more");
             self.tell_of_disk(DAMAGED, seq);
@@ -25,6 +29,7 @@ impl<L: Link> Follow<L> {
             info!(%seq, "an entry that was damaged on the disk is mended");
             self.tell_of_disk(MENDED, seq);
         }
+        Ok(())
     }
 
     fn tell_of_disk(&mut self, kind: &'static str, seq: Seq) {

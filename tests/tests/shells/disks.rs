@@ -1,5 +1,6 @@
 //! A master whose disk is full, or fails.
 
+use replog_common::entry::Position;
 use replog_common::log::tape::Refuses;
 use replog_common::protocol::outcome::{Outcome, ReadOnly, Refusal};
 use replog_common::service::exit::Exit;
@@ -174,4 +175,19 @@ async fn a_disk_that_fails_ends_the_program_and_nobody_is_told_a_lie() {
         let failure = world.master.ended().await.expect_err("its disk failed");
         assert_eq!(failure.exit, Exit::DiskFailed);
     }
+}
+
+/// A page of the database that makes no sense is found by whoever reads.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_failed_in_other_hands_ends_the_program() {
+    let disk = Disk::of(None);
+    let mut world = on(&disk);
+    world.start("s1").await;
+    assert_eq!(world.master.append("before", 2).await, 2);
+    let log = world.master.log();
+    disk.refuse(Refuses::ToWrite);
+    assert!(log.truncate(Position::default()).is_err());
+    disk.refuse(Refuses::Nothing);
+    let failure = world.master.ended().await.expect_err("its disk failed");
+    assert_eq!(failure.exit, Exit::DiskFailed);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use replog_common::entry::Position;
 use replog_common::log::tape::Refuses;
 use replog_common::message::Ack;
 use replog_common::protocol::recovery::RecoverySettings;
@@ -258,4 +259,17 @@ async fn a_full_disk_rejoins_when_there_is_room() {
     assert_eq!(world.secondary("s1").rejoin().await, Some(Ok(3)));
     world.converge(secs(5)).await;
     assert_eq!(disk.put_aside(), 1);
+}
+
+/// Whoever finds that the log can be read or written no more: its owner ends.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_failed_in_other_hands_ends_the_program() {
+    let (mut world, disk) = three().await;
+    let view = world.secondary("s1").views.borrow().clone();
+    disk.refuse(Refuses::ToWrite);
+    assert!(view.log.truncate(Position::default()).is_err());
+    disk.refuse(Refuses::Nothing);
+    let mut s1 = world.secondaries.remove("s1").expect("it runs");
+    let failure = s1.ended().await.expect_err("its disk failed");
+    assert_eq!(failure.exit, Exit::DiskFailed);
 }

@@ -1,7 +1,7 @@
 //! The database under a log: opened, opened again after the disk was full, and left as it is in the end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use redb::{Builder, Database, Error, StorageBackend};
 
@@ -18,12 +18,18 @@ pub(super) struct OpenDatabase {
     medium: Box<dyn Medium>,
     /// `None` while it could not be opened again.
     db: RwLock<Option<(Database, Backend)>>,
+    /// Why it cannot be read or written any more.
+    failure: OnceLock<String>,
 }
 
 impl OpenDatabase {
     pub(super) fn open(medium: Box<dyn Medium>) -> Result<Self, OpenError> {
         let db = RwLock::new(Some(open(&*medium)?));
-        Ok(Self { medium, db })
+        Ok(Self {
+            medium,
+            db,
+            failure: OnceLock::new(),
+        })
     }
 
     /// Looks at one that was just opened.
@@ -50,10 +56,18 @@ impl OpenDatabase {
         let gone = || StoreError::Failed("it could not be opened again".to_owned());
         let (db, _) = db.as_ref().ok_or_else(gone)?;
         let run = catch_unwind(AssertUnwindSafe(|| run(db)));
-        match run {
+        let done = match run {
             Ok(result) => result.map_err(|error| refused(&error)),
             Err(_) => Err(StoreError::Failed(OpenError::senseless().to_string())),
+        };
+        if let Err(StoreError::Failed(why)) = &done {
+            self.failure.get_or_init(|| why.clone());
         }
+        done
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     fn is_closed(&self) -> bool {
@@ -88,7 +102,7 @@ impl Drop for OpenDatabase {
 }
 
 fn open(medium: &dyn Medium) -> Result<(Database, Backend), OpenError> {
-    let inner = medium.open().map_err(OpenError::Io)?;
+    let inner = medium.open().map_err(|e| unusable(Error::Io(e)))?;
     let backend = Backend::new(inner, medium.fsync());
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);

@@ -1,5 +1,7 @@
 //! What a disk, or the database on it, says no to.
 
+use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+
 use super::directory::{FORMAT, Owner};
 use crate::log::StoreError;
 
@@ -50,8 +52,11 @@ pub(super) fn unusable(error: redb::Error) -> OpenError {
             found: format!("{found} of its database"),
             expected: FORMAT,
         },
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+        redb::Error::Io(error) if error.kind() == InvalidData => {
             OpenError::Damaged("it is no log".to_owned())
+        }
+        redb::Error::Io(error) if error.kind() == UnexpectedEof => {
+            OpenError::Damaged("it is cut off".to_owned())
         }
         redb::Error::Io(error) => OpenError::Io(error),
         redb::Error::Corrupted(why) => OpenError::Damaged(why),

@@ -62,6 +62,10 @@ impl Medium for OnFile {
             .create(self.is_new)
             .truncate(false)
             .open(&self.path)?;
+        // The database would make a new one of it.
+        if !self.is_new && file.metadata()?.len() == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }

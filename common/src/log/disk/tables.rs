@@ -241,16 +241,15 @@ pub(super) fn read(
     })
 }
 
-/// Where the log ends: its last entry, if it has any.
-pub(super) fn last(db: &Database) -> Result<Result<Option<Entry>, StoreError>, Error> {
+/// The last entry, if there is any; where it is, if it is damaged.
+pub(super) fn last(db: &Database) -> Result<Result<Option<Entry>, Seq>, Error> {
     let tx = db.begin_read()?;
     let entries = tx.open_table(ENTRIES)?;
     let Some((key, record)) = entries.last()? else {
         return Ok(Ok(None));
     };
-    let (key, record) = (key.value(), record.value());
-    let damaged = StoreError::Damaged { seq: Seq(key) };
-    Ok(parsed(key, record).map(Some).ok_or(damaged))
+    let key = key.value();
+    Ok(parsed(key, record.value()).map(Some).ok_or(Seq(key)))
 }
 
 /// Makes the index of contents complete, where the log was written without it.

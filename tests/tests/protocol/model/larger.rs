@@ -15,7 +15,7 @@ fn larger_a_secondary_crashes_and_the_log_is_cleared_and_forgotten() {
             clears: 1,
             ..small(1, &[(1, 2)])
         },
-        203065,
+        283354,
     );
 }
 
@@ -51,6 +51,6 @@ fn larger_one_secondary_and_entries_of_two_masters() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        193637,
+        194609,
     );
 }

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use replog_common::entry::Content;
+use replog_common::log::LogStore;
 use replog_common::message::Life;
 use replog_common::protocol::dedup::DeduplicateBy;
 use replog_common::protocol::leader::{Leader, LeaderConfig, OnDisk};
@@ -181,6 +182,10 @@ impl Master {
     pub(crate) async fn healthy(&self) -> usize {
         let statuses = self.statuses().await;
         statuses.iter().filter(|s| *s == "healthy").count()
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn LogStore> {
+        Arc::clone(&self.views.borrow().log)
     }
 
     pub(crate) fn contents(&self) -> Vec<String> {
