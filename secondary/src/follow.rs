@@ -5,22 +5,23 @@
 mod asked;
 mod hearing;
 mod mending;
+mod saying;
 mod storing;
 
 use futures_util::FutureExt;
 use replog_common::entry::Entry;
 use replog_common::log::StoreError;
-use replog_common::message::{Ack, Append};
+use replog_common::message::Append;
 use replog_common::protocol::backoff::Backoff;
 use replog_common::protocol::follower::{Change, Follower, Received};
-use replog_common::service::clock::{Clock, wall_ms};
+use replog_common::service::clock::Clock;
 use replog_common::service::damage::Damage;
 use replog_common::service::exit::Exit;
 use replog_common::service::program::Failure;
 use replog_common::service::storage::Storage;
 use replog_common::service::view::View;
 use replog_common::types::{Incarnation, NodeId, Seq, Time};
-use replog_nats::{AckOf, Link, Message, Subject};
+use replog_nats::Link;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, trace, warn};
 
@@ -232,52 +233,6 @@ impl<L: Link> Follow<L> {
             None => self.mend(damaged, by).await,
             Some(_) => Ok(()),
         }
-    }
-
-    /// Says where this node stands once all of that is stored: somebody wants to know.
-    fn hello_soon(&mut self) {
-        self.hello_at = Some(self.clock.now());
-    }
-
-    /// Says where this node stands, unasked: on start, after a reconnect, and while no master is heard.
-    fn hello(&mut self) {
-        self.hello_at = Some(self.clock.now() + self.hello_backoff.next_wait());
-        if self.broker_up && self.claiming.is_won() {
-            let damaged = self.damage.named(self.clock.now());
-            let ack = self.follower.ack();
-            self.send_ack(&Ack { damaged, ..ack }, AckOf::Hello);
-        }
-    }
-
-    /// What would not be known again after a crash is not said.
-    fn send_ack(&mut self, ack: &Ack, of: AckOf) {
-        if self.store.remembers(ack) {
-            self.send(ack, of);
-        }
-    }
-
-    fn send(&mut self, ack: &Ack, of: AckOf) {
-        let to = Subject::Ack(self.follower.node().clone(), of);
-        self.link.send(Message {
-            to,
-            reply: None,
-            payload: ack.encode(wall_ms()),
-        });
-    }
-
-    /// What is shown is on the disk: while there is no room for a new history, the former one.
-    fn show(&mut self) {
-        if self.pending.is_some() {
-            return;
-        }
-        self.views.send_replace(View {
-            log: self.store.log(),
-            log_id: self.follower.log_id(),
-            epoch: self.follower.epoch(),
-            last_seq: self.follower.last().seq,
-            is_ready: true,
-            diverged_from: self.follower.foreign(),
-        });
     }
 }
 

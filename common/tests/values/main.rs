@@ -14,6 +14,7 @@ mod memory_log;
 mod messages;
 mod pauses;
 mod recovery;
+mod refusing;
 mod rot;
 mod stories;
 mod stream;

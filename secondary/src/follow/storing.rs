@@ -91,13 +91,14 @@ impl<L: Link> Follow<L> {
     }
 
     async fn begin_new_history(&mut self) -> Result<(), StoreError> {
+        let standing = self.follower.standing(&[]);
+        self.store.begin_anew(standing).await?;
         let log_id = self.follower.log_id().map(tracing::field::display);
         info!(
             log_id,
             "the master has cleared the log: following its new history"
         );
-        let standing = self.follower.standing(&[]);
-        self.store.begin_anew(standing).await
+        Ok(())
     }
 
     /// Takes the end of the log out of it: the master has other entries there.
