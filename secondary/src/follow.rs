@@ -236,8 +236,8 @@ impl<L: Link> Follow<L> {
     }
 }
 
-fn unwritable(error: &StoreError) -> Failure {
-    error!(%error, "the log cannot be written");
+fn failed(error: &StoreError) -> Failure {
+    error!(%error, "the log can be used no more");
     Failure {
         exit: Exit::DiskFailed,
         why: error.to_string(),

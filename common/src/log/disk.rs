@@ -94,21 +94,18 @@ impl DiskLog {
         Ok((log, standing))
     }
 
-    /// A transaction; where there was no room for it, what was there before is there again.
-    fn commit(
-        &self,
-        run: impl FnOnce(&Database) -> Result<(), redb::Error>,
-    ) -> Result<(), StoreError> {
-        let done = self.shared.database.with(run);
+    /// Where there was no room for it, what was there before is there again.
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let Shared {
+            database,
+            deduplicate_by,
+            ..
+        } = &*self.shared;
+        let done = database.with(|db| tables::write(db, batch, *deduplicate_by));
         if let Err(StoreError::Full) = done {
-            self.shared.database.open_again()?;
+            database.open_again()?;
         }
         done
-    }
-
-    fn commit_batch(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let by = self.shared.deduplicate_by;
-        self.commit(|db| tables::write(db, batch, by))
     }
 
     /// From the disk; [`LogStore::read`] looks at what is in memory first.
@@ -166,7 +163,7 @@ impl LogStore for DiskLog {
         let _one = self.shared.writing.lock();
         self.is_current()?;
         self.shared.recent.check(batch)?;
-        self.commit_batch(batch)?;
+        self.commit(batch)?;
         if let Some(keep) = batch.keep {
             self.shared.damage.forget_behind(keep.seq);
         }
@@ -181,7 +178,7 @@ impl LogStore for DiskLog {
             entries: &[],
             standing: Some(standing),
         };
-        self.commit_batch(&batch)?;
+        self.commit(&batch)?;
         // Who has read something else than damage until here has read the former log; who has found none looks again.
         let generation = self.generation + 1;
         self.shared.generation.store(generation, Ordering::SeqCst);
@@ -258,10 +255,10 @@ impl LogStore for DiskLog {
         self.is_current()?;
         if entry.seq <= self.last().seq {
             match self.read_stored(entry.seq, entry.seq, usize::MAX) {
-                Err(StoreError::Damaged { .. }) => {
-                    let by = self.shared.deduplicate_by;
-                    self.commit(|db| tables::mend(db, entry, by))?;
-                }
+                Err(StoreError::Damaged { .. }) => self.commit(&Batch {
+                    entries: std::slice::from_ref(entry),
+                    ..Batch::default()
+                })?,
                 read => drop(read?),
             }
         }

@@ -18,7 +18,6 @@ use tracing::{debug, error, info, warn};
 
 use super::Sequencer;
 use super::reading::Purpose;
-use super::storing::disk_failed;
 
 /// What is being mended.
 #[derive(Debug, Default)]
@@ -36,8 +35,8 @@ impl<L: Link> Sequencer<L> {
     /// Tells what was found damaged on the master's disk, and asks a secondary for it.
     pub(super) fn mend(&mut self) -> Result<(), Failure> {
         if let Some(why) = self.store.failure() {
-            let why = StoreError::Failed(why.to_owned());
-            return self.mended(Err(why));
+            let error = StoreError::Failed(why.to_owned());
+            return Err(self.fail(&error));
         }
         let Changed { found, mended } = self.mending.damage.look(&*self.store);
         for seq in found {
@@ -81,11 +80,7 @@ impl<L: Link> Sequencer<L> {
     pub(super) fn mended(&mut self, result: Result<(), StoreError>) -> Result<(), Failure> {
         match result {
             Ok(()) | Err(StoreError::Gone | StoreError::Full) => Ok(()), // asked for again, if need be
-            Err(error) => {
-                self.leader.disk_failed();
-                self.answer();
-                Err(disk_failed(&error))
-            }
+            Err(error) => Err(self.fail(&error)),
         }
     }
 

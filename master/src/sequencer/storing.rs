@@ -48,7 +48,7 @@ impl<L: Link> Sequencer<L> {
             entries: &staged,
             standing: None,
         };
-        self.store.write(&batch).map_err(|e| disk_failed(&e))?;
+        self.store.write(&batch).map_err(|e| self.fail(&e))?;
         if let Some(last) = staged.last() {
             self.leader.stored(last.seq);
         }
@@ -136,19 +136,18 @@ impl<L: Link> Sequencer<L> {
                 self.leader.disk_full(now);
                 Ok(())
             }
-            Err(error) => {
-                self.leader.disk_failed();
-                self.answer();
-                Err(disk_failed(&error))
-            }
+            Err(error) => Err(self.fail(&error)),
         }
     }
-}
 
-pub(super) fn disk_failed(error: &StoreError) -> Failure {
-    error!(%error, "the log cannot be written");
-    Failure {
-        exit: Exit::DiskFailed,
-        why: format!("the log cannot be written: {error}"),
+    /// The log can be used no more: whoever waits is told, and the program ends.
+    pub(super) fn fail(&mut self, error: &StoreError) -> Failure {
+        self.leader.disk_failed();
+        self.answer();
+        error!(%error, "the log can be used no more");
+        Failure {
+            exit: Exit::DiskFailed,
+            why: format!("the log can be used no more: {error}"),
+        }
     }
 }

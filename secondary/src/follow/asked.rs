@@ -8,7 +8,7 @@ use replog_common::types::Incarnation;
 use replog_nats::Link;
 use tracing::info;
 
-use super::{Follow, NoRoom, Query, new_incarnation, unwritable};
+use super::{Follow, NoRoom, Query, failed, new_incarnation};
 use crate::aside::Tail;
 use crate::delayed::Delayed;
 use crate::health;
@@ -92,6 +92,6 @@ fn room<T>(done: Result<T, StoreError>) -> Result<Result<T, NoRoom>, Failure> {
     match done {
         Ok(done) => Ok(Ok(done)),
         Err(StoreError::Full) => Ok(Err(NoRoom)),
-        Err(error) => Err(unwritable(&error)),
+        Err(error) => Err(failed(&error)),
     }
 }

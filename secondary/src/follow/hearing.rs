@@ -7,7 +7,7 @@ use replog_common::service::program::Failure;
 use replog_nats::{AckOf, Delivered, Link, LinkEvent, Message, Payload, Subject};
 use tracing::{debug, warn};
 
-use super::{Follow, Run, unwritable};
+use super::{Follow, Run, failed};
 use crate::claim::Taken;
 
 impl<L: Link> Follow<L> {
@@ -96,7 +96,7 @@ impl<L: Link> Follow<L> {
         match self.store.write(&[], standing).await {
             Ok(()) => self.show(),
             Err(StoreError::Full) => return Ok(()), // no answer until there is room
-            Err(error) => return Err(unwritable(&error)),
+            Err(error) => return Err(failed(&error)),
         }
         let entries = match self.store.read(first, last, room).await {
             Ok(entries) => entries,

@@ -10,7 +10,7 @@ use replog_common::types::{Instance, Seq};
 use replog_nats::{Link, Message, Subject};
 use tracing::{error, info};
 
-use super::{Follow, unwritable};
+use super::{Follow, failed};
 use crate::event;
 
 impl<L: Link> Follow<L> {
@@ -18,7 +18,7 @@ impl<L: Link> Follow<L> {
     pub(super) fn look_for_damage(&mut self) -> Result<(), Failure> {
         let log = self.store.log();
         if let Some(why) = log.failure() {
-            return Err(unwritable(&StoreError::Failed(why.to_owned())));
+            return Err(failed(&StoreError::Failed(why.to_owned())));
         }
         let Changed { found, mended } = self.damage.look(&*log);
         for seq in found {
@@ -54,7 +54,7 @@ impl<L: Link> Follow<L> {
             }
             match self.store.mend(entry).await {
                 Ok(()) | Err(StoreError::Full) => {} // asked for again, if need be
-                Err(error) => return Err(unwritable(&error)),
+                Err(error) => return Err(failed(&error)),
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use replog_common::types::LogId;
 use replog_nats::{AckOf, Link, Message, Subject};
 use tracing::{debug, info, warn};
 
-use super::{Follow, Run, unwritable};
+use super::{Follow, Run, failed};
 use crate::aside::Tail;
 use crate::event;
 
@@ -32,7 +32,7 @@ impl<L: Link> Follow<L> {
             }
             // They come again.
             Err(StoreError::Full) => problem = Some(StoreError::Full.to_string()),
-            Err(error) => return Err(unwritable(&error)),
+            Err(error) => return Err(failed(&error)),
         }
         self.answer_claim(run);
         let Some(answers) = run.answers else {
@@ -86,7 +86,7 @@ impl<L: Link> Follow<L> {
                 Ok(true)
             }
             Err(StoreError::Full) => Ok(false), // the master's log is not followed until there is room
-            Err(error) => Err(unwritable(&error)),
+            Err(error) => Err(failed(&error)),
         }
     }
 

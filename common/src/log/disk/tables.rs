@@ -31,10 +31,16 @@ pub(super) fn fact<T: serde::de::DeserializeOwned>(
     name: &'static str,
 ) -> Result<Option<T>, Error> {
     let tx = db.begin_read()?;
-    let facts = match tx.open_table(FACTS) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-        facts => facts?,
-    };
+    match tx.open_table(FACTS) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        facts => get_fact(&facts?, name),
+    }
+}
+
+fn get_fact<T: serde::de::DeserializeOwned>(
+    facts: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &'static str,
+) -> Result<Option<T>, Error> {
     let Some(record) = facts.get(name)? else {
         return Ok(None);
     };
@@ -66,13 +72,9 @@ fn put_fact<T: serde::Serialize>(
     Ok(())
 }
 
-/// One transaction, synced when it returns. With it the state of the allocator is stored, so that opening after a crash
+/// One transaction, synced when it returns; an entry that was there before is written again. With it the state of the allocator is stored, so that opening after a crash
 /// does not read the whole file.
 pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Result<(), Error> {
-    let indexed: Seq = match batch.keep {
-        Some(_) => fact(db, CONTENTS_UPTO)?.unwrap_or_default(),
-        None => Seq::ZERO,
-    };
     let mut tx = db.begin_write()?;
     tx.set_quick_repair(true);
     if batch.keep.is_some_and(|keep| keep.seq == Seq::ZERO) {
@@ -90,11 +92,6 @@ pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Resu
         let mut facts = tx.open_table(FACTS)?;
         if let Some(keep) = batch.keep {
             cut(&mut entries, &mut ids, contents.as_mut(), keep.seq)?;
-            // An index that is not kept is made anew when it is needed.
-            let upto = contents
-                .as_ref()
-                .map_or(Seq::ZERO, |_| indexed.min(keep.seq));
-            put_fact(&mut facts, CONTENTS_UPTO, &upto)?;
         }
         for entry in batch.entries {
             put(&mut entries, &mut ids, contents.as_mut(), entry)?;
@@ -102,24 +99,14 @@ pub(super) fn write(db: &Database, batch: &Batch<'_>, by: DeduplicateBy) -> Resu
         if let Some(standing) = batch.standing {
             put_fact(&mut facts, STANDING, standing)?;
         }
-        if let (Some(_), Some(last)) = (&contents, batch.entries.last()) {
-            put_fact(&mut facts, CONTENTS_UPTO, &last.seq)?;
+        if contents.is_some() || batch.keep.is_some() {
+            let indexed: Seq = get_fact(&facts, CONTENTS_UPTO)?.unwrap_or_default();
+            let kept = batch.keep.map_or(indexed, |keep| indexed.min(keep.seq));
+            let last = batch.entries.last().map_or(kept, |e| kept.max(e.seq));
+            // An index that is not kept is made anew when it is needed.
+            let upto = contents.as_ref().map_or(Seq::ZERO, |_| last);
+            put_fact(&mut facts, CONTENTS_UPTO, &upto)?;
         }
-    }
-    Ok(tx.commit()?)
-}
-
-/// Writes an entry where it was before, in a transaction of its own.
-pub(super) fn mend(db: &Database, entry: &Entry, by: DeduplicateBy) -> Result<(), Error> {
-    let mut tx = db.begin_write()?;
-    tx.set_quick_repair(true);
-    {
-        let mut contents = match by {
-            DeduplicateBy::Content => Some(tx.open_table(CONTENTS)?),
-            DeduplicateBy::MessageId => None,
-        };
-        let (mut entries, mut ids) = (tx.open_table(ENTRIES)?, tx.open_table(IDS)?);
-        put(&mut entries, &mut ids, contents.as_mut(), entry)?;
     }
     Ok(tx.commit()?)
 }

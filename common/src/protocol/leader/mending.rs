@@ -54,10 +54,6 @@ impl<W> Leader<W> {
         self.recovery.iter().flat_map(|r| r.cannot_read())
     }
 
-    fn may_send(&self) -> bool {
-        self.recovery.is_none() && self.fenced.is_none()
-    }
-
     fn is_followed_by(&self, ack: &Ack) -> bool {
         let life = &self.life;
         let theirs = (ack.log_id, ack.epoch, ack.instance);

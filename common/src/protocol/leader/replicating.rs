@@ -139,10 +139,15 @@ impl<W> Leader<W> {
             .min()
     }
 
+    /// It serves, and nobody has overtaken it.
+    pub(super) fn may_send(&self) -> bool {
+        self.recovery.is_none() && self.fenced.is_none()
+    }
+
     /// What is to be sent to whom, if anything. Say [`Leader::sent`] for each, or it comes again.
     #[must_use]
     pub fn poll_transmit(&self) -> Option<(NodeId, Transmit)> {
-        if self.recovery.is_some() || self.fenced.is_some() {
+        if !self.may_send() {
             return None; // nobody is to follow it
         }
         // With somebody waiting for an entry, what was placed after it goes along.
@@ -177,7 +182,7 @@ impl<W> Leader<W> {
             .get(node)
             .and_then(|r| r.poll_transmit(self.stored));
         let is_next = matches!(next, Some(Transmit::Entries { first: f, .. }) if f == first);
-        is_next && self.life.log_id == log_id && self.recovery.is_none() && self.fenced.is_none()
+        is_next && self.life.log_id == log_id && self.may_send()
     }
 
     /// The frame around entries after `prev`; without any, a heartbeat. Which histories were cleared away is only said in

@@ -198,7 +198,8 @@ impl Master {
 
     /// With what its owner task ends.
     pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
-        (&mut self.owner).await.expect("it does not panic")
+        let ended = tokio::time::timeout(Duration::from_secs(600), &mut self.owner).await;
+        ended.expect("it ends").expect("it does not panic")
     }
 
     /// Ends it without a word.

@@ -97,7 +97,8 @@ impl Secondary {
 
     /// Waits for its end and says why.
     pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
-        (&mut self.owner).await.expect("no panic")
+        let ended = tokio::time::timeout(Duration::from_secs(600), &mut self.owner).await;
+        ended.expect("it ends").expect("no panic")
     }
 
     /// Whether it runs.
