@@ -145,12 +145,17 @@ async fn a_promise_without_room_mixes_no_histories() {
     world.restart_master(patient()).await;
     sleep(secs(2)).await;
     disk.refuse_once(Refuses::RoomToWrite);
+    world.hub.forget_sent();
     world.hub.mend("s1");
     for _ in 0..2_000 {
         sleep(ms(1)).await;
         disk.remembers(); // it is whole
     }
     assert!(disk.has_refused());
+    // What found no room was not answered: it was asked again, after a while.
+    let asked = world.hub.sent(|sent| sent.is_about("fetch", "s1"));
+    let answered = world.hub.sent(|sent| sent.is_about("fetched", "s1"));
+    assert!(asked[1].at > asked[0].at && answered[0].at >= asked[1].at);
     world.converge(secs(20)).await;
     assert_eq!(world.secondary("s1").contents(), ["new"]);
 }
