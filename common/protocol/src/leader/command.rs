@@ -1,0 +1,223 @@
+//! What clients ask of a master, and what they are told.
+
+use std::time::Duration;
+
+use crate::entry::Content;
+use crate::ids::{Leadership, LogId, MessageId, Seq};
+use crate::write_concern::{TooManyNodes, WriteConcern};
+
+/// What a client asks of a master. `W` is through whom the client is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command<W> {
+    /// Messages that want to be in the log.
+    Append(Append<W>),
+    /// Begin a new, empty history of that id.
+    Clear {
+        /// Made for it.
+        log_id: LogId,
+        /// Who asks.
+        waiter: W,
+    },
+}
+
+/// Who waits for an answer.
+pub trait Waiter {
+    /// Whether the client has hung up: nobody is there to be answered, and the place in the waiting room is free.
+    fn has_left(&self) -> bool {
+        false
+    }
+}
+
+/// Messages that want to be in the log, all of them one after the other, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Append<W> {
+    /// The messages; at least one.
+    pub requests: Vec<AppendRequest>,
+    /// How many nodes must hold them before the client is answered.
+    pub w: WriteConcern,
+    /// How long the client waits; `None` for as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Append only if this is the next position.
+    pub expected_seq: Option<Seq>,
+    /// Who asks.
+    pub waiter: W,
+}
+
+/// One message that wants to be in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppendRequest {
+    /// What it says.
+    pub content: Content,
+    /// The client's key, or one that was made for it.
+    pub message_id: MessageId,
+    /// The id was just made: nobody can have used it before.
+    pub is_new_id: bool,
+}
+
+/// Where messages are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Appended {
+    /// The history.
+    pub log_id: LogId,
+    /// The number of the epoch that placed the first of them.
+    pub epoch: u64,
+    /// The first position.
+    pub first: Seq,
+    /// The last position; the first one for a single message.
+    pub last: Seq,
+    /// The id of the first message: of a duplicate, the one that is in the log.
+    pub message_id: MessageId,
+    /// The number of nodes that the write concern stands for.
+    pub w: u32,
+    /// They were in the log before.
+    pub duplicate: bool,
+}
+
+/// What a client is told, and through whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reply<W> {
+    /// Who asked.
+    pub waiter: W,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// So many nodes as were asked for hold the messages.
+    Replicated {
+        /// Where the messages are.
+        appended: Appended,
+        /// How many nodes hold them.
+        acks: u32,
+    },
+    /// The wait has ended before; the messages are in the log and go on replicating.
+    NotReplicated {
+        /// Where the messages are.
+        appended: Appended,
+        /// How many nodes hold them so far.
+        acks: u32,
+        /// Why nobody waits any longer.
+        because: WaitEnd,
+    },
+    /// The log was cleared while the client waited.
+    ClearedMeanwhile(Appended),
+    /// The disk failed, or did not answer before the master stopped, while the messages were written: whether they are in the
+    /// log is not known. A retry with the same ids is safe.
+    NotKnown {
+        /// Where the messages are, if they are in the log.
+        appended: Appended,
+        /// Why it is not known.
+        because: Unavailable,
+    },
+    /// Nothing was appended.
+    Refused(AppendError),
+    /// A new history has begun.
+    Cleared(Leadership),
+}
+
+/// Why a wait for more nodes has ended although the messages are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitEnd {
+    /// The client's own time was up.
+    Timeout,
+    /// The master stops.
+    Stopping,
+    /// Another master has taken over.
+    Fenced,
+}
+
+impl WaitEnd {
+    /// The `reason` of the 504.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Stopping => "stopping",
+            Self::Fenced => "fenced",
+        }
+    }
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum AppendError {
+    /// More nodes are asked for than there are.
+    #[error(transparent)]
+    TooManyNodes(#[from] TooManyNodes),
+    /// A message is larger than the broker takes.
+    #[error(
+        "the content has {bytes} bytes as JSON; the broker's max_payload leaves room for {max}"
+    )]
+    TooLarge {
+        /// Bytes of the content as JSON.
+        bytes: usize,
+        /// The most that pass.
+        max: usize,
+    },
+    /// The id is in the log with another content.
+    #[error("message_id {message_id} is in the log at {seq} with another content")]
+    OtherContent {
+        /// Where.
+        seq: Seq,
+        /// The id.
+        message_id: MessageId,
+    },
+    /// Some messages of a batch are in the log, and some are not, or not one after the other.
+    #[error("message_id {message_id} is in the log already, but the batch as a whole is not")]
+    PartlyThere {
+        /// One that is.
+        message_id: MessageId,
+    },
+    /// Another position is next.
+    #[error("expected_seq is not the next position, which is {}", last_seq.next())]
+    ExpectedSeq {
+        /// The last position of the log.
+        last_seq: Seq,
+    },
+    /// The message may be in the log, but that entry cannot be read.
+    #[error("entry {seq} cannot be read to compare it")]
+    Unreadable {
+        /// Where it is.
+        seq: Seq,
+    },
+    /// No appends now.
+    #[error("{}", .0.as_str())]
+    Unavailable(Unavailable),
+}
+
+/// Why there are no appends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unavailable {
+    /// The master asks the secondaries what they hold; or it was stopped, and asks whether it still is the master.
+    Recovering,
+    /// Fewer than a majority of the members is alive.
+    NoQuorum,
+    /// Another master has taken over.
+    Fenced,
+    /// There is no room on the master's disk.
+    DiskFull,
+    /// The master's disk has failed; the master ends.
+    DiskFailed,
+    /// The waiting room is full.
+    TooManyWaiting,
+    /// The master stops.
+    Stopping,
+}
+
+impl Unavailable {
+    /// The `reason` of the 503.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovering => "recovering",
+            Self::NoQuorum => "no_quorum",
+            Self::Fenced => "fenced",
+            Self::DiskFull => "disk_full",
+            Self::DiskFailed => "disk_failed",
+            Self::TooManyWaiting => "too_many_waiting",
+            Self::Stopping => "stopping",
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The master as a value.
+pub mod backoff;
+pub mod command;
+pub mod health;

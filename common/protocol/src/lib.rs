@@ -1,0 +1,18 @@
+//! The protocol of the replicated log: pure and complete.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
+)]
+
+pub mod cleared_logs;
+pub mod entry;
+pub mod epochs;
+pub mod event;
+pub mod hard_state;
+pub mod ids;
+pub mod leader;
+pub mod node;
+pub mod tally;
+pub mod wire;
+pub mod write_concern;

@@ -1,0 +1,160 @@
+//! Entries, and heartbeats.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    DecodeError, ENVELOPE_BYTES, PROTOCOL_VERSION, check_head, cleared, entries, placed_by, refused,
+};
+use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::entry::EntryBatch;
+use crate::epochs::LogPosition;
+use crate::ids::{Epoch, Leadership, LogId, MasterId, Seq, StorageId};
+
+/// Consecutive entries after `prev` (Raft: AppendEntries); without entries, a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppendEntries {
+    /// The master that sends it.
+    pub leader: Leadership,
+    /// The entry before the first one.
+    pub prev: LogPosition,
+    /// The entries, all of one epoch; `None` makes it a heartbeat.
+    pub entries: Option<EntryBatch>,
+    /// The end of the master's log.
+    pub tail: Seq,
+    /// The last position that a majority of the nodes is known to hold.
+    pub commit: Seq,
+    /// Only in a heartbeat: the histories that this one replaced. A secondary that holds one of them, and has heard of no
+    /// later epoch of it, gives it up and follows.
+    pub cleared: ClearedLogs,
+    /// Only in a heartbeat: the storage that the master asks. Only that storage answers with `round`.
+    pub storage: Option<StorageId>,
+    /// Only in a heartbeat: a number that the master made. An ACK that carries it was said after that.
+    pub round: u64,
+    /// Only in a heartbeat: how often the master sends one; zero where it does not say.
+    pub interval: Duration,
+}
+
+impl AppendEntries {
+    /// The last position that the message speaks of: that of its last entry, or `prev`.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.entries
+            .as_ref()
+            .map_or(self.prev.seq, EntryBatch::last)
+    }
+
+    /// The line that travels.
+    pub(super) fn encode(&self, at_ms: u64) -> Bytes {
+        let Self {
+            leader,
+            prev,
+            entries,
+            tail,
+            commit,
+            ..
+        } = self;
+        let text = entries.as_ref().map_or(&b""[..], |batch| batch.text());
+        let (kind, count) = match entries {
+            Some(batch) => ("append", batch.count()),
+            None => ("heartbeat", 0),
+        };
+        let mut line = String::with_capacity(ENVELOPE_BYTES / 2 + text.len());
+        let _ = write!(
+            line,
+            r#"{{"kind":"{kind}","seq":{},"count":{count},"prev":{},"tail":{tail},"commit":{commit},"log_id":"{}","epoch":{},"instance":"{}""#,
+            self.last(),
+            json(prev),
+            leader.log_id,
+            leader.epoch.n,
+            leader.epoch.master,
+        );
+        if let Some(master) = placed_by(entries.as_ref(), leader.epoch) {
+            let _ = write!(line, r#","placed_by":"{master}""#);
+        }
+        if let Some(batch) = entries
+            && batch.epoch().n != leader.epoch.n
+        {
+            let _ = write!(line, r#","placed_in":{}"#, batch.epoch().n);
+        }
+        if entries.is_none() {
+            if let Some(storage) = self.storage {
+                let _ = write!(line, r#","storage":"{storage}","round":{}"#, self.round);
+            }
+            if !self.interval.is_zero() {
+                let _ = write!(line, r#","interval_ms":{}"#, self.interval.as_millis());
+            }
+            if !self.cleared.is_empty() {
+                let _ = write!(line, r#","cleared":{}"#, json(&self.cleared));
+            }
+        }
+        let _ = write!(line, r#","v":{PROTOCOL_VERSION}"#);
+        if entries.is_some() {
+            line.push_str(r#","entries":["#);
+            line.push_str(std::str::from_utf8(text).expect("entries are text"));
+            line.push(']');
+        }
+        let _ = write!(line, r#","at_ms":{at_ms}}}"#);
+        line.into()
+    }
+
+    /// Reads what [`AppendEntries::encode`] made, in one pass over the JSON and one over the entries.
+    pub(super) fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        // Not flattened: a raw value cannot be read through serde's buffer.
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow)]
+            kind: Cow<'a, str>,
+            prev: LogPosition,
+            tail: Seq,
+            commit: Seq,
+            log_id: LogId,
+            epoch: u64,
+            instance: MasterId,
+            placed_by: Option<MasterId>,
+            placed_in: Option<u64>,
+            storage: Option<StorageId>,
+            #[serde(default)]
+            round: u64,
+            #[serde(default)]
+            interval_ms: u64,
+            #[serde(default)]
+            cleared: Vec<ClearedLog>,
+            v: u32,
+            #[serde(borrow)]
+            entries: Option<&'a RawValue>,
+        }
+        let kinds = &["append", "heartbeat"];
+        let fields: Fields<'_> =
+            serde_json::from_slice(bytes).map_err(|error| refused(bytes, kinds, error))?;
+        check_head(&fields.kind, fields.v, kinds)?;
+        let own = Epoch::new(fields.epoch, fields.instance)?;
+        let epoch = Epoch::new(
+            fields.placed_in.unwrap_or(own.n),
+            fields.placed_by.unwrap_or(own.master),
+        )?;
+        Ok(Self {
+            entries: entries(bytes, fields.entries, epoch, fields.prev)?,
+            leader: Leadership {
+                log_id: fields.log_id,
+                epoch: own,
+            },
+            prev: fields.prev,
+            tail: fields.tail,
+            commit: fields.commit,
+            cleared: cleared(fields.cleared)?,
+            storage: fields.storage,
+            round: fields.round,
+            interval: Duration::from_millis(fields.interval_ms),
+        })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("always JSON")
+}
