@@ -90,6 +90,12 @@ impl<'a> Entry<'a> {
         &self.json[self.content_at..self.json.len() - 1]
     }
 
+    /// The content, with bytes of its own.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        Content(Bytes::copy_from_slice(self.content_json().as_bytes()))
+    }
+
     /// The string that the content stands for.
     #[must_use]
     pub fn text(&self) -> Cow<'a, str> {

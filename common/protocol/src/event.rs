@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq};
 use crate::leader::health::Status;
+use crate::node::RolledBack;
 use crate::wire::PROTOCOL_VERSION;
 
 /// Something that changed for good or for long.
@@ -182,6 +183,22 @@ impl Event {
     /// Anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+}
+
+impl From<RolledBack> for Event {
+    fn from(
+        RolledBack {
+            log_id,
+            first,
+            last,
+        }: RolledBack,
+    ) -> Self {
+        Self::RolledBack {
+            rolled_back_log_id: log_id,
+            first_seq: first,
+            last_seq: last,
+        }
     }
 }
 

@@ -231,7 +231,7 @@ pub enum ReadError {
 }
 
 /// A message that leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Outbound {
     /// Where to.
     pub to: Address,

@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Time;
 
-/// What the master knows about a secondary's life.
+/// Whether a secondary is alive, as its master sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Never seen.
     Unknown,
-    /// Heard of lately.
+    /// Seen lately.
     Healthy,
     /// Silent for longer than a heartbeat should take, or the broker says that nobody listens.
     Suspected,
-    /// Silent for long.
+    /// Silent for long, or gone by its own word.
     Unhealthy,
-    /// It lives, and holds another history: it counts for nothing.
+    /// Alive, with another history: it counts for nothing.
     Diverged,
 }
 
@@ -42,27 +42,27 @@ impl Status {
     }
 }
 
-/// Whether what is known is from after the master's own last pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Trust {
-    /// It is.
-    Fresh,
-    /// It is from before. What comes now may have lain in the socket meanwhile, whatever has been asked: only an answer
-    /// to a heartbeat that leaves from then on counts.
-    Stale(Time),
-    /// A heartbeat has left since: the next answer counts.
-    Asked,
-}
-
 /// The last sign of life, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Health {
     suspect_after: Duration,
     unhealthy_after: Duration,
     last_seen: Option<Time>,
-    /// The broker has said that nobody listens, and nothing was heard since.
-    absent: bool,
-    trust: Trust,
+    absence: Absence,
+    /// What was known before this number was made is not trusted: the master was stopped, or its link was down.
+    trusted_from: u64,
+    /// The highest number of a heartbeat that was answered.
+    answered: u64,
+}
+
+/// What is known of a secondary that is not there, beside its silence; ended by its next sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Absence {
+    No,
+    /// The broker has said that nobody listens on its subject.
+    NobodyListens,
+    /// It has said goodbye.
+    Left,
 }
 
 impl Health {
@@ -73,70 +73,67 @@ impl Health {
             suspect_after,
             unhealthy_after,
             last_seen: None,
-            absent: false,
-            trust: Trust::Fresh,
+            absence: Absence::No,
+            trusted_from: 0,
+            answered: 0,
         }
     }
 
-    /// A sign of life.
-    pub fn seen(&mut self, now: Time) {
+    /// A sign of life, which answers a heartbeat with that number; 0 for none.
+    pub fn seen(&mut self, round: u64, now: Time) {
         self.last_seen = Some(now);
-        self.absent = false;
-        if self.trust == Trust::Asked {
-            self.trust = Trust::Fresh;
-        }
-    }
-
-    /// A heartbeat has left.
-    pub fn asked(&mut self, now: Time) {
-        if matches!(self.trust, Trust::Stale(from) if from <= now) {
-            self.trust = Trust::Asked;
-        }
+        self.absence = Absence::No;
+        self.answered = self.answered.max(round);
     }
 
     /// The broker says that nobody listens on its subject.
-    pub fn absent(&mut self) {
-        self.absent = true;
+    pub fn nobody_listens(&mut self) {
+        if self.absence == Absence::No {
+            self.absence = Absence::NobodyListens;
+        }
     }
 
-    /// The master could not listen for that long until `now` (it was stopped, or its link was down): the time does not
-    /// count, and what was known is not trusted until a heartbeat is answered that leaves after `settling`, when what lay
-    /// in the socket has been read. A sign of life that was read before the pause was noticed is not put into the future.
-    pub fn skip(&mut self, pause: Duration, settling: Duration, now: Time) {
+    /// It has said that it stops.
+    pub fn left(&mut self) {
+        self.absence = Absence::Left;
+    }
+
+    /// The master could not listen for so long until `now`: that time does not count as silence of the secondary, and what
+    /// was known is not trusted until a heartbeat is answered that carries a number from `round` on.
+    pub fn distrust(&mut self, pause: Duration, round: u64, now: Time) {
+        // A sign of life that was read before the pause was noticed is not put into the future.
         self.last_seen = self.last_seen.map(|t| (t + pause).min(now));
-        let from = now + settling;
-        self.trust = match self.trust {
-            Trust::Stale(later) if later > from => Trust::Stale(later),
-            _ => Trust::Stale(from),
-        };
-    }
-
-    /// Silence after which it is unhealthy.
-    #[must_use]
-    pub fn unhealthy_after(&self) -> Duration {
-        self.unhealthy_after
+        self.trusted_from = round;
     }
 
     /// Whether it was heard since the master's last pause.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        self.trust == Trust::Fresh
+        self.answered >= self.trusted_from
     }
 
-    /// The time since the last sign of life.
+    /// The time since the last sign of life; `None` if there was none.
     #[must_use]
     pub fn silence(&self, now: Time) -> Option<Duration> {
         self.last_seen.map(|t| now.since(t))
     }
 
+    /// Whether it was never heard, or not for so long that it is unhealthy.
+    #[must_use]
+    pub fn is_silent(&self, now: Time) -> bool {
+        self.silence(now).is_none_or(|d| d >= self.unhealthy_after)
+    }
+
     /// The status at `now`, leaving divergence aside.
     #[must_use]
     pub fn status(&self, now: Time) -> Status {
-        match self.silence(now) {
-            None => Status::Unknown,
-            Some(d) if d >= self.unhealthy_after => Status::Unhealthy,
-            Some(d) if d >= self.suspect_after || self.absent => Status::Suspected,
-            Some(_) => Status::Healthy,
+        match (self.silence(now), self.absence) {
+            (None, _) => Status::Unknown,
+            (Some(_), Absence::Left) => Status::Unhealthy,
+            (Some(d), _) if d >= self.unhealthy_after => Status::Unhealthy,
+            (Some(_), Absence::NobodyListens) => Status::Suspected,
+            (Some(d), Absence::No) if d >= self.suspect_after => Status::Suspected,
+            (Some(_), Absence::No) => Status::Healthy,
         }
     }
 

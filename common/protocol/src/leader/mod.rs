@@ -1,4 +1,1383 @@
-//! The master as a value.
+//! The master as a value: gives positions, knows who holds what, answers those who wait.
+//!
+//! One owner decides everything, so there are no two steps between "position given" and "appended", and no wake-up to lose.
+
+mod append;
 pub mod backoff;
 pub mod command;
+pub mod commit;
+pub mod dedup;
 pub mod health;
+mod holders;
+pub mod peer;
+pub mod peers;
+pub mod phase;
+pub mod progress;
+pub mod recovery;
+pub mod settings;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::entry::EntryBatch;
+use crate::epochs::LogPosition;
+use crate::event::Event;
+use crate::hard_state::HardState;
+use crate::ids::{Leadership, LogId, MasterId, NodeId, Seq, Time};
+use crate::log::{Log, Written};
+use crate::node::{
+    End, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready, Restored,
+    Snapshot, WriteJob, WriteResult,
+};
+use crate::repair::{ASK_PAUSE, Repair};
+use crate::tally::Tally;
+use crate::wire::{
+    Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, Fetch, FetchResponse, MasterAnnouncement,
+    Message, Promise,
+};
+
+use append::{Admission, LookedUp, Obstacle, Pending, Plan};
+use command::{
+    Answer, Append, AppendError, Appended, Command, Reply, Unavailable, WaitEnd, Waiter,
+};
+use commit::{Commit, Wait};
+use dedup::{Dedup, DeduplicateBy};
+use peer::{AckEffect, LeaderView, Peer, Transmit};
+use peers::Peers;
+use phase::{FencedBy, Pause, Phase};
+use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
+use settings::Replication;
+
+/// How long an append waits for a master that recovers.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a master that stops waits for its journal.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// The broker's own default, until it has said what it takes.
+const DEFAULT_MAX_PAYLOAD: usize = 1 << 20;
+/// Bytes of entries that one answer to a [`Fetch`] is to have, at most.
+const FETCH_BYTES: usize = 256 << 10;
+/// A gap between two calls that is longer than `--suspect-after`, and than this, is a pause of the master itself; a busy
+/// machine is no suspended one.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a leader is started with.
+#[derive(Clone, Debug)]
+pub struct LeaderConfig {
+    /// This start of the program.
+    pub master: MasterId,
+    /// The id of the history that begins if nobody has any.
+    pub new_log_id: LogId,
+    /// The listed members; `None` takes whoever joins.
+    pub listed: Option<Vec<NodeId>>,
+    /// What makes two appends the same message.
+    pub deduplicate_by: DeduplicateBy,
+    /// How many of the newest message ids are kept in memory, and up to as many more; older ones are found in the journal.
+    /// `None` keeps all of them.
+    pub remember_ids: Option<usize>,
+    /// Whether appends are refused while fewer than a majority is alive.
+    pub read_only_without_quorum: bool,
+    /// How long the recovery waits for whom.
+    pub recovery: RecoverySettings,
+    /// The settings of replication.
+    pub replication: Replication,
+}
+
+/// The link to the broker, as the leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Link {
+    Up { max_payload: usize },
+    Down { since: Time, max_payload: usize },
+}
+
+impl Link {
+    fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+
+    fn max_payload(self) -> usize {
+        match self {
+            Self::Up { max_payload } | Self::Down { max_payload, .. } => max_payload,
+        }
+    }
+}
+
+/// A client that is told as soon as it is true: its entry is not durable yet.
+type Undecided<W> = (Wait<(Appended, W)>, WaitEnd);
+
+/// The master. `W` is through whom a waiting client is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leader<W> {
+    settings: Replication,
+    recovery_settings: RecoverySettings,
+    read_only_without_quorum: bool,
+    leadership: Leadership,
+    cleared: ClearedLogs,
+    phase: Phase,
+    link: Link,
+    log: Log,
+    dedup: Dedup,
+    peers: Peers,
+    commit: Commit<(Appended, W)>,
+    undecided: Vec<Undecided<W>>,
+    /// Told once the new history is durable.
+    when_cleared: Vec<Reply<W>>,
+    /// Appends that came while the master recovers, and until when they wait for that.
+    parked: VecDeque<(Time, Pending<W>)>,
+    /// Appends that the journal is asked about.
+    looking_up: BTreeMap<u64, (usize, Pending<W>)>,
+    next_lookup: u64,
+    /// Somebody waits for what lies up to here: it is sent at once.
+    urgent: Seq,
+    /// When the rest is sent.
+    linger_until: Option<Time>,
+    /// The highest number that was put into a heartbeat.
+    round: u64,
+    repair: Repair,
+    /// Secondaries for which a damaged entry was read just now: until when no other one is.
+    repaired_for: BTreeMap<NodeId, Time>,
+    not_seen: Vec<NodeId>,
+    /// Said once the new epoch is durable.
+    serving: Option<Event>,
+    said_no_quorum: bool,
+    last_called: Time,
+    forged: Tally,
+    end: Option<End>,
+    shown: Option<Snapshot>,
+    reads: Vec<Read>,
+    messages: Vec<Outbound>,
+    replies: Vec<Reply<W>>,
+    events: Vec<Event>,
+}
+
+impl<W: Waiter> Node for Leader<W> {
+    type Command = Command<W>;
+    type Reply = Reply<W>;
+
+    fn step(&mut self, input: Input<Command<W>>, now: Time) {
+        self.notice_own_pause(now);
+        match input {
+            Input::Client(Command::Append(append)) => self.append(append, now),
+            Input::Client(Command::Clear { log_id, waiter }) => self.clear(log_id, waiter, now),
+            Input::Message(message) => self.message(message, now),
+            Input::OtherVersion(address, version) => self.other_version(&address, version, now),
+            Input::NoResponders(Address::Ack(node, _)) => {
+                if let Some(peer) = self.peers.get_mut(&node) {
+                    peer.nobody_listens();
+                }
+            }
+            Input::NoResponders(_) | Input::Tick => {}
+            Input::Link(LinkState::Up { max_payload }) => self.link_up(max_payload, now),
+            Input::Link(LinkState::Down) => self.link_down(now),
+            Input::Written(result) => self.written(result, now),
+            Input::Page(page) => self.page(page, now),
+            Input::Damaged(seqs) => self.damaged(seqs),
+            Input::Stop => {
+                self.phase.stop(now + STOP_PATIENCE);
+                self.refuse_parked(Unavailable::Stopping);
+            }
+        }
+        self.advance(now);
+    }
+
+    fn ready(&mut self, now: Time) -> Ready<Reply<W>> {
+        let write = self.next_write(now);
+        self.recover_messages(now);
+        self.transmit(now);
+        self.ask_for_repair(now);
+        Ready {
+            write,
+            reads: std::mem::take(&mut self.reads),
+            messages: std::mem::take(&mut self.messages),
+            replies: std::mem::take(&mut self.replies),
+            snapshot: self.changed_snapshot(),
+            events: std::mem::take(&mut self.events),
+            end: self.take_end(now),
+        }
+    }
+
+    fn deadline(&self, now: Time) -> Option<Time> {
+        // A look at the clock often enough, with nobody to wait for too, or a pause would go unnoticed.
+        let look = self.last_called + self.pause_limit() / 4;
+        let peers = self.peers.deadline(now).filter(|_| self.link.is_up());
+        let recovery = self.phase.recovery().and_then(|r| r.deadline(now));
+        let stop = match &self.phase {
+            Phase::Stopping { until, .. } => Some(*until),
+            _ => None,
+        };
+        let pause_end = match &self.phase {
+            Phase::Paused(pause) => Some(self.pause_end(pause, now)).filter(|t| *t > now),
+            _ => None,
+        };
+        [
+            Some(look),
+            peers,
+            recovery,
+            stop,
+            pause_end,
+            self.linger_until,
+            self.commit.deadline(),
+            self.parked.iter().map(|(until, _)| *until).min(),
+            self.log.deadline().filter(|t| *t > now),
+            self.repair.deadline().filter(|t| *t > now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl<W: Waiter> Leader<W> {
+    /// A master that has just started, with what its journal holds and a link that is down.
+    #[must_use]
+    pub fn new(config: LeaderConfig, restored: Restored) -> Self {
+        let listed: Option<BTreeSet<NodeId>> = config.listed.clone().map(BTreeSet::from_iter);
+        let hard_state = restored.hard_state.clone();
+        let own = hard_state.log_id.map(|log_id| OwnLog {
+            log_id,
+            epoch: hard_state.epoch,
+            cleared: hard_state.cleared.clone(),
+            is_partial: hard_state.is_partial,
+        });
+        let last = restored.last.seq;
+        let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
+        let mut commit = Commit::default();
+        commit.set_master(last);
+        Self {
+            leadership: Leadership {
+                log_id: hard_state.log_id.unwrap_or(config.new_log_id),
+                epoch: crate::ids::Epoch {
+                    n: hard_state.epoch.n,
+                    master: config.master,
+                },
+            },
+            cleared: hard_state.cleared,
+            phase: Phase::Recovering(Box::new(recovery)),
+            link: Link::Down {
+                since: Time::ZERO,
+                max_payload: DEFAULT_MAX_PAYLOAD,
+            },
+            dedup: Dedup::new(config.deduplicate_by, config.remember_ids).after(last),
+            log: Log::new(restored),
+            peers: Peers::new(config.listed, &config.replication),
+            commit,
+            settings: config.replication,
+            recovery_settings: config.recovery,
+            read_only_without_quorum: config.read_only_without_quorum,
+            undecided: Vec::new(),
+            when_cleared: Vec::new(),
+            parked: VecDeque::new(),
+            looking_up: BTreeMap::new(),
+            next_lookup: 0,
+            urgent: Seq::ZERO,
+            linger_until: None,
+            round: 0,
+            repair: Repair::default(),
+            repaired_for: BTreeMap::new(),
+            not_seen: Vec::new(),
+            serving: None,
+            said_no_quorum: false,
+            last_called: Time::ZERO,
+            forged: Tally::default(),
+            end: None,
+            shown: None,
+            reads: Vec::new(),
+            messages: Vec::new(),
+            replies: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    // ---- Clients.
+
+    fn append(&mut self, append: Append<W>, now: Time) {
+        let until = append.timeout.map(|timeout| now + timeout);
+        self.admit(
+            Pending {
+                append,
+                until,
+                looked_up: Vec::new(),
+            },
+            now,
+        );
+    }
+
+    /// Admits messages, or lets them wait for what has to be known first.
+    fn admit(&mut self, pending: Pending<W>, now: Time) {
+        if let Err(error) = self.peers.write_concern(pending.append.w) {
+            self.refuse(pending.append.waiter, error.into());
+            return;
+        }
+        if self.waits_for_recovery(&pending.append) {
+            self.park(pending, now);
+            return;
+        }
+        let mut plan = self.plan(&pending, now);
+        if plan == Err(AppendError::Unavailable(Unavailable::TooManyWaiting).into()) {
+            // Clients that hung up still have their places: free them, then look again.
+            self.forget_who_left();
+            plan = self.plan(&pending, now);
+        }
+        match plan {
+            Ok(plan) => self.carry_out(plan, pending, now),
+            Err(Obstacle::Refused(error)) => self.refuse(pending.append.waiter, error),
+            Err(Obstacle::LookUp(index, query)) => {
+                let ticket = self.next_lookup;
+                self.next_lookup += 1;
+                self.looking_up.insert(ticket, (index, pending));
+                self.reads.push(Read {
+                    purpose: Purpose::Duplicate(ticket),
+                    query,
+                });
+            }
+        }
+    }
+
+    /// What becomes of these messages; changes nothing.
+    fn plan(&mut self, pending: &Pending<W>, now: Time) -> Result<Plan, Obstacle> {
+        let waiting = self.waiting();
+        let unavailable = self.unavailable(now);
+        let commit = &self.commit;
+        let mut admission = Admission {
+            leadership: self.leadership,
+            peers: &self.peers,
+            dedup: &self.dedup,
+            log: &mut self.log,
+            unavailable,
+            has_room: waiting < self.settings.max_waiting,
+            max_content: content_room(self.link.max_payload()),
+            acks: &|seq| commit.acks(seq),
+        };
+        admission.admit(pending)
+    }
+
+    fn carry_out(&mut self, plan: Plan, pending: Pending<W>, now: Time) {
+        let Append {
+            requests, waiter, ..
+        } = pending.append;
+        let appended = match plan {
+            Plan::Join(appended) => appended,
+            Plan::Place { w } => {
+                let epoch = self.leadership.epoch;
+                let first = self.log.last().seq.next();
+                for request in &requests {
+                    let seq = self.log.place(epoch, request.message_id, &request.content);
+                    self.dedup.insert(request.message_id, &request.content, seq);
+                }
+                let last = self.log.last().seq;
+                if w > 1 {
+                    self.urgent = last;
+                } else if self.linger_until.is_none() {
+                    self.linger_until = Some(now + self.settings.linger);
+                }
+                Appended {
+                    log_id: self.leadership.log_id,
+                    epoch: epoch.n,
+                    first,
+                    last,
+                    message_id: requests.first().map(|r| r.message_id).unwrap_or_default(),
+                    w,
+                    duplicate: false,
+                }
+            }
+        };
+        self.commit.wait(Wait {
+            seq: appended.last,
+            w: appended.w,
+            until: pending.until,
+            waiter: (appended, waiter),
+        });
+    }
+
+    /// Whether an append has to wait until it is clear that this is the master, and of what. A message that is in the log is
+    /// answered all the same, unless it is not even clear which log that is.
+    fn waits_for_recovery(&self, append: &Append<W>) -> bool {
+        let is_there = || {
+            let mut all = append.requests.iter();
+            all.all(|r| self.dedup.find(r.message_id, &r.content).is_some())
+        };
+        match &self.phase {
+            Phase::Recovering(_) => true,
+            Phase::Paused(_) => !is_there(),
+            _ => false,
+        }
+    }
+
+    fn park(&mut self, pending: Pending<W>, now: Time) {
+        if self.parked.len() >= self.settings.max_waiting {
+            self.forget_who_left();
+        }
+        if self.parked.len() >= self.settings.max_waiting {
+            let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
+            self.refuse(pending.append.waiter, full);
+            return;
+        }
+        let patience = pending.append.timeout.map_or(PATIENCE, |t| t.min(PATIENCE));
+        self.parked.push_back((now + patience, pending));
+    }
+
+    fn refuse(&mut self, waiter: W, error: AppendError) {
+        let answer = Answer::Refused(error);
+        self.replies.push(Reply { waiter, answer });
+    }
+
+    fn refuse_parked(&mut self, reason: Unavailable) {
+        let parked = std::mem::take(&mut self.parked).into_iter();
+        let looking_up = std::mem::take(&mut self.looking_up).into_values();
+        let all = parked.chain(looking_up.map(|(_, p)| (Time::ZERO, p)));
+        for (_, pending) in all.collect::<Vec<_>>() {
+            self.refuse(pending.append.waiter, AppendError::Unavailable(reason));
+        }
+    }
+
+    /// Admits what waits for the recovery once it is over, and refuses those whose patience is.
+    fn release_parked(&mut self, now: Time) {
+        if self.phase.unavailable() == Some(Unavailable::Recovering) {
+            let is_late = |(until, _): &(Time, Pending<W>)| *until <= now;
+            while let Some(at) = self.parked.iter().position(is_late) {
+                if let Some((_, pending)) = self.parked.remove(at) {
+                    let recovering = AppendError::Unavailable(Unavailable::Recovering);
+                    self.refuse(pending.append.waiter, recovering);
+                }
+            }
+            return;
+        }
+        for (_, pending) in std::mem::take(&mut self.parked) {
+            self.admit(pending, now);
+        }
+    }
+
+    /// Frees the places of clients that have hung up.
+    fn forget_who_left(&mut self) {
+        self.commit.purge(|(_, waiter)| waiter.has_left());
+        self.undecided.retain(|(wait, _)| !wait.waiter.1.has_left());
+        self.parked.retain(|(_, p)| !p.append.waiter.has_left());
+        self.looking_up
+            .retain(|_, (_, p)| !p.append.waiter.has_left());
+    }
+
+    /// Begins a new, empty history that names this one as replaced.
+    fn clear(&mut self, log_id: LogId, waiter: W, now: Time) {
+        let hindrance = self
+            .unavailable(now)
+            .filter(|r| !matches!(r, Unavailable::NoQuorum | Unavailable::DiskFull));
+        if let Some(reason) = hindrance {
+            self.refuse(waiter, AppendError::Unavailable(reason));
+            return;
+        }
+        self.answer_met();
+        let waiting: Vec<_> = self.commit.drain().collect();
+        let undecided = std::mem::take(&mut self.undecided);
+        let all = waiting
+            .into_iter()
+            .chain(undecided.into_iter().map(|u| u.0));
+        for Wait { waiter, .. } in all.collect::<Vec<_>>() {
+            let (appended, waiter) = waiter;
+            let answer = Answer::ClearedMeanwhile(appended);
+            self.when_cleared.push(Reply { waiter, answer });
+        }
+        let Leadership { log_id: old, epoch } = self.leadership;
+        self.cleared.push(ClearedLog { log_id: old, epoch });
+        self.leadership = Leadership {
+            log_id,
+            epoch: epoch.next_of(epoch.master),
+        };
+        self.truncate_after(Seq::ZERO, None);
+        self.urgent = Seq::ZERO;
+        self.linger_until = None;
+        self.commit = Commit::default();
+        for (_, peer) in self.peers.iter_mut() {
+            peer.reset();
+        }
+        let answer = Answer::Cleared(self.leadership);
+        self.when_cleared.push(Reply { waiter, answer });
+    }
+
+    // ---- The journal.
+
+    /// The next write, if one is due.
+    fn next_write(&mut self, now: Time) -> Option<WriteJob> {
+        let hard_state = match &self.phase {
+            Phase::Recovering(_) if !self.log.has_work() => return None,
+            Phase::Failed { .. } | Phase::Stopping { led: false, .. } => return None,
+            Phase::Recovering(recovery) => {
+                let taking = recovery.taking().map(|l| l.log_id);
+                HardState {
+                    log_id: Some(taking.unwrap_or(self.leadership.log_id)),
+                    epoch: self.log.hard_state().epoch,
+                    epochs: Vec::new(),
+                    cleared: self.cleared.clone(),
+                    is_partial: !recovery.is_whole(),
+                }
+            }
+            _ => HardState {
+                log_id: Some(self.leadership.log_id),
+                epoch: self.leadership.epoch,
+                epochs: Vec::new(),
+                cleared: self.cleared.clone(),
+                is_partial: false,
+            },
+        };
+        self.log.next_write(hard_state, now)
+    }
+
+    fn written(&mut self, result: WriteResult, now: Time) {
+        match self.log.written(result, now) {
+            Written::Done(rolled_back) => {
+                self.events.extend(rolled_back.map(Event::from));
+                self.commit.set_master(self.log.durable());
+            }
+            Written::DiskFull => {
+                // It is not in the log, and neither is what was placed since: whoever waits for it is told.
+                let durable = self.log.durable();
+                self.truncate_after(durable, None);
+                self.urgent = self.urgent.min(durable);
+                self.linger_until = None;
+                let full = AppendError::Unavailable(Unavailable::DiskFull);
+                self.tell_after(durable, |_| Answer::Refused(full.clone()));
+            }
+            Written::Conflict => self.fence(self.leadership.epoch.n, None),
+            Written::Failed(why) => {
+                self.phase.fail(why.clone());
+                let because = Unavailable::DiskFailed;
+                let durable = self.log.durable();
+                self.tell_after(durable, |appended| Answer::NotKnown { appended, because });
+                self.refuse_parked(Unavailable::DiskFailed);
+                self.end = Some(End::StorageFailed(why));
+            }
+        }
+    }
+
+    /// Whoever waits for an entry after `last` waits for what will not be, or is not known to be.
+    fn tell_after(&mut self, last: Seq, answer: impl Fn(Appended) -> Answer) {
+        let undecided = std::mem::take(&mut self.undecided);
+        let waits = self.commit.drain_after(last).into_iter();
+        for wait in waits.chain(undecided.into_iter().map(|u| u.0)) {
+            let (appended, waiter) = wait.waiter;
+            let answer = answer(appended);
+            self.replies.push(Reply { waiter, answer });
+        }
+    }
+
+    /// Takes what follows `keep` out of the log.
+    fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
+        self.log.truncate_after(keep, rollback_of);
+        self.dedup.truncate(keep);
+        self.commit.set_master(self.log.durable());
+    }
+
+    /// The history whose entries are kept when they go out of the journal: none that was only being fetched, and that others
+    /// keep.
+    fn rollback_of(&self) -> Option<LogId> {
+        let stored = self.log.hard_state();
+        stored.log_id.filter(|_| !stored.is_partial)
+    }
+
+    /// Whether the journal knows of the history and epoch that are served.
+    fn is_leadership_durable(&self) -> bool {
+        let stored = self.log.hard_state();
+        (stored.log_id, stored.epoch) == (Some(self.leadership.log_id), self.leadership.epoch)
+    }
+
+    fn page(&mut self, page: Page, now: Time) {
+        let Page { purpose, entries } = page;
+        match purpose {
+            Purpose::Duplicate(ticket) => {
+                let Some((index, mut pending)) = self.looking_up.remove(&ticket) else {
+                    return;
+                };
+                let entry = match entries {
+                    Ok(entry) => Ok(entry),
+                    Err(ReadError::Damaged(seq)) => Err(seq),
+                    Err(ReadError::Gone | ReadError::Failed(_)) => Ok(None),
+                };
+                pending.looked_up.push(LookedUp {
+                    index,
+                    generation: self.log.generation(),
+                    covers: self.log.durable(),
+                    entry,
+                });
+                self.admit(pending, now);
+            }
+            Purpose::Replicate(node, generation) => {
+                let (is_current, tail) = (generation == self.log.generation(), self.tail());
+                let Some(peer) = self.peers.get_mut(&node) else {
+                    return;
+                };
+                let first = entries.as_ref().ok().and_then(Option::as_ref);
+                let is_next = peer.has_read(first.map_or(Seq::ZERO, EntryBatch::first), tail);
+                match entries {
+                    Ok(Some(batch)) if is_next && is_current && self.phase.leads() => {
+                        peer.sent_entries(batch.last(), batch.bytes(), now);
+                        self.send_entries(node, batch);
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) if !is_current => {}
+                    Ok(None) | Err(_) => peer.could_not_read(now),
+                }
+            }
+            Purpose::Repair(node) => {
+                if let (Ok(Some(batch)), true) = (entries, self.phase.leads()) {
+                    self.send_entries(node, batch);
+                }
+            }
+            Purpose::Fetch(_) => {}
+        }
+    }
+
+    // ---- The network.
+
+    fn message(&mut self, message: Message, now: Time) {
+        match message {
+            Message::Ack(ack) | Message::Promise(Promise { position: ack }) => self.ack(&ack, now),
+            Message::FetchResponse(response) => self.fetched(response, now),
+            Message::Announcement(other) => self.announced(&other, now),
+            Message::Append(_) | Message::Prepare(_) | Message::Fetch(_) | Message::Claim(_) => {}
+        }
+    }
+
+    fn ack(&mut self, ack: &Ack, now: Time) {
+        if let Some(recovery) = self.phase.recovery_mut() {
+            recovery.ack(ack, now);
+            return;
+        }
+        if ack.epoch.is_forged_above(self.leadership.epoch) {
+            self.forged.add(1);
+            return;
+        }
+        if self.adopts(ack, now) {
+            return;
+        }
+        let leader = LeaderView {
+            leadership: self.leadership,
+            cleared: &self.cleared,
+            epochs: self.log.epochs(),
+            tail: self.log.durable(),
+            round: self.round,
+        };
+        let link_up = self.link.is_up();
+        let Some(peer) = self.peers.entry(&ack.node, &self.settings, link_up) else {
+            return;
+        };
+        let effect = peer.ack(ack, &leader, now);
+        let (matched, number) = (peer.matched(), peer.number_to_answer());
+        self.round = self.round.max(number.unwrap_or(0));
+        if self.peers.is_member(&ack.node) {
+            self.commit.set_member(&ack.node, matched);
+        }
+        if effect == AckEffect::Superseded {
+            let by = ack.epoch.max(ack.last.epoch);
+            let cleared_by = ack.cleared.cleared_by(self.leadership.log_id);
+            let by = cleared_by.map_or(by, |c| c.max(by));
+            self.fence(by.n, Some(ack.node.clone()));
+            return;
+        }
+        self.read_for_repair(ack, now);
+    }
+
+    /// A master whose history is still empty adopts another one that it learns of: whether it does.
+    fn adopts(&mut self, ack: &Ack, now: Time) -> bool {
+        let is_empty = self.log.last() == LogPosition::default();
+        // Of another history; or of this one, when only somebody was seen who held nothing of it.
+        let is_other = match ack.log_id == Some(self.leadership.log_id) {
+            true => ack.epoch <= self.leadership.epoch,
+            false => ack.log_id.is_some() && self.cleared.is_empty(),
+        };
+        let serves = matches!(self.phase, Phase::Serving | Phase::Paused(_));
+        if !(serves && is_empty && is_other && ack.last.seq > Seq::ZERO) {
+            return false;
+        }
+        let listed = self.peers.listed().cloned();
+        let master = self.leadership.epoch.master;
+        let mut recovery = Recovery::new(self.recovery_settings.clone(), master, listed, None);
+        recovery.overtakes(self.leadership);
+        if self.link.is_up() {
+            recovery.link_up(now);
+        }
+        recovery.ack(ack, now);
+        self.phase.recover(recovery);
+        true
+    }
+
+    fn announced(&mut self, other: &MasterAnnouncement, now: Time) {
+        let (me, it) = (self.leadership, other.leader);
+        if it.epoch.master == me.epoch.master {
+            return;
+        }
+        match (&mut self.phase, other.is_serving) {
+            (Phase::Recovering(recovery), true) if recovery.is_above(it) => recovery.overtakes(it),
+            (Phase::Recovering(_), true) => self.end = Some(End::OtherMaster(it)),
+            // Of two that start at once one stays.
+            (Phase::Recovering(recovery), false)
+                if me.epoch.master < it.epoch.master && !recovery.is_takeover() =>
+            {
+                self.announce(true, None);
+            }
+            (Phase::Recovering(_), false) => {}
+            (_, true)
+                if other.overtakes == Some(me.epoch.master)
+                    || it.log_id == me.log_id && it.epoch > me.epoch =>
+            {
+                self.fence(it.epoch.n, None);
+            }
+            (_, true) => {}
+            (_, false) => {
+                let reason = self.unavailable(now);
+                let is_final = matches!(
+                    reason,
+                    Some(Unavailable::Fenced | Unavailable::Stopping | Unavailable::DiskFailed)
+                );
+                if !is_final {
+                    self.announce(true, None);
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self, is_serving: bool, overtakes: Option<MasterId>) {
+        let announcement = MasterAnnouncement {
+            leader: self.leadership,
+            is_serving,
+            overtakes,
+        };
+        self.messages.push(Outbound {
+            to: Address::Announce,
+            reply_to: None,
+            message: Message::Announcement(announcement),
+        });
+    }
+
+    fn other_version(&mut self, address: &Address, version: u32, now: Time) {
+        let recovery = self.phase.recovery_mut();
+        match (recovery, address.node()) {
+            (Some(recovery), Some(node)) => recovery.other_version(node, version, now),
+            (Some(_), None) => self.end = Some(End::OtherVersion(version)),
+            (None, _) => {}
+        }
+    }
+
+    fn link_up(&mut self, max_payload: usize, now: Time) {
+        self.link_down(now); // an outage may be over before its beginning was told
+        if let Link::Down { since, .. } = self.link {
+            self.round += 1;
+            let round = self.round;
+            for (_, peer) in self.peers.iter_mut() {
+                peer.link_up(now.since(since), round, now);
+            }
+            if let Some(recovery) = self.phase.recovery_mut() {
+                recovery.link_up(now);
+            }
+            if let Phase::Paused(pause) = &mut self.phase {
+                *pause = Pause { since: now, round };
+            }
+        }
+        self.link = Link::Up { max_payload };
+    }
+
+    fn link_down(&mut self, now: Time) {
+        let Link::Up { max_payload } = self.link else {
+            return;
+        };
+        self.link = Link::Down {
+            since: now,
+            max_payload,
+        };
+        for (_, peer) in self.peers.iter_mut() {
+            peer.link_down(now);
+        }
+        if let Some(recovery) = self.phase.recovery_mut() {
+            recovery.link_down();
+        }
+    }
+
+    /// Sends what is due to every secondary.
+    fn transmit(&mut self, now: Time) {
+        if !self.phase.leads() || !self.is_leadership_durable() {
+            return; // nobody is to follow it, or nobody is to hear of it yet
+        }
+        let (tail, generation) = (self.tail(), self.log.generation());
+        let room = self.link.max_payload().saturating_sub(ENVELOPE_BYTES);
+        let mut heartbeats = Vec::new();
+        for (node, peer) in self.peers.iter_mut() {
+            if let Some(Transmit::Heartbeat { prev, storage }) = peer.transmit(tail, now) {
+                peer.sent_heartbeat(now);
+                heartbeats.push((node.clone(), prev, storage));
+            }
+            if let Some(Transmit::Entries { first, last, bytes }) = peer.transmit(tail, now) {
+                peer.reading();
+                self.reads.push(Read {
+                    purpose: Purpose::Replicate(node.clone(), generation),
+                    query: Query::Range {
+                        first,
+                        // The entries of one message are of one epoch.
+                        last: last.min(self.log.epochs().end_of_epoch(first)),
+                        max_bytes: bytes.min(room),
+                    },
+                });
+            }
+        }
+        for (node, prev, storage) in heartbeats {
+            let frame = AppendEntries {
+                storage,
+                round: self.round,
+                interval: self.settings.heartbeat_interval,
+                cleared: self.cleared.clone(),
+                ..self.frame(prev, None)
+            };
+            self.send_append(Address::Heartbeat(node.clone()), node, frame);
+        }
+    }
+
+    /// Up to where entries are sent: with somebody waiting for an entry, what was placed after it goes along.
+    fn tail(&self) -> Seq {
+        let durable = self.log.durable();
+        match self.linger_until.is_none() || self.urgent >= durable {
+            true => durable,
+            false => self.urgent,
+        }
+    }
+
+    fn send_entries(&mut self, node: NodeId, batch: EntryBatch) {
+        let frame = self.frame(batch.first().prev(), Some(batch));
+        self.send_append(Address::Append(node.clone()), node, frame);
+    }
+
+    fn send_append(&mut self, to: Address, node: NodeId, frame: AppendEntries) {
+        self.messages.push(Outbound {
+            to,
+            reply_to: Some(Address::Ack(node, AckOf::Seq(frame.last()))),
+            message: Message::Append(frame),
+        });
+    }
+
+    fn frame(&self, prev: Seq, entries: Option<EntryBatch>) -> AppendEntries {
+        AppendEntries {
+            leader: self.leadership,
+            prev: self.log.epochs().at(prev).unwrap_or_default(),
+            entries,
+            tail: self.log.durable(),
+            commit: self.committed(),
+            cleared: ClearedLogs::default(),
+            storage: None,
+            round: 0,
+            interval: Duration::ZERO,
+        }
+    }
+
+    // ---- Recovery.
+
+    /// Asks what the recovery wants to know.
+    fn recover_messages(&mut self, now: Time) {
+        let (have, is_full) = (self.log.last(), self.log.is_full());
+        let mut questions = Vec::new();
+        let Some(recovery) = self.phase.recovery_mut() else {
+            return;
+        };
+        let calls = recovery.calls(now);
+        while let Some((node, prepare)) = recovery.prepare(now) {
+            questions.push(Outbound {
+                to: Address::Prepare(node.clone()),
+                reply_to: Some(Address::Promise(node)),
+                message: Message::Prepare(prepare),
+            });
+        }
+        if !is_full && let Some((node, fetch)) = recovery.fetch(have, FETCH_BYTES, now) {
+            questions.push(Outbound {
+                to: Address::Fetch(node.clone()),
+                reply_to: Some(Address::Fetched(node)),
+                message: Message::Fetch(fetch),
+            });
+        }
+        if calls {
+            self.events.push(Event::Recovering {});
+            self.announce(false, None);
+        }
+        self.messages.extend(questions);
+    }
+
+    fn fetched(&mut self, response: FetchResponse, now: Time) {
+        let FetchResponse {
+            position,
+            prev,
+            entries,
+        } = response;
+        let (have, rollback_of) = (self.log.last(), self.rollback_of());
+        let Some(recovery) = self.phase.recovery_mut() else {
+            self.repair_with(&position, entries.as_ref());
+            return;
+        };
+        match recovery.fetched(&position, prev, have, now) {
+            Take::Nothing => {}
+            Take::Entries => {
+                if let Some(batch) = entries {
+                    for entry in batch.iter() {
+                        let content = entry.content();
+                        self.dedup.insert(entry.message_id, &content, entry.seq);
+                    }
+                    self.log.append(batch);
+                }
+            }
+            Take::Truncate(at) => {
+                let keep = self.log.epochs().shared_with(at);
+                self.truncate_after(keep, rollback_of);
+            }
+        }
+    }
+
+    /// Goes on with the recovery, if there is one.
+    fn recover(&mut self, now: Time) {
+        if self.log.has_work() || self.log.is_writing() {
+            return; // not all of it is durable yet
+        }
+        let (have, rollback_of) = (self.log.last(), self.rollback_of());
+        let Some(recovery) = self.phase.recovery_mut() else {
+            return;
+        };
+        let found = recovery.tick(have, now);
+        if recovery.drops_own() {
+            self.truncate_after(Seq::ZERO, rollback_of);
+        }
+        if let Some(found) = found {
+            self.serve(found);
+        }
+    }
+
+    fn serve(&mut self, found: Found) {
+        self.phase.serve();
+        self.leadership = Leadership {
+            log_id: found.log_id.unwrap_or(self.leadership.log_id),
+            epoch: found.epoch,
+        };
+        self.cleared = found.cleared;
+        let durable = self.log.durable();
+        self.urgent = durable;
+        self.commit = Commit::default();
+        self.commit.set_master(durable);
+        let link_up = self.link.is_up();
+        for node in &found.seen {
+            self.peers.entry(node, &self.settings, link_up);
+        }
+        for (_, peer) in self.peers.iter_mut() {
+            peer.reset();
+        }
+        self.serving = Some(Event::Serving {
+            entries: durable.0,
+            new: found.log_id.is_none(),
+            heard: found.seen,
+            not_heard: found.not_seen.clone(),
+            overtakes: found.overtakes,
+        });
+        self.not_seen = found.not_seen;
+    }
+
+    // ---- Repair of damaged entries, in both directions.
+
+    fn damaged(&mut self, seqs: Vec<Seq>) {
+        let change = self.repair.update(seqs, self.log.last().seq);
+        self.events.extend(change.into_events());
+    }
+
+    /// Asks a secondary for an entry that is damaged here: one of those who hold it, another one each time.
+    fn ask_for_repair(&mut self, now: Time) {
+        if !self.phase.leads() || !self.is_leadership_durable() || !self.link.is_up() {
+            return;
+        }
+        let Some((seq, turn)) = self.repair.ask(now) else {
+            return;
+        };
+        let holds = |p: &Peer| p.matched() >= seq && p.status(now).is_alive();
+        let holders: Vec<_> = (self.peers.iter())
+            .filter(|(_, p)| holds(p))
+            .filter_map(|(node, p)| Some((node.clone(), p.storage()?)))
+            .collect();
+        let Some((node, storage)) = turn
+            .checked_rem(holders.len())
+            .and_then(|i| holders.into_iter().nth(i))
+        else {
+            return;
+        };
+        let fetch = Fetch {
+            leader: self.leadership,
+            storage,
+            from: seq,
+            max_bytes: 1, // one entry, however long
+        };
+        self.messages.push(Outbound {
+            to: Address::Fetch(node.clone()),
+            reply_to: Some(Address::Fetched(node)),
+            message: Message::Fetch(fetch),
+        });
+    }
+
+    /// An answer with an entry that is damaged here, if it is the very one that was placed there.
+    fn repair_with(&mut self, position: &Ack, entries: Option<&EntryBatch>) {
+        let follows = (position.log_id, position.epoch)
+            == (Some(self.leadership.log_id), self.leadership.epoch);
+        let entry = entries.and_then(|batch| batch.range(batch.first(), batch.first()));
+        let Some(entry) = entry.filter(|_| follows && self.phase.leads()) else {
+            return;
+        };
+        let seq = entry.first();
+        let is_same = self.log.epochs().matches(entry.last_position());
+        if is_same && seq <= position.upto && self.repair.has(seq) {
+            self.log.repair(entry);
+        }
+    }
+
+    /// Reads the entry that a secondary asks for because its own is damaged.
+    fn read_for_repair(&mut self, ack: &Ack, now: Time) {
+        let Some(seq) = ack.damaged else {
+            return;
+        };
+        let follows =
+            (ack.log_id, ack.epoch) == (Some(self.leadership.log_id), self.leadership.epoch);
+        let is_shared = Seq::ZERO < seq && seq <= ack.upto.min(self.log.durable());
+        self.repaired_for.retain(|_, until| now < *until);
+        if !follows || !is_shared || self.repaired_for.contains_key(&ack.node) {
+            return;
+        }
+        self.repaired_for.insert(ack.node.clone(), now + ASK_PAUSE);
+        self.reads.push(Read {
+            purpose: Purpose::Repair(ack.node.clone()),
+            query: Query::Range {
+                first: seq,
+                last: seq,
+                max_bytes: self.link.max_payload().saturating_sub(ENVELOPE_BYTES),
+            },
+        });
+    }
+
+    // ---- Time.
+
+    /// What follows from what has happened, and from the time.
+    fn advance(&mut self, now: Time) {
+        if self.linger_until.is_some_and(|t| t <= now) {
+            self.urgent = self.log.last().seq;
+            self.linger_until = None;
+        }
+        if self.link.is_up() {
+            for (_, peer) in self.peers.iter_mut() {
+                peer.expire(now);
+            }
+        }
+        self.recover(now);
+        self.end_own_pause(now);
+        if self.is_leadership_durable() {
+            self.replies.append(&mut self.when_cleared);
+            self.say_serving();
+        }
+        self.release_parked(now);
+        self.answer(now);
+        self.say_changes(now);
+    }
+
+    fn pause_limit(&self) -> Duration {
+        self.settings.suspect_after.max(MIN_PAUSE)
+    }
+
+    /// [`Node::deadline`] asks for several calls within the limit: whoever comes later than that was stopped, and has heard
+    /// nobody meanwhile. Before anything is decided, what was known of the others is no longer trusted.
+    fn notice_own_pause(&mut self, now: Time) {
+        let gap = now.since(std::mem::replace(&mut self.last_called, now));
+        if gap <= self.pause_limit() {
+            return;
+        }
+        self.round += 1;
+        let round = self.round;
+        if self.link.is_up() {
+            for (_, peer) in self.peers.iter_mut() {
+                peer.paused(gap, round, now);
+            }
+        }
+        // With nobody there who could have followed another master, there is nobody to ask.
+        if self.peers.iter().next().is_some() {
+            self.phase.pause(Pause { since: now, round });
+        }
+        if let Some(recovery) = self.phase.recovery_mut() {
+            // What was promised may have been promised to somebody else since.
+            recovery.begin_again(now);
+            if !recovery.is_whole() {
+                let rollback_of = self.rollback_of();
+                self.truncate_after(Seq::ZERO, rollback_of);
+            }
+        }
+    }
+
+    /// After a pause: no appends before a round of heartbeats has passed. Then everybody who is alive has answered, or is
+    /// late.
+    fn end_own_pause(&mut self, now: Time) {
+        let Phase::Paused(pause) = &self.phase else {
+            return;
+        };
+        if self.link.is_up() && now >= self.pause_end(pause, now) {
+            self.phase.serve();
+        }
+    }
+
+    fn pause_end(&self, pause: &Pause, now: Time) -> Time {
+        let is_owed = |p: &Peer| p.status(now).is_alive() && !p.health().is_trusted();
+        let round = self.settings.heartbeat_interval;
+        let late = round.max(self.settings.suspect_after);
+        let is_waiting = self.peers.iter().any(|(_, p)| is_owed(p));
+        pause.since + if is_waiting { late } else { round }
+    }
+
+    /// Answers whoever can be answered.
+    fn answer(&mut self, now: Time) {
+        self.answer_met();
+        let durable = self.log.durable();
+        let undecided = std::mem::take(&mut self.undecided);
+        for (wait, because) in undecided {
+            self.end_wait(wait, because, durable);
+        }
+        while let Some(late) = self.commit.pop_late(now) {
+            self.end_wait(late, WaitEnd::Timeout, durable);
+        }
+        let because = match &self.phase {
+            Phase::Fenced(_) => WaitEnd::Fenced,
+            Phase::Stopping { .. } | Phase::Failed { .. } => WaitEnd::Stopping,
+            _ => return,
+        };
+        let waiting: Vec<_> = self.commit.drain().collect();
+        for wait in waiting {
+            self.end_wait(wait, because, durable);
+        }
+    }
+
+    fn answer_met(&mut self) {
+        while let Some(met) = self.commit.pop_met() {
+            let acks = self.commit.acks(met.seq);
+            let (appended, waiter) = met.waiter;
+            let answer = Answer::Replicated { appended, acks };
+            self.replies.push(Reply { waiter, answer });
+        }
+    }
+
+    /// Nobody waits any longer; the client is told once what it is told is true.
+    fn end_wait(&mut self, wait: Wait<(Appended, W)>, because: WaitEnd, durable: Seq) {
+        if wait.seq > durable {
+            self.undecided.push((wait, because));
+            return;
+        }
+        let acks = self.commit.acks(wait.seq);
+        let (appended, waiter) = wait.waiter;
+        let answer = match acks >= wait.w {
+            true => Answer::Replicated { appended, acks },
+            false => Answer::NotReplicated {
+                appended,
+                acks,
+                because,
+            },
+        };
+        self.replies.push(Reply { waiter, answer });
+    }
+
+    /// Says what has changed.
+    fn say_changes(&mut self, now: Time) {
+        if self.link.is_up() && self.phase.recovery().is_none() {
+            self.events.extend(self.peers.changes(now));
+        }
+        let no_quorum = self.unavailable(now) == Some(Unavailable::NoQuorum);
+        if no_quorum != self.said_no_quorum {
+            self.said_no_quorum = no_quorum;
+            self.events.push(match no_quorum {
+                true => Event::ReadOnlyOn {},
+                false => Event::ReadOnlyOff {},
+            });
+        }
+    }
+
+    fn say_serving(&mut self) {
+        if let Some(event) = self.serving.take() {
+            let overtakes = match &event {
+                Event::Serving { overtakes, .. } => *overtakes,
+                _ => None,
+            };
+            self.announce(true, overtakes);
+            self.events.push(event);
+        }
+    }
+
+    fn fence(&mut self, by: u64, heard_from: Option<NodeId>) {
+        let fenced = FencedBy {
+            epoch: by,
+            heard_from: heard_from.clone(),
+        };
+        if self.phase.fence(fenced) {
+            self.events.push(Event::Fenced {
+                by_epoch: by,
+                heard_from,
+            });
+        }
+    }
+
+    /// Whether the node has come to its end.
+    fn take_end(&mut self, now: Time) -> Option<End> {
+        if let Phase::Stopping { until, led } = self.phase {
+            let is_late = now >= until;
+            if is_late {
+                let because = Unavailable::Stopping;
+                let durable = self.log.durable();
+                self.tell_after(durable, |appended| Answer::NotKnown { appended, because });
+                for reply in std::mem::take(&mut self.when_cleared) {
+                    self.replies.push(match reply.answer {
+                        Answer::Cleared(_) => Reply {
+                            answer: Answer::Refused(AppendError::Unavailable(because)),
+                            ..reply
+                        },
+                        _ => reply,
+                    });
+                }
+            }
+            let is_idle = !self.log.is_writing() && !(led && self.log.has_work());
+            if (is_late || is_idle && self.undecided.is_empty()) && self.replies.is_empty() {
+                return Some(self.end.take().unwrap_or(End::Stopped));
+            }
+        }
+        self.end.take()
+    }
+
+    // ---- What readers and operators may see.
+
+    /// The snapshot, if it has changed. While entries still have to go out of the journal, what was shown before is.
+    fn changed_snapshot(&mut self) -> Option<Snapshot> {
+        if self.log.is_truncating() && self.shown.is_some() {
+            return None;
+        }
+        let is_readable = self.is_readable();
+        let snapshot = Snapshot {
+            leadership: Some(self.leadership),
+            last: match is_readable {
+                true => self.log.durable(),
+                false => Seq::ZERO,
+            },
+            generation: self.log.generation(),
+            is_readable,
+            diverged_from: None,
+        };
+        let is_news = self.shown != Some(snapshot);
+        self.shown = Some(snapshot);
+        is_news.then_some(snapshot)
+    }
+
+    /// Whether what it has can be shown while it recovers: it is its own, and was whole.
+    fn is_readable(&self) -> bool {
+        let is_own = |r: &Recovery| r.is_whole() && self.log.durable() > Seq::ZERO;
+        self.phase.recovery().is_none_or(is_own)
+    }
+
+    /// Why appends are refused, if they are.
+    #[must_use]
+    pub fn unavailable(&self, now: Time) -> Option<Unavailable> {
+        self.phase.unavailable().or_else(|| {
+            if self.log.is_disk_full(now) {
+                Some(Unavailable::DiskFull)
+            } else if self.read_only_without_quorum && !self.has_quorum(now) {
+                Some(Unavailable::NoQuorum)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Whether a majority of all members, the master included, is alive and was seen since the master's last pause.
+    #[must_use]
+    pub fn has_quorum(&self, now: Time) -> bool {
+        self.link.is_up() && self.peers.alive(now) >= self.peers.majority()
+            || self.peers.majority() == 1
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Its history and epoch.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership
+    }
+
+    /// The histories that its own has replaced.
+    #[must_use]
+    pub fn cleared(&self) -> &ClearedLogs {
+        &self.cleared
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The secondaries.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The last position that a majority of the nodes holds.
+    #[must_use]
+    pub fn committed(&self) -> Seq {
+        self.commit.held_by(self.peers.majority())
+    }
+
+    /// Who holds what.
+    #[must_use]
+    pub fn commit(&self) -> &Commit<(Appended, W)> {
+        &self.commit
+    }
+
+    /// The members that hold the entry at `seq` of that history, by name; the master itself is not among them.
+    pub fn held_by(&self, log_id: LogId, seq: Seq) -> impl Iterator<Item = &NodeId> {
+        let is_same = log_id == self.leadership.log_id;
+        self.commit.acked_by(seq).filter(move |_| is_same)
+    }
+
+    /// How many clients wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.commit.waiting()
+            + self.undecided.len()
+            + self.parked.len()
+            + self.looking_up.len()
+            + self.when_cleared.len()
+    }
+
+    /// The listed members that were not seen when it began to serve, and have not been since; and those of which a start
+    /// fell silent then.
+    pub fn not_seen(&self) -> impl Iterator<Item = &NodeId> {
+        let is_silent = |node: &&NodeId| {
+            let peer = self.peers.get(node);
+            peer.is_none_or(|p| p.health().silence(self.last_called).is_none())
+        };
+        self.not_seen.iter().filter(is_silent)
+    }
+
+    /// Damaged entries that are being repaired.
+    #[must_use]
+    pub fn repair(&self) -> &Repair {
+        &self.repair
+    }
+
+    /// Whether the link to the broker is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// How many messages were dropped because of an epoch that no honest node can have.
+    #[must_use]
+    pub fn forged(&self) -> u64 {
+        self.forged.get()
+    }
+}
+
+/// The largest content, in bytes of its JSON, that passes a broker with that `max_payload`: an entry and its message need
+/// something beside it.
+fn content_room(max_payload: usize) -> usize {
+    /// What an entry has beside its content, at most: names, digits and an id.
+    const ENTRY_BYTES: usize = 128;
+    max_payload.saturating_sub(ENVELOPE_BYTES + ENTRY_BYTES)
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{DecodeError, PROTOCOL_VERSION, cleared, parse, to_line};
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::epochs::LogPosition;
-use crate::ids::{Epoch, LogId, NodeId, Seq, StorageId};
+use crate::ids::{Epoch, LogId, MasterId, NodeId, Seq, StorageId};
 
 /// "I hold everything up to `upto`": the whole position of a secondary, sent after each run of deliveries, on start and
 /// after each reconnect. The join, the resume point and the health report in one.
@@ -28,14 +28,25 @@ pub struct Ack {
     pub last: LogPosition,
     /// The first entry that it holds back because one before it is missing.
     pub held_from: Option<Seq>,
-    /// The highest number of a heartbeat that has named this storage in this epoch; 0 for none.
-    pub round: u64,
+    /// The master whose heartbeat has named this storage last, and the number in it; nil and 0 if none has.
+    pub answers: HeartbeatNumber,
     /// The histories that the one it holds has replaced: they are never taken back.
     pub cleared: ClearedLogs,
     /// An entry cannot be read from its disk any more, and is asked for.
     pub damaged: Option<Seq>,
     /// Why it could not do what it was asked.
     pub error: Option<String>,
+    /// It stops, and this is its last message.
+    pub is_goodbye: bool,
+}
+
+/// The number in a heartbeat, and the master that made it. An answer that carries it was said after that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeartbeatNumber {
+    /// The start of the master that made the number; nil for none.
+    pub master: MasterId,
+    /// The number, counted up by that master from 1.
+    pub round: u64,
 }
 
 /// Serde's view of an [`Ack`].
@@ -59,6 +70,10 @@ pub(super) struct AckFields<'a> {
     storage: StorageId,
     #[serde(default, skip_serializing_if = "is_zero")]
     round: u64,
+    #[serde(default, skip_serializing_if = "MasterId::is_nil")]
+    asked_by: MasterId,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    goodbye: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     cleared: Vec<ClearedLog>,
     #[serde(default)]
@@ -85,7 +100,9 @@ impl<'a> AckFields<'a> {
             log_id: ack.log_id,
             epoch: ack.epoch,
             storage: ack.storage,
-            round: ack.round,
+            round: ack.answers.round,
+            asked_by: ack.answers.master,
+            goodbye: ack.is_goodbye,
             cleared: ack.cleared.iter().copied().collect(),
             v: PROTOCOL_VERSION,
             at_ms,
@@ -101,7 +118,11 @@ impl<'a> AckFields<'a> {
             upto: self.seq,
             last: self.last,
             held_from: self.held_from,
-            round: self.round,
+            answers: HeartbeatNumber {
+                master: self.asked_by,
+                round: self.round,
+            },
+            is_goodbye: self.goodbye,
             cleared: cleared(self.cleared)?,
             damaged: self.damaged,
             error: self.error.map(Cow::into_owned),

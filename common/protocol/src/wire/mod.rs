@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use ack::Ack;
+pub use ack::{Ack, HeartbeatNumber};
 pub use announce::MasterAnnouncement;
 pub use append::AppendEntries;
 pub use claim::Claim;

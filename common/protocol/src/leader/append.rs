@@ -1,0 +1,226 @@
+//! Admission: what becomes of messages that want to be in the log, decided before anything is changed.
+//!
+//! [`Admission::admit`] makes all refusals and hands out a [`Plan`]; carrying that out cannot fail, so a batch is all or
+//! nothing without an undo.
+
+use std::collections::BTreeSet;
+
+use crate::entry::EntryBatch;
+use crate::ids::{Leadership, Seq, Time};
+use crate::leader::command::{Append, AppendError, AppendRequest, Appended, Unavailable};
+use crate::leader::dedup::{Dedup, DeduplicateBy};
+use crate::leader::peers::Peers;
+use crate::log::Log;
+use crate::node::Query;
+
+/// Messages that wait to be admitted: because a look into the journal has to tell first whether they are there already, or
+/// because the master recovers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pending<W> {
+    pub(super) append: Append<W>,
+    /// When the client's time is up.
+    pub(super) until: Option<Time>,
+    /// What the journal has said, by the place of the message in the batch.
+    pub(super) looked_up: Vec<LookedUp>,
+}
+
+/// What the journal says of one message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LookedUp {
+    /// The place of the message in the batch.
+    pub(super) index: usize,
+    /// The log that was looked at, as [`Log::generation`] counts.
+    pub(super) generation: u64,
+    /// The entries up to here were looked at.
+    pub(super) covers: Seq,
+    /// The entry that is the same message; an error if it cannot be read.
+    pub(super) entry: Result<Option<EntryBatch>, Seq>,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Each message gets the next place, for so many nodes.
+    Place {
+        /// The number of nodes.
+        w: u32,
+    },
+    /// They are in the log already: the client joins that wait.
+    Join(Appended),
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// Nothing is appended.
+    Refused(AppendError),
+    /// The journal has to be asked about the message at that place of the batch first.
+    LookUp(usize, Query),
+}
+
+impl From<AppendError> for Obstacle {
+    fn from(error: AppendError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// The master, as far as an admission is decided by it.
+pub(super) struct Admission<'a> {
+    pub(super) leadership: Leadership,
+    pub(super) peers: &'a Peers,
+    pub(super) dedup: &'a Dedup,
+    pub(super) log: &'a mut Log,
+    /// Why nothing new is taken.
+    pub(super) unavailable: Option<Unavailable>,
+    /// Whether one more client may wait for other nodes.
+    pub(super) has_room: bool,
+    /// The largest content that the broker takes, in bytes of its JSON.
+    pub(super) max_content: usize,
+    /// How many nodes hold an entry.
+    pub(super) acks: &'a dyn Fn(Seq) -> u32,
+}
+
+impl Admission<'_> {
+    /// What becomes of these messages. The order of the checks is that of the errors in the API: 400, 413, 422, 412, 503.
+    pub(super) fn admit<W>(&mut self, pending: &Pending<W>) -> Result<Plan, Obstacle> {
+        let Append {
+            requests,
+            w,
+            expected_seq,
+            ..
+        } = &pending.append;
+        let w = self.peers.write_concern(*w).map_err(AppendError::from)?;
+        for request in requests {
+            let (bytes, max) = (request.content.json().len(), self.max_content);
+            if bytes > max {
+                return Err(AppendError::TooLarge { bytes, max }.into());
+            }
+        }
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = requests.iter().find(|r| !ids.insert(r.message_id)) {
+            let message_id = twice.message_id;
+            return Err(AppendError::PartlyThere { message_id }.into());
+        }
+        let mut there = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            there.push(self.existing(index, request, &pending.looked_up)?);
+        }
+        if there.iter().any(Option::is_some) {
+            let joined = self.joined(requests, &there, w)?;
+            // Only who has to wait for others needs a place: blocked clients must not shut out the rest.
+            return match (self.acks)(joined.last) >= w || self.has_room {
+                true => Ok(Plan::Join(joined)),
+                false => Err(AppendError::Unavailable(Unavailable::TooManyWaiting).into()),
+            };
+        }
+        let last_seq = self.log.last().seq;
+        if expected_seq.is_some_and(|expected| expected != last_seq.next()) {
+            return Err(AppendError::ExpectedSeq { last_seq }.into());
+        }
+        if let Some(reason) = self.unavailable {
+            return Err(AppendError::Unavailable(reason).into());
+        }
+        if w > 1 && !self.has_room || self.log.is_full() {
+            return Err(AppendError::Unavailable(Unavailable::TooManyWaiting).into());
+        }
+        Ok(Plan::Place { w })
+    }
+
+    /// The entry in the log that is the same message, if there is one.
+    fn existing(
+        &mut self,
+        index: usize,
+        request: &AppendRequest,
+        looked_up: &[LookedUp],
+    ) -> Result<Option<EntryBatch>, Obstacle> {
+        let generation = self.log.generation();
+        let known = looked_up.iter().rev().find(|l| l.index == index);
+        let known = known.filter(|l| l.generation == generation);
+        if let Some(seq) = self.dedup.find(request.message_id, &request.content) {
+            if let Some(recent) = self.log.recent(seq) {
+                return Ok(Some(recent));
+            }
+            return match known.map(|l| &l.entry) {
+                Some(Ok(Some(entry))) if entry.first() == seq => Ok(Some(entry.clone())),
+                Some(Err(damaged)) if *damaged == seq => {
+                    Err(AppendError::Unreadable { seq }.into())
+                }
+                _ => {
+                    let (first, last, max_bytes) = (seq, seq, 1);
+                    let query = Query::Range {
+                        first,
+                        last,
+                        max_bytes,
+                    };
+                    Err(Obstacle::LookUp(index, query))
+                }
+            };
+        }
+        let by_content = self.dedup.by() == DeduplicateBy::Content;
+        if self.dedup.floor() == Seq::ZERO || request.is_new_id && !by_content {
+            return Ok(None);
+        }
+        // What came since is in the index; what was looked at has to reach as far as the index does not.
+        match known.filter(|l| l.covers >= self.dedup.floor()) {
+            Some(looked_up) => match &looked_up.entry {
+                Ok(entry) => Ok(entry.clone()),
+                Err(seq) => Err(AppendError::Unreadable { seq: *seq }.into()),
+            },
+            None => {
+                let query = Query::Find {
+                    message_id: request.message_id,
+                    content: by_content.then(|| request.content.clone()),
+                };
+                Err(Obstacle::LookUp(index, query))
+            }
+        }
+    }
+
+    /// Where the messages are, if all of them are in the log, one after the other, as they came.
+    fn joined(
+        &self,
+        requests: &[AppendRequest],
+        there: &[Option<EntryBatch>],
+        w: u32,
+    ) -> Result<Appended, AppendError> {
+        let mut first: Option<&EntryBatch> = None;
+        for (i, (request, entry)) in requests.iter().zip(there).enumerate() {
+            let message_id = request.message_id;
+            let Some(batch) = entry else {
+                return Err(there_in_part(requests, there));
+            };
+            let seq = batch.first();
+            let says_same = batch.get(seq).is_some_and(|e| e.says(&request.content));
+            if !says_same {
+                return Err(AppendError::OtherContent { seq, message_id });
+            }
+            let expected = first.map_or(seq, |f| Seq(f.first().0 + i as u64));
+            if seq != expected {
+                return Err(AppendError::PartlyThere { message_id });
+            }
+            first = first.or(Some(batch));
+        }
+        let Some(first) = first else {
+            return Err(there_in_part(requests, there));
+        };
+        let message_id = first.get(first.first()).map(|e| e.message_id);
+        Ok(Appended {
+            log_id: self.leadership.log_id,
+            epoch: first.epoch().n,
+            first: first.first(),
+            last: Seq(first.first().0 + requests.len() as u64 - 1),
+            message_id: message_id.unwrap_or_default(),
+            w,
+            duplicate: true,
+        })
+    }
+}
+
+fn there_in_part(requests: &[AppendRequest], there: &[Option<EntryBatch>]) -> AppendError {
+    let mut pairs = requests.iter().zip(there);
+    let found = pairs.find(|(_, entry)| entry.is_some());
+    let message_id = found.map(|(request, _)| request.message_id);
+    AppendError::PartlyThere {
+        message_id: message_id.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,622 @@
+//! What the master knows of one secondary: its progress, its storage, one deadline, its health.
+//!
+//! Retrying never ends and never bursts: silence costs one message per backoff, the first sign of life resumes at once, and
+//! an answer that says nothing new is never answered at once.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::cleared_logs::ClearedLogs;
+use crate::epochs::{EpochTable, LogPosition};
+use crate::ids::{Epoch, Leadership, LogId, NodeId, Seq, StorageId, Time};
+use crate::leader::backoff::Backoff;
+use crate::leader::health::{Health, Status};
+use crate::leader::progress::{Mode, Progress};
+use crate::leader::settings::Replication;
+use crate::tally::Tally;
+use crate::wire::Ack;
+
+/// How many former storages of one name are remembered.
+const MAX_FORMER: usize = 16;
+
+/// What is to be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// No entries: a sign of life, and a question where the secondary stands.
+    Heartbeat {
+        /// The last entry that the secondary is believed to hold.
+        prev: Seq,
+        /// The storage that is asked.
+        storage: Option<StorageId>,
+    },
+    /// The entries from `first` to `last` at most, for `bytes` at most, but at least one entry.
+    Entries {
+        /// The first of them.
+        first: Seq,
+        /// The last one that may be sent.
+        last: Seq,
+        /// How many bytes of entries.
+        bytes: usize,
+    },
+}
+
+/// What an ACK has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckEffect {
+    /// Its position may count, see [`Peer::matched`].
+    Position,
+    /// A sign of life, nothing more.
+    Nothing,
+    /// It follows a master with a higher epoch: this one is superseded.
+    Superseded,
+}
+
+/// The master, as far as an ACK is judged by it.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaderView<'a> {
+    /// Its history and epoch.
+    pub leadership: Leadership,
+    /// The histories that it has cleared away.
+    pub cleared: &'a ClearedLogs,
+    /// Which epoch placed which of its entries.
+    pub epochs: &'a EpochTable,
+    /// Its last durable entry.
+    pub tail: Seq,
+    /// The highest number that it has put into a heartbeat.
+    pub round: u64,
+}
+
+/// Which storage counts under the name of a secondary. No clock decides which one is newer: a storage counts once it has
+/// answered a heartbeat that names it and carries a number made after the storage was first seen; from then on the former one
+/// never counts again in this epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Storages {
+    /// The one that counts, and since when.
+    current: Option<(StorageId, Time)>,
+    /// Those that have spoken and did not count before; the first one is asked next.
+    candidates: VecDeque<Candidate>,
+    /// Those that counted before, the newest last.
+    former: VecDeque<StorageId>,
+}
+
+/// A storage that has to answer before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Candidate {
+    storage: StorageId,
+    /// Its answer has to carry this number or a higher one.
+    number: u64,
+    /// How often it was asked.
+    asked: u8,
+}
+
+/// What a storage is under the name of its secondary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StorageState {
+    /// It counts.
+    Current,
+    /// It counts from now on.
+    BecameCurrent,
+    /// It has to answer first; whether it is to be asked at once.
+    Candidate { ask_now: bool },
+    /// It counts no more.
+    Former,
+}
+
+impl Storages {
+    /// How many are asked at one time; the next one takes the place of the oldest.
+    const MAX_CANDIDATES: usize = 4;
+    /// How often one is asked before it is taken for a late message of a dead process.
+    const MAX_ASKED: u8 = 3;
+
+    /// A storage has spoken: an answer to `round` if that is not 0, while `highest` is the highest number made so far.
+    fn spoke(&mut self, storage: StorageId, round: u64, highest: u64, now: Time) -> StorageState {
+        if self.current.is_some_and(|(current, _)| current == storage) {
+            return StorageState::Current;
+        }
+        if self.former.contains(&storage) {
+            return StorageState::Former;
+        }
+        let known = self.candidates.iter().position(|c| c.storage == storage);
+        match known {
+            Some(i) if round >= self.candidates[i].number => {
+                self.candidates.remove(i);
+                self.make_current(storage, now);
+                StorageState::BecameCurrent
+            }
+            Some(_) => StorageState::Candidate { ask_now: false },
+            None => {
+                // Only the first one is asked at once: a flood of invented storages is not answered one by one.
+                let ask_now = self.candidates.is_empty();
+                if self.candidates.len() >= Self::MAX_CANDIDATES {
+                    self.candidates.pop_front();
+                }
+                self.candidates.push_back(Candidate {
+                    storage,
+                    number: highest + 1,
+                    asked: 0,
+                });
+                StorageState::Candidate { ask_now }
+            }
+        }
+    }
+
+    fn make_current(&mut self, storage: StorageId, now: Time) {
+        if let Some((former, _)) = self.current.replace((storage, now)) {
+            self.former.push_back(former);
+            if self.former.len() > MAX_FORMER {
+                self.former.pop_front();
+            }
+        }
+    }
+
+    /// The one to name in a heartbeat.
+    fn to_ask(&self) -> Option<StorageId> {
+        let candidate = self.candidates.front().map(|c| c.storage);
+        candidate.or(self.current.map(|(storage, _)| storage))
+    }
+
+    /// A heartbeat has named [`Storages::to_ask`]: the next one is another's.
+    fn asked(&mut self) {
+        if let Some(mut candidate) = self.candidates.pop_front() {
+            candidate.asked += 1;
+            if candidate.asked < Self::MAX_ASKED {
+                self.candidates.push_back(candidate);
+            }
+        }
+    }
+}
+
+/// What an ACK says of the secondary's log: two that say the same are no news.
+type Said = (
+    StorageId,
+    Option<LogId>,
+    Epoch,
+    Seq,
+    LogPosition,
+    Option<Seq>,
+);
+
+/// Whether the entries that are to be sent next are being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Reading {
+    #[default]
+    No,
+    Yes,
+    /// They could not be read; until then they are not asked for again.
+    FailedUntil(Time),
+}
+
+/// One secondary, as the master sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    progress: Progress,
+    storages: Storages,
+    health: Health,
+    backoff: Backoff,
+    /// Smoothed time from append to ACK.
+    round_trip: Duration,
+    heartbeat_interval: Duration,
+    window_bytes: usize,
+    batch_bytes: usize,
+    /// Since when there is no link; nothing is sent, and silence is not held against the secondary.
+    link_down_since: Option<Time>,
+    heartbeat_due: bool,
+    heartbeat_at: Time,
+    /// When what is in flight counts as lost.
+    retry_at: Option<Time>,
+    last_said: Option<Said>,
+    other_history: Option<LogId>,
+    /// When a former storage last spoke under this name.
+    clash_at: Option<Time>,
+    held_from: Option<Seq>,
+    reading: Reading,
+    retries: Tally,
+}
+
+impl Peer {
+    /// A secondary of which nothing is known.
+    #[must_use]
+    pub fn new(node: &NodeId, settings: &Replication, link_up: bool) -> Self {
+        let seed = node.as_str().bytes().fold(settings.seed, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        });
+        Self {
+            progress: Progress::new(),
+            storages: Storages::default(),
+            health: Health::new(settings.suspect_after, settings.unhealthy_after),
+            backoff: Backoff::new(settings.retry_min, settings.retry_max, seed),
+            round_trip: Duration::ZERO,
+            heartbeat_interval: settings.heartbeat_interval,
+            window_bytes: settings.window_bytes,
+            batch_bytes: settings.batch_bytes,
+            link_down_since: (!link_up).then_some(Time::ZERO),
+            heartbeat_due: link_up,
+            heartbeat_at: Time::ZERO,
+            retry_at: None,
+            last_said: None,
+            other_history: None,
+            clash_at: None,
+            held_from: None,
+            reading: Reading::No,
+            retries: Tally::default(),
+        }
+    }
+
+    /// The position of the secondary has come.
+    pub fn ack(&mut self, ack: &Ack, leader: &LeaderView<'_>, now: Time) -> AckEffect {
+        let is_asked = ack.answers.master == leader.leadership.epoch.master;
+        let round = if is_asked { ack.answers.round } else { 0 };
+        match self.storages.spoke(ack.storage, round, leader.round, now) {
+            StorageState::Former => {
+                // The last words of a storage that is gone come soon after the first ones of the new; a second living one
+                // goes on talking.
+                let since = self.storages.current.map(|(_, since)| since);
+                if since.is_some_and(|since| now.since(since) >= self.heartbeat_interval) {
+                    self.clash_at = Some(now);
+                }
+                return AckEffect::Nothing;
+            }
+            StorageState::Candidate { ask_now } => {
+                if ask_now {
+                    self.ask_now();
+                }
+                if !ack.is_goodbye && self.storages.current.is_none() {
+                    self.seen(0, now);
+                }
+                // Somebody else's epoch is news from whomever it comes.
+                return self.superseded_by(ack, leader);
+            }
+            StorageState::BecameCurrent => {
+                self.forget_position();
+                self.last_said = None;
+            }
+            StorageState::Current => {}
+        }
+        self.seen(round, now);
+        self.held_from = ack.held_from;
+        if ack.is_goodbye {
+            self.health.left();
+            self.forget_flight();
+            return AckEffect::Nothing;
+        }
+        self.position(ack, leader, now)
+    }
+
+    /// What the storage that counts says of its log.
+    fn position(&mut self, ack: &Ack, leader: &LeaderView<'_>, now: Time) -> AckEffect {
+        let said = (
+            ack.storage,
+            ack.log_id,
+            ack.epoch,
+            ack.upto,
+            ack.last,
+            ack.held_from,
+        );
+        let is_news = self.last_said.replace(said) != Some(said);
+        let LeaderView {
+            leadership: Leadership { log_id, epoch },
+            cleared,
+            epochs,
+            tail,
+            ..
+        } = *leader;
+        let is_ours = ack.log_id == Some(log_id);
+        let is_cleared = ack.log_id.is_some_and(|log| cleared.covers(log, ack.epoch));
+        // Other entries, or a node that knows this very history to be cleared away.
+        let refuses = ack.last.seq > Seq::ZERO || ack.cleared.cleared_by(log_id).is_some();
+        self.other_history = ack.log_id.filter(|_| !is_ours && refuses && !is_cleared);
+        if self.superseded_by(ack, leader) == AckEffect::Superseded {
+            self.forget_position();
+            return AckEffect::Superseded;
+        }
+        if !is_ours {
+            // Another history; or an empty log that takes the first one it is told of; or one that was cleared away. What
+            // follows once it is told is told at once; another history only with its heartbeat.
+            self.forget_position();
+            if is_news && (ack.log_id.is_none() || is_cleared) {
+                self.ask_now();
+            }
+            return AckEffect::Nothing;
+        }
+        // The last entry that it can share: whether it does is asked.
+        let common = epochs.last_common(ack.last).seq.min(tail);
+        if ack.epoch < epoch {
+            // It has not seen this epoch yet: what it holds says where to begin, and counts for nothing.
+            self.forget_position();
+            self.probe_at(common, is_news);
+            return AckEffect::Nothing;
+        }
+        if ack.upto > tail {
+            return AckEffect::Nothing; // nobody can hold what was never sent
+        }
+        self.matched_upto(ack, now);
+        if ack.upto < ack.last.seq && common > ack.upto {
+            self.probe_at(common, is_news);
+        }
+        AckEffect::Position
+    }
+
+    /// Whether the secondary follows a master with a higher epoch of this history, or one that has cleared it away, or has
+    /// entries of a later epoch in the history that this master cleared away.
+    fn superseded_by(&self, ack: &Ack, leader: &LeaderView<'_>) -> AckEffect {
+        let Leadership { log_id, epoch } = leader.leadership;
+        let is_higher = ack.log_id == Some(log_id) && ack.epoch > epoch;
+        let has_cleared = ack.cleared.cleared_by(log_id).is_some_and(|by| by > epoch);
+        let own_clearing = ack
+            .log_id
+            .and_then(|log| leader.cleared.cleared_by(log))
+            .filter(|by| by.master == epoch.master);
+        let has_gone_on = own_clearing.is_some_and(|by| ack.last.epoch > by);
+        match is_higher || has_cleared || has_gone_on {
+            true => AckEffect::Superseded,
+            false => AckEffect::Nothing,
+        }
+    }
+
+    /// It holds everything up to `ack.upto`, and that is this master's.
+    fn matched_upto(&mut self, ack: &Ack, now: Time) {
+        let acked = self.progress.acked(ack.upto, now);
+        if let Some(took) = acked.took {
+            self.round_trip = if self.round_trip.is_zero() {
+                took
+            } else {
+                (self.round_trip * 7 + took) / 8
+            };
+        }
+        let was_probing = self.progress.mode() == Mode::Probe;
+        if was_probing {
+            self.progress.resume(ack.held_from);
+            self.heartbeat_at = now + self.heartbeat_interval;
+        }
+        if acked.is_news || was_probing {
+            self.backoff.reset(self.round_trip * 2);
+            self.retry_at = self
+                .progress
+                .is_waiting()
+                .then(|| now + self.backoff.next_wait());
+        }
+        // No news, an error or a hole: what is in flight is sent again when its time is up, not once per answer.
+    }
+
+    /// A sign of life.
+    fn seen(&mut self, round: u64, now: Time) {
+        if !self.health.status(now).is_alive() {
+            self.backoff.reset(Duration::ZERO);
+        }
+        self.health.seen(round, now);
+    }
+
+    /// Asks whether the secondary holds what the master has at `seq`: at once if its last answer was news.
+    fn probe_at(&mut self, seq: Seq, is_news: bool) {
+        self.progress.probe_at(seq.next());
+        self.retry_at = None;
+        if is_news {
+            self.ask_now();
+        }
+    }
+
+    fn ask_now(&mut self) {
+        self.heartbeat_due = self.link_down_since.is_none();
+    }
+
+    fn forget_flight(&mut self) {
+        self.progress.probe();
+        self.retry_at = None;
+    }
+
+    fn forget_position(&mut self) {
+        self.progress.reset();
+        self.retry_at = None;
+    }
+
+    /// What is to be sent now, if anything, of a log that ends at `tail`. Whoever sends it says so.
+    #[must_use]
+    pub fn transmit(&self, tail: Seq, now: Time) -> Option<Transmit> {
+        if self.link_down_since.is_some() {
+            return None;
+        }
+        if self.heartbeat_due {
+            return Some(Transmit::Heartbeat {
+                prev: self.progress.next().prev(),
+                storage: self.storages.to_ask(),
+            });
+        }
+        match self.reading {
+            Reading::Yes => return None,
+            Reading::FailedUntil(until) if now < until => return None,
+            Reading::No | Reading::FailedUntil(_) => {}
+        }
+        let (first, last, free) = self.progress.sendable(tail, self.window_bytes)?;
+        Some(Transmit::Entries {
+            first,
+            last,
+            bytes: free.min(self.batch_bytes),
+        })
+    }
+
+    /// The entries that it needs next are being read.
+    pub fn reading(&mut self) {
+        self.reading = Reading::Yes;
+    }
+
+    /// They are read, or not wanted any more: whether entries from `first` on are still what is to be sent next.
+    pub fn has_read(&mut self, first: Seq, tail: Seq) -> bool {
+        self.reading = Reading::No;
+        let next = self.progress.sendable(tail, self.window_bytes);
+        self.link_down_since.is_none() && next.is_some_and(|(f, _, _)| f == first)
+    }
+
+    /// They could not be read; they are asked for again after a while.
+    pub fn could_not_read(&mut self, now: Time) {
+        self.reading = Reading::FailedUntil(now + self.backoff.next_wait());
+    }
+
+    /// A heartbeat has left.
+    pub fn sent_heartbeat(&mut self, now: Time) {
+        self.heartbeat_due = false;
+        self.storages.asked();
+        let wait = match self.progress.mode() {
+            Mode::Replicate => self.heartbeat_interval,
+            // A dead node costs one small message per backoff; a diverged one lives and is asked like the others.
+            Mode::Probe if self.other_history.is_some() => {
+                self.heartbeat_interval.max(self.backoff.next_wait())
+            }
+            Mode::Probe => self.backoff.next_wait(),
+        };
+        self.heartbeat_at = now + wait;
+    }
+
+    /// Entries up to `last`, of so many bytes, have left.
+    pub fn sent_entries(&mut self, last: Seq, bytes: usize, now: Time) {
+        self.progress.sent(last, bytes, now);
+        if self.retry_at.is_none() {
+            self.retry_at = Some(now + self.backoff.next_wait());
+        }
+    }
+
+    /// The broker says that nobody listens on its subject: no use to go on before it is seen.
+    pub fn nobody_listens(&mut self) {
+        self.health.nobody_listens();
+        self.forget_flight();
+    }
+
+    /// The link is there again, after that long. What was known is not trusted until a heartbeat with a number from `round`
+    /// on is answered.
+    pub fn link_up(&mut self, outage: Duration, round: u64, now: Time) {
+        self.link_down_since = None;
+        self.backoff.reset(Duration::ZERO);
+        self.health.distrust(outage, round, now);
+        self.heartbeat_due = true;
+    }
+
+    /// The link is gone. Nothing is handed to it; silence is not held against the secondary.
+    pub fn link_down(&mut self, now: Time) {
+        self.link_down_since = Some(now);
+        self.heartbeat_due = false;
+        self.forget_flight();
+    }
+
+    /// The master was stopped for that long until `now`: as [`Peer::link_up`].
+    pub fn paused(&mut self, pause: Duration, round: u64, now: Time) {
+        self.health.distrust(pause, round, now);
+        self.ask_now();
+    }
+
+    /// The log that its position was of is gone: nothing is known of it.
+    pub fn reset(&mut self) {
+        self.forget_position();
+        self.last_said = None;
+        self.ask_now();
+    }
+
+    /// Does what is due at `now`; nothing if nothing is.
+    pub fn expire(&mut self, now: Time) {
+        if self.link_down_since.is_some() {
+            return;
+        }
+        let is_healthy = self.health.status(now) == Status::Healthy;
+        if self.retry_at.is_some_and(|t| t <= now) {
+            self.retries.add(1);
+            self.retry_at = None;
+            if is_healthy {
+                self.progress.resume(self.held_from);
+            } else {
+                self.forget_flight();
+                self.heartbeat_due = true;
+            }
+        }
+        if self.heartbeat_at <= now {
+            self.heartbeat_due = true;
+            if !is_healthy && self.progress.mode() == Mode::Replicate {
+                self.forget_flight();
+            }
+        }
+    }
+
+    /// When something is to be done without a message, if ever.
+    #[must_use]
+    pub fn deadline(&self, now: Time) -> Option<Time> {
+        if self.link_down_since.is_some() {
+            return None;
+        }
+        let heartbeat = (!self.heartbeat_due).then_some(self.heartbeat_at);
+        let read_again = match self.reading {
+            Reading::FailedUntil(until) if until > now => Some(until),
+            _ => None,
+        };
+        [
+            heartbeat,
+            self.retry_at,
+            read_again,
+            self.health.deadline(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// It holds everything up to here: shown in this epoch of the master, by the storage that counts.
+    #[must_use]
+    pub fn matched(&self) -> Seq {
+        self.progress.matched()
+    }
+
+    /// The storage that counts, if one does.
+    #[must_use]
+    pub fn storage(&self) -> Option<StorageId> {
+        self.storages.current.map(|(storage, _)| storage)
+    }
+
+    /// The highest number that a storage has to answer before it counts, if one has to.
+    #[must_use]
+    pub(crate) fn number_to_answer(&self) -> Option<u64> {
+        self.storages.candidates.iter().map(|c| c.number).max()
+    }
+
+    /// Its positions and what is in flight.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Its status for health and quorum.
+    #[must_use]
+    pub fn status(&self, now: Time) -> Status {
+        let now = self.link_down_since.map_or(now, |since| since.min(now));
+        match self.health.status(now) {
+            Status::Healthy | Status::Suspected if self.other_history.is_some() => Status::Diverged,
+            status => status,
+        }
+    }
+
+    /// Its signs of life.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The other history that it holds, if it does.
+    #[must_use]
+    pub fn other_history(&self) -> Option<LogId> {
+        self.other_history
+    }
+
+    /// The first entry that it holds back.
+    #[must_use]
+    pub fn held_from(&self) -> Option<Seq> {
+        self.held_from
+    }
+
+    /// How often entries were sent again.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.get()
+    }
+
+    /// Whether a second process speaks under this name.
+    #[must_use]
+    pub fn has_clash(&self, now: Time) -> bool {
+        self.clash_at
+            .is_some_and(|t| now.since(t) < self.heartbeat_interval * 10)
+    }
+}

@@ -1,0 +1,48 @@
+//! What the protocol can be told to do otherwise, each with its trade-off.
+
+use std::time::Duration;
+
+/// The master's settings of replication.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Replication {
+    /// A sign of life at least that often. Shorter finds a dead node sooner and costs messages.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a secondary is suspected; above the heartbeat interval.
+    pub suspect_after: Duration,
+    /// Silence after which it is unhealthy and no longer counts for the quorum; above `suspect_after`.
+    pub unhealthy_after: Duration,
+    /// The first wait for an ACK.
+    pub retry_min: Duration,
+    /// The longest wait: how late a secondary that says nothing at its start may be found.
+    pub retry_max: Duration,
+    /// Bytes of entries in one append, at most (an entry that alone is larger goes alone).
+    pub batch_bytes: usize,
+    /// Bytes of entries in flight to one secondary. More fills a longer line and costs memory on both sides.
+    pub window_bytes: usize,
+    /// How long an entry that nobody waits for may wait for company before it is sent.
+    pub linger: Duration,
+    /// Clients that wait at one time, at most.
+    pub max_waiting: usize,
+    /// Chooses the jitter.
+    pub seed: u64,
+}
+
+/// The most nodes a master keeps in mind, listed or not. Beyond it new names are ignored, with one warning.
+pub const MAX_NODES: usize = 256;
+
+impl Default for Replication {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(500),
+            suspect_after: Duration::from_millis(1500),
+            unhealthy_after: Duration::from_secs(5),
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(5),
+            batch_bytes: 256 << 10,
+            window_bytes: 1 << 20,
+            linger: Duration::from_millis(1),
+            max_waiting: 10_000,
+            seed: 1,
+        }
+    }
+}

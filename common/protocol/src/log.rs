@@ -1,0 +1,295 @@
+//! A node's log as the node sees it: what it consists of, and how much of that is durable.
+//!
+//! ```text
+//!   1 . . . . . . . durable | in flight | unstable = last
+//!                             being       to be
+//!                             written     written
+//! ```
+//! One write is in flight at a time; what queues up meanwhile is written together (group commit). A truncation is part of the
+//! next write: until that has ended the journal may still hold what was taken out, and `durable` speaks only of what is in
+//! both.
+
+use std::time::Duration;
+
+use crate::entry::{Content, EntryBatch};
+use crate::epochs::{EpochTable, LogPosition};
+use crate::hard_state::HardState;
+use crate::ids::{Epoch, LogId, MessageId, Seq, Time};
+use crate::node::{Restored, RolledBack, Truncate, WriteJob, WriteResult};
+use crate::unstable::{Unstable, cut};
+
+/// How long nothing is written after the disk was full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// The log of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    epochs: EpochTable,
+    unstable: Unstable,
+    /// Everything up to here is in the journal for good.
+    durable: Seq,
+    /// The hard state that is in the journal.
+    hard_state: HardState,
+    /// Still to be taken out of the journal.
+    truncate: Option<Truncate>,
+    /// Damaged entries, still to be written again.
+    repairs: Vec<EntryBatch>,
+    in_flight: Option<InFlight>,
+    /// Where the journal ends once the write in flight and the truncation are done.
+    journal_end: Seq,
+    /// No room on the disk: until then nothing is written.
+    full_until: Option<Time>,
+    /// Counts truncations up.
+    generation: u64,
+}
+
+/// A write that was handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct InFlight {
+    job: WriteJob,
+    /// Everything up to here is durable once it has ended; lower than the job's last entry if the log was truncated since.
+    last: Seq,
+    /// Where the journal ended before.
+    journal_end: Seq,
+}
+
+/// What the end of a write has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable.
+    Done(Option<RolledBack>),
+    /// There was no room; it waits to be tried again.
+    DiskFull,
+    /// The journal can be used no more.
+    Failed(String),
+    /// Another master has written to the journal.
+    Conflict,
+}
+
+impl Log {
+    /// What a journal holds at the start of its node.
+    #[must_use]
+    pub fn new(restored: Restored) -> Self {
+        let Restored { hard_state, last } = restored;
+        Self {
+            epochs: EpochTable::new(hard_state.epochs.clone(), last.seq),
+            unstable: Unstable::default(),
+            durable: last.seq,
+            hard_state,
+            truncate: None,
+            repairs: Vec::new(),
+            in_flight: None,
+            journal_end: last.seq,
+            full_until: None,
+            generation: 0,
+        }
+    }
+
+    /// The end of the log, durable or not.
+    #[must_use]
+    pub fn last(&self) -> LogPosition {
+        self.epochs.last()
+    }
+
+    /// Which epoch placed which entries.
+    #[must_use]
+    pub fn epochs(&self) -> &EpochTable {
+        &self.epochs
+    }
+
+    /// Everything up to here is durable.
+    #[must_use]
+    pub fn durable(&self) -> Seq {
+        self.durable
+    }
+
+    /// The hard state that is durable.
+    #[must_use]
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Counts up whenever entries go out of the log.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether entries still have to be taken out of the journal.
+    #[must_use]
+    pub fn is_truncating(&self) -> bool {
+        let in_flight = self.in_flight.as_ref();
+        self.truncate.is_some() || in_flight.is_some_and(|f| f.job.truncate.is_some())
+    }
+
+    /// Whether entries, a truncation or a repair wait to be written.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.truncate.is_some() || !self.repairs.is_empty() || !self.unstable.is_empty()
+    }
+
+    /// Whether a write is in flight.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// Whether so much waits to be written that nothing more is to be placed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.unstable.is_full()
+    }
+
+    /// Whether the last write found no room, at most a second ago.
+    #[must_use]
+    pub fn is_disk_full(&self, now: Time) -> bool {
+        self.full_until.is_some_and(|until| now < until)
+    }
+
+    /// When a write is tried again, if there was no room.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.full_until.filter(|_| self.in_flight.is_none())
+    }
+
+    /// Gives one message the next place.
+    pub fn place(&mut self, epoch: Epoch, message_id: MessageId, content: &Content) -> Seq {
+        let seq = self.last().seq.next();
+        self.unstable.place(seq, epoch, message_id, content);
+        self.epochs.append(epoch, seq);
+        seq
+    }
+
+    /// Takes entries that follow the end of the log.
+    ///
+    /// # Panics
+    /// If they do not follow: the caller has decided that before.
+    pub fn append(&mut self, batch: EntryBatch) {
+        assert_eq!(
+            batch.first(),
+            self.last().seq.next(),
+            "entries are appended in order"
+        );
+        self.epochs.append(batch.epoch(), batch.last());
+        self.unstable.push(batch);
+    }
+
+    /// The entry at `seq`, if it is not durable yet; older ones are read from the journal.
+    pub fn recent(&mut self, seq: Seq) -> Option<EntryBatch> {
+        let in_flight = self.in_flight.as_ref();
+        let in_flight = in_flight.and_then(|f| {
+            let mut batches = f.job.entries.iter();
+            batches.find_map(|batch| batch.range(seq, seq.min(f.last)))
+        });
+        in_flight.or_else(|| self.unstable.get(seq))
+    }
+
+    /// Takes everything after `keep` out of the log. What is in the journal of it is kept in a rollback file if it is the end
+    /// of the history `rollback_of`.
+    pub fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
+        self.epochs.truncate_after(keep);
+        self.unstable.truncate_after(keep);
+        self.durable = self.durable.min(keep);
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.last = in_flight.last.min(keep);
+        }
+        self.repairs.retain(|batch| batch.last() <= keep);
+        self.generation += 1;
+        if keep < self.journal_end {
+            let earlier = self.truncate.and_then(|t| t.rollback_of);
+            self.truncate = Some(Truncate {
+                after: keep,
+                rollback_of: earlier.or(rollback_of),
+            });
+            self.journal_end = keep;
+        }
+    }
+
+    /// A damaged entry is to be written again.
+    pub fn repair(&mut self, entry: EntryBatch) {
+        let is_new = self.repairs.iter().all(|r| r.first() != entry.first());
+        if is_new && entry.last() <= self.durable {
+            self.repairs.push(entry);
+        }
+    }
+
+    /// The next write, if there is anything to write and none is in flight. `hard_state` is what the node has to know again,
+    /// apart from the table of epochs.
+    pub fn next_write(&mut self, hard_state: HardState, now: Time) -> Option<WriteJob> {
+        if self.in_flight.is_some() || self.is_disk_full(now) {
+            return None;
+        }
+        let hard_state = HardState {
+            epochs: self.epochs.starts().to_vec(),
+            ..hard_state
+        };
+        let job = WriteJob {
+            truncate: self.truncate.take(),
+            entries: self.unstable.take(),
+            hard_state: (hard_state != self.hard_state).then_some(hard_state),
+            repairs: std::mem::take(&mut self.repairs),
+        };
+        if job.is_empty() {
+            return None;
+        }
+        let last = job.entries.last().map_or(self.durable, EntryBatch::last);
+        self.in_flight = Some(InFlight {
+            job: job.clone(),
+            last,
+            journal_end: self
+                .journal_end
+                .max(job.truncate.map_or(Seq::ZERO, |t| t.after)),
+        });
+        self.journal_end = last;
+        Some(job)
+    }
+
+    /// The write in flight has ended.
+    pub fn written(&mut self, result: WriteResult, now: Time) -> Written {
+        let Some(InFlight {
+            job,
+            last,
+            journal_end,
+        }) = self.in_flight.take()
+        else {
+            return Written::Done(None);
+        };
+        match result {
+            WriteResult::Done { rolled_back } => {
+                self.full_until = None;
+                self.durable = self.durable.max(last);
+                if let Some(hard_state) = job.hard_state {
+                    self.hard_state = hard_state;
+                }
+                Written::Done(rolled_back)
+            }
+            WriteResult::DiskFull => {
+                self.full_until = Some(now + FULL_PAUSE);
+                self.put_back(job, last, journal_end);
+                Written::DiskFull
+            }
+            WriteResult::Conflict => Written::Conflict,
+            WriteResult::Failed(why) => Written::Failed(why),
+        }
+    }
+
+    /// Nothing of the job was written: all of it is still to be done, but for what was truncated since.
+    fn put_back(&mut self, job: WriteJob, last: Seq, journal_end: Seq) {
+        let entries: Vec<EntryBatch> = cut(job.entries, last).collect();
+        self.unstable.put_back(entries);
+        let later = self.truncate.take();
+        self.truncate = match (job.truncate, later) {
+            (Some(first), Some(later)) => Some(Truncate {
+                after: first.after.min(later.after),
+                rollback_of: first.rollback_of.or(later.rollback_of),
+            }),
+            (first, None) => first,
+            // What was to be taken out may never have been written.
+            (None, later) => later.filter(|t| t.after < journal_end),
+        };
+        self.journal_end = match self.truncate {
+            Some(truncate) => truncate.after,
+            None => journal_end,
+        };
+    }
+}
