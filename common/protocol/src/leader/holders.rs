@@ -158,7 +158,7 @@ impl Holders {
     }
 
     /// A name whose promise is to be asked for, until then not again. The question goes to every start of the name.
-    pub(super) fn to_prepare(
+    pub(super) fn next_to_prepare(
         &mut self,
         leader: Leadership,
         cleared: &ClearedLogs,
@@ -189,7 +189,7 @@ impl Holders {
     }
 
     /// Whom to ask for entries after `have`, if somebody has more; until then nobody else is asked.
-    pub(super) fn to_fetch_from(
+    pub(super) fn next_source(
         &mut self,
         leader: Leadership,
         have: LogPosition,

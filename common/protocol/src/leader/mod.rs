@@ -1229,7 +1229,7 @@ impl<W: Waiter> Leader<W> {
                     });
                 }
             }
-            let is_idle = !self.log.is_writing() && !(led && self.log.has_work());
+            let is_idle = !(self.log.is_writing() || led && self.log.has_work());
             if (is_late || is_idle && self.undecided.is_empty()) && self.replies.is_empty() {
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }

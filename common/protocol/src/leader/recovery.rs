@@ -285,7 +285,7 @@ impl Recovery {
         let leader = self.taking().filter(|_| self.link_up_since.is_some())?;
         let cleared = self.cleared_by(leader.log_id);
         let until = now + self.settings.retry;
-        let node = self.holders.to_prepare(leader, &cleared, until, now)?;
+        let node = self.holders.next_to_prepare(leader, &cleared, until, now)?;
         Some((node, Prepare { leader, cleared }))
     }
 
@@ -302,7 +302,7 @@ impl Recovery {
             return None;
         }
         let until = now + self.settings.retry;
-        let (node, storage) = self.holders.to_fetch_from(leader, have, until, now)?;
+        let (node, storage) = self.holders.next_source(leader, have, until, now)?;
         let fetch = Fetch {
             leader,
             storage,
