@@ -4,6 +4,7 @@
 
 mod append;
 pub mod backoff;
+mod clients;
 pub mod command;
 pub mod commit;
 pub mod dedup;
@@ -16,7 +17,7 @@ pub mod progress;
 pub mod recovery;
 pub mod settings;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
@@ -38,10 +39,12 @@ use crate::wire::{
 };
 
 use append::{Admission, LookedUp, Obstacle, Pending, Plan};
+use clients::Clients;
+pub use clients::PATIENCE;
 use command::{
     Answer, Append, AppendError, Appended, Command, Reply, Unavailable, WaitEnd, Waiter,
 };
-use commit::{Commit, Wait};
+use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
 use peer::{AckEffect, LeaderView, Peer, Transmit};
 use peers::Peers;
@@ -49,8 +52,6 @@ use phase::{FencedBy, Pause, Phase};
 use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
 use settings::Replication;
 
-/// How long an append waits for a master that recovers.
-pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a master that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// The broker's own default, until it has said what it takes.
@@ -102,9 +103,6 @@ impl Link {
     }
 }
 
-/// A client that is told as soon as it is true: its entry is not durable yet.
-type Undecided<W> = (Wait<(Appended, W)>, WaitEnd);
-
 /// The master. `W` is through whom a waiting client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leader<W> {
@@ -118,15 +116,7 @@ pub struct Leader<W> {
     log: Log,
     dedup: Dedup,
     peers: Peers,
-    commit: Commit<(Appended, W)>,
-    undecided: Vec<Undecided<W>>,
-    /// Told once the new history is durable.
-    when_cleared: Vec<Reply<W>>,
-    /// Appends that came while the master recovers, and until when they wait for that.
-    parked: VecDeque<(Time, Pending<W>)>,
-    /// Appends that the journal is asked about.
-    looking_up: BTreeMap<u64, (usize, Pending<W>)>,
-    next_lookup: u64,
+    clients: Clients<W>,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
     /// When the rest is sent.
@@ -146,7 +136,6 @@ pub struct Leader<W> {
     shown: Option<Snapshot>,
     reads: Vec<Read>,
     messages: Vec<Outbound>,
-    replies: Vec<Reply<W>>,
     events: Vec<Event>,
 }
 
@@ -174,7 +163,7 @@ impl<W: Waiter> Node for Leader<W> {
             Input::Damaged(seqs) => self.damaged(seqs),
             Input::Stop => {
                 self.phase.stop(now + STOP_PATIENCE);
-                self.refuse_parked(Unavailable::Stopping);
+                self.clients.refuse_unplaced(Unavailable::Stopping);
             }
         }
         self.advance(now);
@@ -189,7 +178,7 @@ impl<W: Waiter> Node for Leader<W> {
             write,
             reads: std::mem::take(&mut self.reads),
             messages: std::mem::take(&mut self.messages),
-            replies: std::mem::take(&mut self.replies),
+            replies: self.clients.take_replies(),
             snapshot: self.changed_snapshot(),
             events: std::mem::take(&mut self.events),
             end: self.take_end(now),
@@ -216,8 +205,7 @@ impl<W: Waiter> Node for Leader<W> {
             stop,
             pause_end,
             self.linger_until,
-            self.commit.deadline(),
-            self.parked.iter().map(|(until, _)| *until).min(),
+            self.clients.deadline(),
             self.log.deadline().filter(|t| *t > now),
             self.repair.deadline().filter(|t| *t > now),
         ]
@@ -241,8 +229,8 @@ impl<W: Waiter> Leader<W> {
         });
         let last = restored.last.seq;
         let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
-        let mut commit = Commit::default();
-        commit.set_master(last);
+        let mut clients = Clients::default();
+        clients.commit_mut().set_master(last);
         Self {
             leadership: Leadership {
                 log_id: hard_state.log_id.unwrap_or(config.new_log_id),
@@ -260,15 +248,10 @@ impl<W: Waiter> Leader<W> {
             dedup: Dedup::new(config.deduplicate_by, config.remember_ids).after(last),
             log: Log::new(restored),
             peers: Peers::new(config.listed, &config.replication),
-            commit,
+            clients,
             settings: config.replication,
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
-            undecided: Vec::new(),
-            when_cleared: Vec::new(),
-            parked: VecDeque::new(),
-            looking_up: BTreeMap::new(),
-            next_lookup: 0,
             urgent: Seq::ZERO,
             linger_until: None,
             round: 0,
@@ -283,7 +266,6 @@ impl<W: Waiter> Leader<W> {
             shown: None,
             reads: Vec::new(),
             messages: Vec::new(),
-            replies: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -305,26 +287,25 @@ impl<W: Waiter> Leader<W> {
     /// Admits messages, or lets them wait for what has to be known first.
     fn admit(&mut self, pending: Pending<W>, now: Time) {
         if let Err(error) = self.peers.write_concern(pending.append.w) {
-            self.refuse(pending.append.waiter, error.into());
+            self.clients.refuse(pending.append.waiter, error.into());
             return;
         }
         if self.waits_for_recovery(&pending.append) {
-            self.park(pending, now);
+            let max = self.settings.max_waiting;
+            self.clients.park(pending, max, now);
             return;
         }
         let mut plan = self.plan(&pending, now);
         if plan == Err(AppendError::Unavailable(Unavailable::TooManyWaiting).into()) {
             // Clients that hung up still have their places: free them, then look again.
-            self.forget_who_left();
+            self.clients.forget_who_left();
             plan = self.plan(&pending, now);
         }
         match plan {
             Ok(plan) => self.carry_out(plan, pending, now),
-            Err(Obstacle::Refused(error)) => self.refuse(pending.append.waiter, error),
+            Err(Obstacle::Refused(error)) => self.clients.refuse(pending.append.waiter, error),
             Err(Obstacle::LookUp(index, query)) => {
-                let ticket = self.next_lookup;
-                self.next_lookup += 1;
-                self.looking_up.insert(ticket, (index, pending));
+                let ticket = self.clients.look_up(index, pending);
                 self.reads.push(Read {
                     purpose: Purpose::Duplicate(ticket),
                     query,
@@ -335,9 +316,9 @@ impl<W: Waiter> Leader<W> {
 
     /// What becomes of these messages; changes nothing.
     fn plan(&mut self, pending: &Pending<W>, now: Time) -> Result<Plan, Obstacle> {
-        let waiting = self.waiting();
+        let waiting = self.clients.waiting();
         let unavailable = self.unavailable(now);
-        let commit = &self.commit;
+        let commit = self.clients.commit();
         let mut admission = Admission {
             leadership: self.leadership,
             peers: &self.peers,
@@ -381,12 +362,7 @@ impl<W: Waiter> Leader<W> {
                 }
             }
         };
-        self.commit.wait(Wait {
-            seq: appended.last,
-            w: appended.w,
-            until: pending.until,
-            waiter: (appended, waiter),
-        });
+        self.clients.wait(appended, pending.until, waiter);
     }
 
     /// Whether an append has to wait until it is clear that this is the master, and of what. A message that is in the log is
@@ -403,57 +379,15 @@ impl<W: Waiter> Leader<W> {
         }
     }
 
-    fn park(&mut self, pending: Pending<W>, now: Time) {
-        if self.parked.len() >= self.settings.max_waiting {
-            self.forget_who_left();
-        }
-        if self.parked.len() >= self.settings.max_waiting {
-            let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
-            self.refuse(pending.append.waiter, full);
-            return;
-        }
-        let patience = pending.append.timeout.map_or(PATIENCE, |t| t.min(PATIENCE));
-        self.parked.push_back((now + patience, pending));
-    }
-
-    fn refuse(&mut self, waiter: W, error: AppendError) {
-        let answer = Answer::Refused(error);
-        self.replies.push(Reply { waiter, answer });
-    }
-
-    fn refuse_parked(&mut self, reason: Unavailable) {
-        let parked = std::mem::take(&mut self.parked).into_iter();
-        let looking_up = std::mem::take(&mut self.looking_up).into_values();
-        let all = parked.chain(looking_up.map(|(_, p)| (Time::ZERO, p)));
-        for (_, pending) in all.collect::<Vec<_>>() {
-            self.refuse(pending.append.waiter, AppendError::Unavailable(reason));
-        }
-    }
-
     /// Admits what waits for the recovery once it is over, and refuses those whose patience is.
     fn release_parked(&mut self, now: Time) {
         if self.phase.unavailable() == Some(Unavailable::Recovering) {
-            let is_late = |(until, _): &(Time, Pending<W>)| *until <= now;
-            while let Some(at) = self.parked.iter().position(is_late) {
-                if let Some((_, pending)) = self.parked.remove(at) {
-                    let recovering = AppendError::Unavailable(Unavailable::Recovering);
-                    self.refuse(pending.append.waiter, recovering);
-                }
-            }
+            self.clients.refuse_impatient(now);
             return;
         }
-        for (_, pending) in std::mem::take(&mut self.parked) {
+        for pending in self.clients.take_parked() {
             self.admit(pending, now);
         }
-    }
-
-    /// Frees the places of clients that have hung up.
-    fn forget_who_left(&mut self) {
-        self.commit.purge(|(_, waiter)| waiter.has_left());
-        self.undecided.retain(|(wait, _)| !wait.waiter.1.has_left());
-        self.parked.retain(|(_, p)| !p.append.waiter.has_left());
-        self.looking_up
-            .retain(|_, (_, p)| !p.append.waiter.has_left());
     }
 
     /// Begins a new, empty history that names this one as replaced.
@@ -462,19 +396,9 @@ impl<W: Waiter> Leader<W> {
             .unavailable(now)
             .filter(|r| !matches!(r, Unavailable::NoQuorum | Unavailable::DiskFull));
         if let Some(reason) = hindrance {
-            self.refuse(waiter, AppendError::Unavailable(reason));
+            let error = AppendError::Unavailable(reason);
+            self.clients.refuse(waiter, error);
             return;
-        }
-        self.answer_met();
-        let waiting: Vec<_> = self.commit.drain().collect();
-        let undecided = std::mem::take(&mut self.undecided);
-        let all = waiting
-            .into_iter()
-            .chain(undecided.into_iter().map(|u| u.0));
-        for Wait { waiter, .. } in all.collect::<Vec<_>>() {
-            let (appended, waiter) = waiter;
-            let answer = Answer::ClearedMeanwhile(appended);
-            self.when_cleared.push(Reply { waiter, answer });
         }
         let Leadership { log_id: old, epoch } = self.leadership;
         self.cleared.push(ClearedLog { log_id: old, epoch });
@@ -485,12 +409,10 @@ impl<W: Waiter> Leader<W> {
         self.truncate_after(Seq::ZERO, None);
         self.urgent = Seq::ZERO;
         self.linger_until = None;
-        self.commit = Commit::default();
+        self.clients.cleared(waiter, self.leadership);
         for (_, peer) in self.peers.iter_mut() {
             peer.reset();
         }
-        let answer = Answer::Cleared(self.leadership);
-        self.when_cleared.push(Reply { waiter, answer });
     }
 
     // ---- The journal.
@@ -525,7 +447,7 @@ impl<W: Waiter> Leader<W> {
         match self.log.written(result, now) {
             Written::Done(rolled_back) => {
                 self.events.extend(rolled_back.map(Event::from));
-                self.commit.set_master(self.log.durable());
+                self.clients.commit_mut().set_master(self.log.durable());
             }
             Written::DiskFull => {
                 // It is not in the log, and neither is what was placed since: whoever waits for it is told.
@@ -534,28 +456,19 @@ impl<W: Waiter> Leader<W> {
                 self.urgent = self.urgent.min(durable);
                 self.linger_until = None;
                 let full = AppendError::Unavailable(Unavailable::DiskFull);
-                self.tell_after(durable, |_| Answer::Refused(full.clone()));
+                self.clients
+                    .answer_after(durable, |_| Answer::Refused(full.clone()));
             }
             Written::Conflict => self.fence(self.leadership.epoch.n, None),
             Written::Failed(why) => {
                 self.phase.fail(why.clone());
                 let because = Unavailable::DiskFailed;
                 let durable = self.log.durable();
-                self.tell_after(durable, |appended| Answer::NotKnown { appended, because });
-                self.refuse_parked(Unavailable::DiskFailed);
+                self.clients
+                    .answer_after(durable, |appended| Answer::NotKnown { appended, because });
+                self.clients.refuse_unplaced(Unavailable::DiskFailed);
                 self.end = Some(End::StorageFailed(why));
             }
-        }
-    }
-
-    /// Whoever waits for an entry after `last` waits for what will not be, or is not known to be.
-    fn tell_after(&mut self, last: Seq, answer: impl Fn(Appended) -> Answer) {
-        let undecided = std::mem::take(&mut self.undecided);
-        let waits = self.commit.drain_after(last).into_iter();
-        for wait in waits.chain(undecided.into_iter().map(|u| u.0)) {
-            let (appended, waiter) = wait.waiter;
-            let answer = answer(appended);
-            self.replies.push(Reply { waiter, answer });
         }
     }
 
@@ -563,7 +476,7 @@ impl<W: Waiter> Leader<W> {
     fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.log.truncate_after(keep, rollback_of);
         self.dedup.truncate(keep);
-        self.commit.set_master(self.log.durable());
+        self.clients.commit_mut().set_master(self.log.durable());
     }
 
     /// The history whose entries are kept when they go out of the journal: none that was only being fetched, and that others
@@ -583,7 +496,7 @@ impl<W: Waiter> Leader<W> {
         let Page { purpose, entries } = page;
         match purpose {
             Purpose::Duplicate(ticket) => {
-                let Some((index, mut pending)) = self.looking_up.remove(&ticket) else {
+                let Some((index, mut pending)) = self.clients.looked_up(ticket) else {
                     return;
                 };
                 let entry = match entries {
@@ -663,7 +576,7 @@ impl<W: Waiter> Leader<W> {
         let (matched, number) = (peer.matched(), peer.number_to_answer());
         self.round = self.round.max(number.unwrap_or(0));
         if self.peers.is_member(&ack.node) {
-            self.commit.set_member(&ack.node, matched);
+            self.clients.commit_mut().set_member(&ack.node, matched);
         }
         if effect == AckEffect::Superseded {
             let by = ack.epoch.max(ack.last.epoch);
@@ -951,8 +864,8 @@ impl<W: Waiter> Leader<W> {
         self.cleared = found.cleared;
         let durable = self.log.durable();
         self.urgent = durable;
-        self.commit = Commit::default();
-        self.commit.set_master(durable);
+        self.clients.forget_positions();
+        self.clients.commit_mut().set_master(durable);
         let link_up = self.link.is_up();
         for node in &found.seen {
             self.peers.entry(node, &self.settings, link_up);
@@ -1063,7 +976,7 @@ impl<W: Waiter> Leader<W> {
         self.recover(now);
         self.end_own_pause(now);
         if self.is_leadership_durable() {
-            self.replies.append(&mut self.when_cleared);
+            self.clients.answer_cleared();
             self.say_serving();
         }
         self.release_parked(now);
@@ -1124,52 +1037,13 @@ impl<W: Waiter> Leader<W> {
 
     /// Answers whoever can be answered.
     fn answer(&mut self, now: Time) {
-        self.answer_met();
-        let durable = self.log.durable();
-        let undecided = std::mem::take(&mut self.undecided);
-        for (wait, because) in undecided {
-            self.end_wait(wait, because, durable);
-        }
-        while let Some(late) = self.commit.pop_late(now) {
-            self.end_wait(late, WaitEnd::Timeout, durable);
-        }
-        let because = match &self.phase {
-            Phase::Fenced(_) => WaitEnd::Fenced,
-            Phase::Stopping { .. } | Phase::Failed { .. } => WaitEnd::Stopping,
-            _ => return,
+        self.clients.answer_met();
+        let all = match &self.phase {
+            Phase::Fenced(_) => Some(WaitEnd::Fenced),
+            Phase::Stopping { .. } | Phase::Failed { .. } => Some(WaitEnd::Stopping),
+            _ => None,
         };
-        let waiting: Vec<_> = self.commit.drain().collect();
-        for wait in waiting {
-            self.end_wait(wait, because, durable);
-        }
-    }
-
-    fn answer_met(&mut self) {
-        while let Some(met) = self.commit.pop_met() {
-            let acks = self.commit.acks(met.seq);
-            let (appended, waiter) = met.waiter;
-            let answer = Answer::Replicated { appended, acks };
-            self.replies.push(Reply { waiter, answer });
-        }
-    }
-
-    /// Nobody waits any longer; the client is told once what it is told is true.
-    fn end_wait(&mut self, wait: Wait<(Appended, W)>, because: WaitEnd, durable: Seq) {
-        if wait.seq > durable {
-            self.undecided.push((wait, because));
-            return;
-        }
-        let acks = self.commit.acks(wait.seq);
-        let (appended, waiter) = wait.waiter;
-        let answer = match acks >= wait.w {
-            true => Answer::Replicated { appended, acks },
-            false => Answer::NotReplicated {
-                appended,
-                acks,
-                because,
-            },
-        };
-        self.replies.push(Reply { waiter, answer });
+        self.clients.answer_ended(all, self.log.durable(), now);
     }
 
     /// Says what has changed.
@@ -1218,19 +1092,13 @@ impl<W: Waiter> Leader<W> {
             if is_late {
                 let because = Unavailable::Stopping;
                 let durable = self.log.durable();
-                self.tell_after(durable, |appended| Answer::NotKnown { appended, because });
-                for reply in std::mem::take(&mut self.when_cleared) {
-                    self.replies.push(match reply.answer {
-                        Answer::Cleared(_) => Reply {
-                            answer: Answer::Refused(AppendError::Unavailable(because)),
-                            ..reply
-                        },
-                        _ => reply,
-                    });
-                }
+                self.clients
+                    .answer_after(durable, |appended| Answer::NotKnown { appended, because });
+                self.clients.give_up_clearing();
             }
             let is_idle = !(self.log.is_writing() || led && self.log.has_work());
-            if (is_late || is_idle && self.undecided.is_empty()) && self.replies.is_empty() {
+            let is_told = !self.clients.is_undecided();
+            if is_late || is_idle && is_told {
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }
         }
@@ -1320,29 +1188,25 @@ impl<W: Waiter> Leader<W> {
     /// The last position that a majority of the nodes holds.
     #[must_use]
     pub fn committed(&self) -> Seq {
-        self.commit.held_by(self.peers.majority())
+        self.clients.commit().held_by(self.peers.majority())
     }
 
     /// Who holds what.
     #[must_use]
     pub fn commit(&self) -> &Commit<(Appended, W)> {
-        &self.commit
+        self.clients.commit()
     }
 
     /// The members that hold the entry at `seq` of that history, by name; the master itself is not among them.
     pub fn held_by(&self, log_id: LogId, seq: Seq) -> impl Iterator<Item = &NodeId> {
         let is_same = log_id == self.leadership.log_id;
-        self.commit.acked_by(seq).filter(move |_| is_same)
+        self.clients.commit().acked_by(seq).filter(move |_| is_same)
     }
 
     /// How many clients wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.commit.waiting()
-            + self.undecided.len()
-            + self.parked.len()
-            + self.looking_up.len()
-            + self.when_cleared.len()
+        self.clients.waiting()
     }
 
     /// The listed members that were not seen when it began to serve, and have not been since; and those of which a start
