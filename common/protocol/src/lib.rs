@@ -1,4 +1,77 @@
 //! The protocol of the replicated log: pure and complete.
+//!
+//! Everything here that decides is a plain value: a [`node::Node`] takes an input and the time, and hands out all its effects in
+//! one [`node::Ready`], in the order in which they may happen. It reads no clock, opens no socket and spawns nothing, so the
+//! same types run in production, in the model checker, in a simulation with virtual time and in property tests.
+//!
+//! # The positions
+//!
+//! ```text
+//! master      1 . . . . . . . . . . . . . . durable | in flight | unstable
+//!                                            = tail    being written
+//! of each     1 . . . . matched | in flight | next .. tail
+//! secondary             held      unanswered  to be sent
+//!
+//! secondary   1 . . . . . . last | missing | held back
+//!                     verified ^  not acknowledged
+//! ```
+//!
+//! # The conversation
+//!
+//! ```text
+//! secondary                                        master
+//!    | -- ack hello: "I hold 1..7" -----------------> |  a storage it has not seen before: it has to answer first
+//!    | <- heartbeat: prev 7, names the storage ------ |  Probe: does 7 match?
+//!    | -- ack 7, with the number of the heartbeat --> |  the storage counts; matched = 7; Replicate
+//!    | <- append: prev 7, entries 8..10 ------------- |
+//!    | -- ack 10 -----------------------------------> |  whoever waits for 8, 9, 10 may be answered
+//!    | <- append: 11  (lost)                           |
+//!    | <- append: 12 -------------------------------- |
+//!    | -- ack 10, holding back from 12 -------------> |  11 is sent again when its time is up
+//! ```
+//! A master that starts asks first: *prepare* ("follow nobody of a lower epoch, and say what you hold") is answered by a
+//! *promise*, and what the master lacks is *fetched* from the holder of the best log.
+//!
+//! # What holds, and where it is kept
+//!
+//! | invariant | kept by |
+//! |---|---|
+//! | A node shows a prefix of its master's log | [`follower`] appends only to what it has verified |
+//! | `matched` never overstates | [`leader::peer`] counts an ACK only of this history and epoch, and of the storage that has answered |
+//! | A client is answered when `w` distinct nodes hold its entry and everything before it | [`leader::commit`]: the w-th largest position |
+//! | A message is in the log once | [`leader::dedup`], asked and told by the one owner, the [`leader::Leader`] |
+//! | Nothing is sent or answered that is not durable | [`log::Log`]: what is durable, and of which log |
+//! | What one master acknowledged is found by the next | [`leader::recovery`]: promise before fetch, every start a holder of its own |
+//! | From every state, a healed network converges, and falls silent | one deadline per secondary ([`leader::peer`]), and hellos |
+//!
+//! # What is stored before it is said
+//!
+//! | what is said | what is durable before |
+//! |---|---|
+//! | an append or a heartbeat of a master | the history and epoch that it leads, and the entries in it |
+//! | 200, 504, 410, `acks`, a commit position | the master's own copy of the entry; the new history of a clearing |
+//! | an ACK | the entries it acknowledges, the history and epoch that it names |
+//! | a promise | the promise |
+//! | `serving` | the epoch |
+//!
+//! # Words
+//!
+//! | word | is | known from |
+//! |---|---|---|
+//! | [`ids::Epoch`] | one leadership of a history; totally ordered, never twice the same | Paxos ballot, Raft term, openraft `LeaderId` |
+//! | [`ids::StorageId`] | one life of a secondary's storage and process | Kafka directory id |
+//! | [`hard_state::HardState`] | what must be on disk before it is said | etcd/raft |
+//! | [`epochs::LogPosition`] | where an entry stands | Raft prevLogIndex and prevLogTerm |
+//! | [`epochs::EpochTable`] | which epoch placed which entries | Kafka's leader epoch cache |
+//! | [`wire::AppendEntries`] | entries, or a heartbeat | Raft |
+//! | [`wire::Prepare`], [`wire::Promise`] | what a master that starts asks first | Paxos, phase 1 |
+//! | [`wire::Fetch`] | a range of entries, for recovery and repair | Kafka |
+//! | [`leader::peer::Peer`], [`leader::progress::Progress`] | what the master knows of one secondary | etcd/raft |
+//! | unstable | placed, not yet durable | etcd/raft `log_unstable` |
+//! | rollback | entries put aside because the master has others there | MongoDB rollback files |
+//! | [`repair::Repair`] | writing a damaged entry again from another node | Cassandra, TigerBeetle |
+//!
+//! There is no election here: the master is given, and its epochs are fenced.
 
 #![cfg_attr(
     test,

@@ -198,6 +198,7 @@ impl<W> Node for Follower<W> {
             self.owed = self.owed_when_written.take().or(self.owed);
         }
         self.speak(now);
+        let end = self.take_end(now);
         Ready {
             write,
             reads: std::mem::take(&mut self.reads),
@@ -205,7 +206,7 @@ impl<W> Node for Follower<W> {
             replies: std::mem::take(&mut self.replies),
             snapshot: self.changed_snapshot(),
             events: std::mem::take(&mut self.events),
-            end: self.take_end(now),
+            end,
         }
     }
 
@@ -803,9 +804,7 @@ impl<W> Follower<W> {
                     let answer = Answer::Stopping;
                     self.replies.push(Reply { waiter, answer });
                 }
-                if self.replies.is_empty() {
-                    return Some(self.end.take().unwrap_or(End::Stopped));
-                }
+                return Some(self.end.take().unwrap_or(End::Stopped));
             }
         }
         self.end.take()

@@ -15,9 +15,10 @@ pub mod peers;
 pub mod phase;
 pub mod progress;
 pub mod recovery;
+mod repairs;
 pub mod settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
@@ -31,11 +32,11 @@ use crate::node::{
     End, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready, Restored,
     Snapshot, WriteJob, WriteResult,
 };
-use crate::repair::{ASK_PAUSE, Repair};
+use crate::repair::Repair;
 use crate::tally::Tally;
 use crate::wire::{
-    Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, Fetch, FetchResponse, MasterAnnouncement,
-    Message, Promise,
+    Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement, Message,
+    Promise,
 };
 
 use append::{Admission, LookedUp, Obstacle, Pending, Plan};
@@ -46,10 +47,11 @@ use command::{
 };
 use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
-use peer::{AckEffect, LeaderView, Peer, Transmit};
+use peer::{AckEffect, LeaderView, Transmit};
 use peers::Peers;
 use phase::{FencedBy, Pause, Phase};
 use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
+use repairs::Repairs;
 use settings::Replication;
 
 /// How long a master that stops waits for its journal.
@@ -123,9 +125,7 @@ pub struct Leader<W> {
     linger_until: Option<Time>,
     /// The highest number that was put into a heartbeat.
     round: u64,
-    repair: Repair,
-    /// Secondaries for which a damaged entry was read just now: until when no other one is.
-    repaired_for: BTreeMap<NodeId, Time>,
+    repairs: Repairs,
     not_seen: Vec<NodeId>,
     /// Said once the new epoch is durable.
     serving: Option<Event>,
@@ -160,7 +160,10 @@ impl<W: Waiter> Node for Leader<W> {
             Input::Link(LinkState::Down) => self.link_down(now),
             Input::Written(result) => self.written(result, now),
             Input::Page(page) => self.page(page, now),
-            Input::Damaged(seqs) => self.damaged(seqs),
+            Input::Damaged(seqs) => {
+                let last = self.log.last().seq;
+                self.events.extend(self.repairs.update(seqs, last));
+            }
             Input::Stop => {
                 self.phase.stop(now + STOP_PATIENCE);
                 self.clients.refuse_unplaced(Unavailable::Stopping);
@@ -173,7 +176,11 @@ impl<W: Waiter> Node for Leader<W> {
         let write = self.next_write(now);
         self.recover_messages(now);
         self.transmit(now);
-        self.ask_for_repair(now);
+        if self.leads() && self.link.is_up() {
+            let asks = self.repairs.ask(&self.peers, self.leadership, now);
+            self.messages.extend(asks);
+        }
+        let end = self.take_end(now);
         Ready {
             write,
             reads: std::mem::take(&mut self.reads),
@@ -181,7 +188,7 @@ impl<W: Waiter> Node for Leader<W> {
             replies: self.clients.take_replies(),
             snapshot: self.changed_snapshot(),
             events: std::mem::take(&mut self.events),
-            end: self.take_end(now),
+            end,
         }
     }
 
@@ -207,7 +214,7 @@ impl<W: Waiter> Node for Leader<W> {
             self.linger_until,
             self.clients.deadline(),
             self.log.deadline().filter(|t| *t > now),
-            self.repair.deadline().filter(|t| *t > now),
+            self.repairs.own().deadline().filter(|t| *t > now),
         ]
         .into_iter()
         .flatten()
@@ -255,8 +262,7 @@ impl<W: Waiter> Leader<W> {
             urgent: Seq::ZERO,
             linger_until: None,
             round: 0,
-            repair: Repair::default(),
-            repaired_for: BTreeMap::new(),
+            repairs: Repairs::default(),
             not_seen: Vec::new(),
             serving: None,
             said_no_quorum: false,
@@ -585,7 +591,11 @@ impl<W: Waiter> Leader<W> {
             self.fence(by.n, Some(ack.node.clone()));
             return;
         }
-        self.read_for_repair(ack, now);
+        let (durable, room) = (self.log.durable(), self.entries_room());
+        let read = self
+            .repairs
+            .read_for(ack, self.leadership, durable, room, now);
+        self.reads.extend(read);
     }
 
     /// A master whose history is still empty adopts another one that it learns of: whether it does.
@@ -705,11 +715,11 @@ impl<W: Waiter> Leader<W> {
 
     /// Sends what is due to every secondary.
     fn transmit(&mut self, now: Time) {
-        if !self.phase.leads() || !self.is_leadership_durable() {
-            return; // nobody is to follow it, or nobody is to hear of it yet
+        if !self.leads() {
+            return;
         }
         let (tail, generation) = (self.tail(), self.log.generation());
-        let room = self.link.max_payload().saturating_sub(ENVELOPE_BYTES);
+        let room = self.entries_room();
         let mut heartbeats = Vec::new();
         for (node, peer) in self.peers.iter_mut() {
             if let Some(Transmit::Heartbeat { prev, storage }) = peer.transmit(tail, now) {
@@ -739,6 +749,16 @@ impl<W: Waiter> Leader<W> {
             };
             self.send_append(Address::Heartbeat(node.clone()), node, frame);
         }
+    }
+
+    /// Whether secondaries are to follow this master, and its journal knows what it leads.
+    fn leads(&self) -> bool {
+        self.phase.leads() && self.is_leadership_durable()
+    }
+
+    /// How many bytes of entries one message may carry.
+    fn entries_room(&self) -> usize {
+        self.link.max_payload().saturating_sub(ENVELOPE_BYTES)
     }
 
     /// Up to where entries are sent: with somebody waiting for an entry, what was placed after it goes along.
@@ -816,7 +836,13 @@ impl<W: Waiter> Leader<W> {
         } = response;
         let (have, rollback_of) = (self.log.last(), self.rollback_of());
         let Some(recovery) = self.phase.recovery_mut() else {
-            self.repair_with(&position, entries.as_ref());
+            let entries = entries.as_ref();
+            let entry = self
+                .repairs
+                .accept(&position, entries, self.leadership, &self.log);
+            if let Some(entry) = entry.filter(|_| self.phase.leads()) {
+                self.log.repair(entry);
+            }
             return;
         };
         match recovery.fetched(&position, prev, have, now) {
@@ -881,83 +907,6 @@ impl<W: Waiter> Leader<W> {
             overtakes: found.overtakes,
         });
         self.not_seen = found.not_seen;
-    }
-
-    // ---- Repair of damaged entries, in both directions.
-
-    fn damaged(&mut self, seqs: Vec<Seq>) {
-        let change = self.repair.update(seqs, self.log.last().seq);
-        self.events.extend(change.into_events());
-    }
-
-    /// Asks a secondary for an entry that is damaged here: one of those who hold it, another one each time.
-    fn ask_for_repair(&mut self, now: Time) {
-        if !self.phase.leads() || !self.is_leadership_durable() || !self.link.is_up() {
-            return;
-        }
-        let Some((seq, turn)) = self.repair.ask(now) else {
-            return;
-        };
-        let holds = |p: &Peer| p.matched() >= seq && p.status(now).is_alive();
-        let holders: Vec<_> = (self.peers.iter())
-            .filter(|(_, p)| holds(p))
-            .filter_map(|(node, p)| Some((node.clone(), p.storage()?)))
-            .collect();
-        let Some((node, storage)) = turn
-            .checked_rem(holders.len())
-            .and_then(|i| holders.into_iter().nth(i))
-        else {
-            return;
-        };
-        let fetch = Fetch {
-            leader: self.leadership,
-            storage,
-            from: seq,
-            max_bytes: 1, // one entry, however long
-        };
-        self.messages.push(Outbound {
-            to: Address::Fetch(node.clone()),
-            reply_to: Some(Address::Fetched(node)),
-            message: Message::Fetch(fetch),
-        });
-    }
-
-    /// An answer with an entry that is damaged here, if it is the very one that was placed there.
-    fn repair_with(&mut self, position: &Ack, entries: Option<&EntryBatch>) {
-        let follows = (position.log_id, position.epoch)
-            == (Some(self.leadership.log_id), self.leadership.epoch);
-        let entry = entries.and_then(|batch| batch.range(batch.first(), batch.first()));
-        let Some(entry) = entry.filter(|_| follows && self.phase.leads()) else {
-            return;
-        };
-        let seq = entry.first();
-        let is_same = self.log.epochs().matches(entry.last_position());
-        if is_same && seq <= position.upto && self.repair.has(seq) {
-            self.log.repair(entry);
-        }
-    }
-
-    /// Reads the entry that a secondary asks for because its own is damaged.
-    fn read_for_repair(&mut self, ack: &Ack, now: Time) {
-        let Some(seq) = ack.damaged else {
-            return;
-        };
-        let follows =
-            (ack.log_id, ack.epoch) == (Some(self.leadership.log_id), self.leadership.epoch);
-        let is_shared = Seq::ZERO < seq && seq <= ack.upto.min(self.log.durable());
-        self.repaired_for.retain(|_, until| now < *until);
-        if !follows || !is_shared || self.repaired_for.contains_key(&ack.node) {
-            return;
-        }
-        self.repaired_for.insert(ack.node.clone(), now + ASK_PAUSE);
-        self.reads.push(Read {
-            purpose: Purpose::Repair(ack.node.clone()),
-            query: Query::Range {
-                first: seq,
-                last: seq,
-                max_bytes: self.link.max_payload().saturating_sub(ENVELOPE_BYTES),
-            },
-        });
     }
 
     // ---- Time.
@@ -1222,7 +1171,7 @@ impl<W: Waiter> Leader<W> {
     /// Damaged entries that are being repaired.
     #[must_use]
     pub fn repair(&self) -> &Repair {
-        &self.repair
+        self.repairs.own()
     }
 
     /// Whether the link to the broker is there.
