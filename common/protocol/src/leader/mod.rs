@@ -47,7 +47,7 @@ use command::{
 };
 use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
-use peer::{AckEffect, LeaderView, Transmit};
+use peer::{AckEffect, LeaderView, Peer, Transmit};
 use peers::Peers;
 use phase::{FencedBy, Pause, Phase};
 use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
