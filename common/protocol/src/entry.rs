@@ -199,7 +199,7 @@ pub enum InvalidEntry {
 /// Consecutive entries of one epoch, at least one: their JSON objects with commas between, ready to be put in brackets.
 ///
 /// A batch is cheap to clone and to cut: its parts share the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug)]
 pub struct EntryBatch {
     first: Seq,
     epoch: Epoch,
@@ -360,6 +360,11 @@ impl EntryBatch {
         self.text.len()
     }
 
+    /// What a batch says: by this it is compared. How its bytes are shared with others makes no difference.
+    fn key(&self) -> (Seq, Epoch, &Bytes) {
+        (self.first, self.epoch, &self.text)
+    }
+
     /// Where the object of the `i`-th entry lies in the text.
     fn object(&self, i: u32) -> std::ops::Range<usize> {
         let end = |i: u32| (self.ends[(self.from + i) as usize] - self.base) as usize;
@@ -447,6 +452,32 @@ impl EntryBatch {
             next = batch.last().next();
         }
         Some(Self::whole(head.first, head.epoch, text.into(), ends))
+    }
+}
+
+impl PartialEq for EntryBatch {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for EntryBatch {}
+
+impl PartialOrd for EntryBatch {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EntryBatch {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl std::hash::Hash for EntryBatch {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }
 

@@ -193,9 +193,11 @@ impl<W> Node for Follower<W> {
 
     fn ready(&mut self, now: Time) -> Ready<Reply<W>> {
         let write = self.log.next_write(self.hard_state(), now);
-        if write.is_none() && !self.log.is_writing() && self.log.deadline().is_none() {
+        let has_written = !self.log.is_writing() && self.log.deadline().is_none();
+        if has_written {
             // Nothing of what came has to be written first.
             self.owed = self.owed_when_written.take().or(self.owed);
+            self.answer_waiting(|rolled_back| Answer::Done { rolled_back });
         }
         self.speak(now);
         let end = self.take_end(now);
@@ -817,9 +819,9 @@ impl<W> Follower<W> {
 
     // ---- What readers and operators may see.
 
-    /// The snapshot, if it has changed. While entries still have to go out of the journal, what was shown before is.
+    /// The snapshot, if it has changed. What is not durable is not shown; what was shown before is, meanwhile.
     fn changed_snapshot(&mut self) -> Option<Snapshot> {
-        if self.log.is_truncating() && self.shown.is_some() {
+        if !self.is_durable() && self.shown.is_some() {
             return None;
         }
         let snapshot = Snapshot {

@@ -1056,9 +1056,10 @@ impl<W: Waiter> Leader<W> {
 
     // ---- What readers and operators may see.
 
-    /// The snapshot, if it has changed. While entries still have to go out of the journal, what was shown before is.
+    /// The snapshot, if it has changed. What is not durable is not shown; what was shown before is, meanwhile.
     fn changed_snapshot(&mut self) -> Option<Snapshot> {
-        if self.log.is_truncating() && self.shown.is_some() {
+        let is_durable = self.is_leadership_durable() && !self.log.is_truncating();
+        if !is_durable && self.phase.recovery().is_none() && self.shown.is_some() {
             return None;
         }
         let is_readable = self.is_readable();

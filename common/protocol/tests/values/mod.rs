@@ -1,0 +1,12 @@
+//! Each small value of the protocol, in any order of calls, against something too simple to be wrong.
+
+mod batches;
+mod commit;
+mod dedup;
+mod epochs;
+mod frames;
+mod hostile;
+mod log;
+mod pacing;
+mod reorder;
+mod texts;
