@@ -1,25 +1,30 @@
 //! The master's settings.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use replog_common::message::Life;
-use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::protocol::leader::LeaderConfig;
-use replog_common::protocol::recovery::RecoverySettings;
-use replog_common::protocol::settings::Replication;
-use replog_common::service::settings::values::{positive_duration, socket_addr};
-use replog_common::service::settings::{CommonArgs, ReplicationArgs, Settings, WrongSetting};
-use replog_common::types::{NodeId, WriteConcern};
+use replog_protocol::ids::{LogId, MasterId, NodeId};
+use replog_protocol::leader::LeaderConfig;
+use replog_protocol::leader::dedup::DeduplicateBy;
+use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::settings::Replication;
+use replog_protocol::write_concern::WriteConcern;
+use replog_service::settings::values::{HttpAddr, positive_duration};
+use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
 
 /// The master of a replicated log over NATS: takes appends over HTTP, gives them their order, replicates them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "replog-master", version)]
 pub struct Config {
     /// Where HTTP listens.
-    #[arg(long, env = "REPLOG_HTTP_ADDR", value_name = "ADDR", value_parser = socket_addr, default_value = "127.0.0.1:8000", global = true)]
-    pub http_addr: SocketAddr,
+    #[arg(
+        long,
+        env = "REPLOG_HTTP_ADDR",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8000",
+        global = true
+    )]
+    pub http_addr: HttpAddr,
     /// The expected secondaries, comma separated; without it every secondary that joins is a member.
     #[arg(
         long,
@@ -65,15 +70,17 @@ pub struct Config {
     pub command: Option<Command>,
 }
 
-/// A master that recovers asks again that often, at least.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Ask the master at --http-addr whether it lives: exit code 0 if so.
     Healthcheck,
 }
+
+/// A master that recovers asks again that often, at least.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// With a log on a disk, where all ids are found, so many of the newest ones are in memory.
+const REMEMBERED_IDS: usize = 65_536;
 
 fn deduplicate_by(text: &str) -> Result<DeduplicateBy, String> {
     match text {
@@ -84,60 +91,116 @@ fn deduplicate_by(text: &str) -> Result<DeduplicateBy, String> {
 }
 
 impl Settings for Config {
-    fn check(&self) -> Result<(), WrongSetting> {
-        self.replication.check(&self.common)?;
+    fn check(&self, environment: Environment<'_>) -> Result<(), WrongSetting> {
+        self.common.check(environment)?;
+        self.replication.check()?;
         let listed = self.secondaries.as_deref().unwrap_or_default();
-        if let Some(twice) = listed
-            .iter()
-            .enumerate()
-            .find(|(i, n)| listed[..*i].contains(n))
-        {
+        let mut names = listed.iter().enumerate();
+        if let Some((_, twice)) = names.find(|(i, name)| listed[..*i].contains(name)) {
             return Err(WrongSetting::new(
                 "--secondaries",
-                twice.1.to_string(),
+                twice.to_string(),
                 "expected each name once".to_owned(),
             ));
         }
-        if let (Some(listed), WriteConcern::Count(w)) = (&self.secondaries, self.default_w) {
-            let nodes = WriteConcern::All.nodes(listed.len());
-            if w > nodes {
-                let expected =
-                    format!("expected 1 to {nodes}, the listed secondaries and the master");
-                return Err(WrongSetting::new("--default-w", w.to_string(), expected));
-            }
+        if self.secondaries.is_some()
+            && let Err(error) = self.default_w.among_listed(listed.len())
+        {
+            let nodes = error.nodes;
+            let expected = format!("expected 1 to {nodes}, the listed secondaries and the master");
+            return Err(WrongSetting::new(
+                "--default-w",
+                error.w.to_string(),
+                expected,
+            ));
         }
-        replog_nats::Credentials::check_environment()
+        Ok(())
     }
 }
 
 impl Config {
     /// What the leader is started with.
     #[must_use]
-    pub fn leader(&self, life: Life) -> LeaderConfig {
-        let args = &self.replication;
+    pub fn leader(&self, master: MasterId) -> LeaderConfig {
+        let (args, liveness) = (&self.replication, &self.common.liveness);
         LeaderConfig {
-            life,
-            recovery: Some(RecoverySettings {
-                timeout: self.recovery_timeout,
-                listen: self.common.heartbeat_interval.min(self.recovery_timeout),
-                retry: args.retry_max.min(ASK_EVERY),
-                takeover: self.takeover,
-            }),
+            master,
+            // Begins if nobody has any history.
+            new_log_id: LogId(uuid::Uuid::new_v4()),
             listed: self.secondaries.clone(),
             deduplicate_by: self.deduplicate_by,
+            remember_ids: (self.common.storage.data_dir.as_ref()).map(|_| REMEMBERED_IDS),
             read_only_without_quorum: self.read_only_without_quorum,
+            recovery: RecoverySettings {
+                timeout: self.recovery_timeout,
+                listen: liveness.heartbeat_interval.min(self.recovery_timeout),
+                retry: args.retry_max.min(ASK_EVERY),
+                takeover: self.takeover,
+            },
             replication: Replication {
-                heartbeat_interval: self.common.heartbeat_interval,
-                suspect_after: args.suspect_after,
-                unhealthy_after: args.unhealthy_after,
+                heartbeat_interval: liveness.heartbeat_interval,
+                suspect_after: liveness.suspect_after(),
+                unhealthy_after: liveness.unhealthy_after(),
                 retry_min: args.retry_min,
                 retry_max: args.retry_max,
                 batch_bytes: args.batch_bytes,
                 window_bytes: args.window_bytes,
                 max_waiting: args.max_waiting,
-                seed: life.instance.0.as_u64_pair().0,
+                seed: master.0.as_u64_pair().0,
                 ..Replication::default()
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use replog_service::settings::{SettingsExit, parse_from};
+
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, String> {
+        let args = ["replog-master"].iter().chain(flags).map(OsString::from);
+        parse_from(args, &|_| None).map_err(|exit| match exit {
+            SettingsExit::Shown(text) | SettingsExit::Wrong(text) => text,
+        })
+    }
+
+    #[test]
+    fn settings_that_contradict_are_named() {
+        for (flags, named) in [
+            (&["--secondaries", "a,b,a"][..], "--secondaries"),
+            (
+                &["--secondaries", "a,b", "--default-w", "4"],
+                "expected 1 to 3",
+            ),
+            (&["--default-w", "0"], "--default-w"),
+            (&["--deduplicate-by", "id"], "message_id or content"),
+            (&["--retry-min", "9s"], "--retry-max"),
+        ] {
+            let line = config(flags).expect_err("refused");
+            assert!(line.contains(named) && line.lines().count() == 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_leader_is_started_as_the_settings_say() {
+        let flags = [
+            "--secondaries",
+            "a,b",
+            "--default-w",
+            "3",
+            "--recovery-timeout",
+            "100ms",
+        ];
+        let config = config(&flags).unwrap();
+        let leader = config.leader(MasterId::default());
+        assert_eq!(leader.listed.map(|l| l.len()), Some(2));
+        assert_eq!(leader.remember_ids, None);
+        assert_eq!(leader.recovery.listen, Duration::from_millis(100));
+        let settings = leader.replication;
+        assert_eq!(settings.suspect_after, settings.heartbeat_interval * 3);
     }
 }

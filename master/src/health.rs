@@ -1,48 +1,60 @@
-//! `GET /health`.
+//! `GET /health`: the master and its secondaries, at one moment.
 
-use replog_common::protocol::health::Status;
-use replog_common::protocol::leader::Leader;
-use replog_common::protocol::outcome::ReadOnly;
-use replog_common::service::storage::ShownStorage;
-use replog_common::types::{Epoch, Instance, LogId, NodeId, Seq, Time, WriteConcern};
+use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, Time};
+use replog_protocol::leader::Leader;
+use replog_protocol::leader::command::{Unavailable, Waiter};
+use replog_protocol::leader::health::Status;
+use replog_protocol::leader::peer::Peer;
+use replog_protocol::leader::phase::Phase;
+use replog_protocol::write_concern::WriteConcern;
+use replog_service::http::health::{StorageHealth, broker, millis};
+use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
-/// The master and its members, at one moment.
+/// The answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Health {
-    /// `ok`, `read_only`, `fenced` or `stopping`.
+    /// `ok`, `recovering`, `read_only`, `fenced` or `stopping`.
     pub status: &'static str,
     role: &'static str,
     log_id: LogId,
-    epoch: Epoch,
-    instance: Instance,
+    epoch: u64,
+    /// This start of the master.
+    instance: MasterId,
     last_seq: Seq,
     /// `connected` or `disconnected`.
-    pub broker: &'static str,
+    broker: &'static str,
     read_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     /// Why there are no appends, as in the 503 of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fenced_by: Option<Fenced>,
     quorum: Quorum,
     default_w: u32,
+    /// Clients that wait for an answer to their POST.
     waiting: usize,
-    storage: ShownStorage,
+    storage: StorageHealth,
     members: Vec<Member>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observers: Vec<Member>,
-    /// Who has spoken while it recovers, and cannot read all of its log.
+    /// Who has spoken while the master recovers, and cannot read all of its log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cannot_read: Vec<CannotRead>,
-    /// Listed members that were not heard before it served: what only they hold is missing.
+    /// Who has spoken another version of the protocol while the master recovers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_versions: Vec<OtherVersion>,
+    /// Listed members that had not answered when the master began to serve: what only they hold is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_heard: Vec<NodeId>,
+    /// Messages that were dropped because of an epoch that no honest node can have.
+    #[serde(skip_serializing_if = "is_zero")]
+    forged: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 struct Fenced {
-    epoch: Epoch,
+    epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     heard_from: Option<NodeId>,
     problem: &'static str,
@@ -62,11 +74,10 @@ struct CannotRead {
     problem: String,
 }
 
-/// What helps where an entry is damaged that a recovery needs.
-pub(crate) fn cannot_read(id: &NodeId, seq: Seq) -> String {
-    format!(
-        "entry {seq} is damaged on the disk of {id}: start another node that holds it; if none does, what {id} has after it is lost: stop {id} and move its data directory away"
-    )
+#[derive(Clone, Debug, Serialize)]
+struct OtherVersion {
+    id: NodeId,
+    version: u32,
 }
 
 /// One secondary as the master sees it.
@@ -80,6 +91,7 @@ struct Member {
     #[serde(skip_serializing_if = "Option::is_none")]
     held_from: Option<Seq>,
     retries: u64,
+    /// The other history that it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_id: Option<LogId>,
     /// The first position at which it differs: another history shares nothing.
@@ -89,85 +101,128 @@ struct Member {
     problem: Option<String>,
 }
 
-/// Reads it off the leader.
-#[must_use]
-pub fn of<W>(
-    leader: &Leader<W>,
-    default_w: WriteConcern,
-    broker_up: bool,
-    storage: ShownStorage,
-    now: Time,
-) -> Health {
-    let last_seq = leader.last().seq;
-    let members = leader.members();
-    let member = |(id, r): (&NodeId, &replog_common::protocol::replicator::Replicator)| Member {
-        id: id.clone(),
-        status: r.status(now),
-        acked_seq: r.matched(),
-        lag: last_seq.0.saturating_sub(r.matched().0),
-        last_seen_ms: r
-            .health()
-            .silence(now)
-            .map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-        held_from: r.held_from(),
-        retries: r.retries(),
-        log_id: r.other_history(),
-        differs_from: r.other_history().map(|_| Seq(1)),
-        problem: if r.has_clash(now) {
-            Some(format!(
-                "two secondaries answer under the name {id}: stop one; the newer one counts"
-            ))
-        } else {
-            r.other_history().map(|log| {
-                format!("{id} holds another history ({log}) and counts for nothing; POST /rejoin on it puts that aside and makes it follow this one")
-            })
-        },
-    };
-    let (counted, observing): (Vec<_>, Vec<_>) =
-        members.iter().partition(|(id, _)| members.is_member(id));
-    let read_only = leader.read_only(now);
-    let fenced_by = leader.fenced_by().map(|by| Fenced {
-        epoch: by.epoch,
-        heard_from: by.heard_from.clone(),
-        problem: "another master has taken over: use that one; where none lives any more, restart this one",
-    });
-    let cannot_read = |(id, seq): (NodeId, Seq)| CannotRead {
-        problem: cannot_read(&id, seq),
-        id,
-        seq,
-    };
-    Health {
-        cannot_read: leader.cannot_read().map(cannot_read).collect(),
-        fenced_by,
-        storage,
-        status: match read_only {
-            Some(ReadOnly::Stopping) => "stopping",
-            Some(ReadOnly::Fenced) => "fenced",
-            Some(ReadOnly::Recovering) => "recovering",
-            Some(_) => "read_only",
-            None => "ok",
-        },
-        role: "master",
-        log_id: leader.life().log_id,
-        epoch: leader.life().epoch,
-        instance: leader.life().instance,
-        last_seq,
-        broker: if broker_up {
-            "connected"
-        } else {
-            "disconnected"
-        },
-        read_only: read_only.is_some(),
-        reason: read_only.map(|r| r.word()),
-        quorum: Quorum {
-            needed: members.majority(),
-            alive: members.alive(now),
-            ok: leader.has_quorum(now),
-        },
-        default_w: default_w.nodes(members.count()),
-        waiting: leader.commit().waiting(),
-        members: counted.into_iter().map(member).collect(),
-        observers: observing.into_iter().map(member).collect(),
-        not_heard: leader.not_heard().cloned().collect(),
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Health {
+    /// Reads it off the leader, whose log is in that kind of storage. `default_w` is the write concern of a POST that names
+    /// none.
+    #[must_use]
+    pub fn of<W: Waiter>(
+        leader: &Leader<W>,
+        default_w: WriteConcern,
+        kind: StorageKind,
+        now: Time,
+    ) -> Self {
+        let last_seq = leader.log().durable();
+        let peers = leader.peers();
+        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last_seq, now);
+        let (members, observers): (Vec<_>, Vec<_>) =
+            peers.iter().partition(|(id, _)| peers.is_member(id));
+        let unavailable = leader.unavailable(now);
+        let recovery = leader.phase().recovery();
+        Self {
+            status: status(unavailable),
+            role: "master",
+            log_id: leader.leadership().log_id,
+            epoch: leader.leadership().epoch.n,
+            instance: leader.leadership().epoch.master,
+            last_seq,
+            broker: broker(leader.is_connected()),
+            read_only: unavailable.is_some(),
+            reason: unavailable.map(Unavailable::as_str),
+            fenced_by: Fenced::of(leader.phase()),
+            quorum: Quorum {
+                needed: peers.majority(),
+                alive: peers.alive(now),
+                ok: leader.has_quorum(now),
+            },
+            default_w: default_w.nodes(peers.count()),
+            waiting: leader.waiting(),
+            storage: StorageHealth::of(kind, leader.log(), leader.repair(), now),
+            members: members.into_iter().map(member).collect(),
+            observers: observers.into_iter().map(member).collect(),
+            cannot_read: recovery
+                .into_iter()
+                .flat_map(|r| r.cannot_read())
+                .map(|(id, seq)| CannotRead::of(id, seq))
+                .collect(),
+            other_versions: recovery
+                .into_iter()
+                .flat_map(|r| r.other_versions())
+                .map(|(id, version)| OtherVersion {
+                    id: id.clone(),
+                    version,
+                })
+                .collect(),
+            not_heard: leader.not_seen().cloned().collect(),
+            forged: leader.forged(),
+        }
+    }
+}
+
+fn status(unavailable: Option<Unavailable>) -> &'static str {
+    match unavailable {
+        None => "ok",
+        Some(Unavailable::Stopping) => "stopping",
+        Some(Unavailable::Fenced) => "fenced",
+        Some(Unavailable::Recovering) => "recovering",
+        Some(_) => "read_only",
+    }
+}
+
+impl Fenced {
+    fn of(phase: &Phase) -> Option<Self> {
+        let Phase::Fenced(by) = phase else {
+            return None;
+        };
+        Some(Self {
+            epoch: by.epoch,
+            heard_from: by.heard_from.clone(),
+            problem: "another master has taken over: use that one; where none lives any more, restart this one",
+        })
+    }
+}
+
+impl CannotRead {
+    fn of(id: NodeId, seq: Seq) -> Self {
+        let problem = format!(
+            "entry {seq} is damaged on the disk of {id}: start another node that holds it; if none does, what {id} has after \
+             it is lost: stop {id} and move its data directory away"
+        );
+        Self { id, seq, problem }
+    }
+}
+
+impl Member {
+    fn of(id: &NodeId, peer: &Peer, last: Seq, now: Time) -> Self {
+        let other = peer.other_history();
+        Self {
+            id: id.clone(),
+            status: peer.status(now),
+            acked_seq: peer.matched(),
+            lag: last.after(peer.matched()),
+            last_seen_ms: peer.health().silence(now).map(millis),
+            held_from: peer.held_from(),
+            retries: peer.retries(),
+            log_id: other,
+            differs_from: other.map(|_| Seq(1)),
+            problem: match (peer.has_clash(now), other) {
+                (true, _) => Some(format!(
+                    "two secondaries answer under the name {id}: stop one; the newer one counts"
+                )),
+                (false, Some(log_id)) => Some(format!(
+                    "{id} holds another history ({log_id}) and counts for nothing; POST /rejoin on it rolls that back and \
+                     makes it follow this one"
+                )),
+                (false, None) if peer.forged() > 0 => Some(format!(
+                    "{} messages in the name of {id} were dropped: their epoch is more than 2^32 above this master's, so \
+                     somebody forges them",
+                    peer.forged()
+                )),
+                (false, None) => None,
+            },
+        }
     }
 }

@@ -1,118 +1,217 @@
-//! Connecting, however long the broker takes; what the client library says becomes link state.
+//! Connecting, however long the broker takes to appear; only a refusal ends it.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError, Subscriber};
+use async_nats::rustls::{self, AlertDescription};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use crate::link::Control;
-use crate::options::{LinkOptions, OptionsError, reconnect_delay};
+use crate::events::Events;
+use crate::link::LinkError;
+use crate::nats_link::{Control, Subscription};
+use crate::options::{LinkOptions, OptionsError, random_seed, reconnect_delay};
+use crate::resubscribe::resubscribe;
 
-/// A permission that is missing shows right after the first connection is made; later ones are only warned of.
-const START: Duration = Duration::from_secs(5);
+/// What may wait for the program: a few changes of the connection.
+const CONTROL_CAPACITY: usize = 64;
+/// What may wait to be subscribed to again: more than any node has subscriptions.
+const REFUSED_CAPACITY: usize = 64;
 
-pub(crate) fn start(options: LinkOptions, tell: mpsc::Sender<Control>) -> Result<(), OptionsError> {
-    let ready = Arc::new(OnceLock::new());
-    let (tell_events, seen_ready) = (tell.clone(), Arc::clone(&ready));
+/// Starts the task that connects; it ends when the receiver that is handed out is dropped.
+pub(crate) fn start(options: LinkOptions) -> Result<mpsc::Receiver<Control>, OptionsError> {
+    let (control, receiver) = mpsc::channel(CONTROL_CAPACITY);
+    let (refused, refused_subjects) = mpsc::channel(REFUSED_CAPACITY);
+    let events = Arc::new(Events::new(control.clone(), refused));
+    let called_back = Arc::clone(&events);
     let connect = options.connect_options()?.event_callback(move |event| {
-        let (tell, since) = (tell_events.clone(), seen_ready.get().copied());
-        async move { on_event(event, &tell, since).await }
+        let events = Arc::clone(&called_back);
+        async move { events.on_event(event).await }
     });
     tokio::spawn(async move {
-        match connected(&options, connect).await {
-            Ok((client, subscribers)) => {
-                ready.get_or_init(Instant::now);
-                tell.send(Control::Ready(client, subscribers)).await.ok();
-            }
-            Err(refused) => drop(tell.send(Control::Fatal(refused)).await),
+        tokio::select! {
+            () = control.closed() => {}
+            () = run(&options, connect, &events, &control, refused_subjects) => {}
         }
     });
-    Ok(())
+    Ok(receiver)
 }
 
-/// Tries until the broker is there; only a refusal ends it.
-async fn connected(
+async fn run(
     options: &LinkOptions,
     connect: ConnectOptions,
-) -> Result<(Client, Vec<Subscriber>), String> {
-    let mut attempt = 0;
-    loop {
-        match connect.clone().connect(options.urls.clone()).await {
-            Ok(client) => {
-                let mut subscribers = Vec::new();
-                for subject in &options.subscriptions {
-                    let subscriber = client.subscribe(subject.clone()).await;
-                    subscribers.push(
-                        subscriber.map_err(|e| format!("cannot subscribe to {subject}: {e}"))?,
-                    );
-                }
-                return Ok((client, subscribers));
+    events: &Events,
+    control: &mpsc::Sender<Control>,
+    refused_subjects: mpsc::Receiver<String>,
+) {
+    let connected = match connected(options, connect).await {
+        Ok(client) => match subscribed(&client, &options.subscriptions).await {
+            Ok(subscriptions) => Ok((client, subscriptions)),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    match connected {
+        Ok((client, subscriptions)) => {
+            events.set_ready();
+            let ready = Control::Ready(client.clone(), subscriptions);
+            if control.send(ready).await.is_ok() {
+                resubscribe(client, refused_subjects, control).await;
             }
-            Err(error) => match error.kind() {
-                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                    return Err(format!("the broker refuses the user: {error}"));
-                }
-                _ if attempt == 0 => {
-                    tracing::warn!(urls = ?redacted(&options.urls), %error, "the broker is not there; waiting for it");
-                }
-                _ => tracing::debug!(%error, "the broker is still not there"),
-            },
         }
-        tokio::time::sleep(reconnect_delay(attempt, u64::from(std::process::id()))).await;
-        attempt += 1;
+        Err(error) => drop(control.send(Control::Fatal(error)).await),
     }
 }
 
-/// Without what may stand before an `@`.
-fn redacted(urls: &[String]) -> Vec<String> {
-    let host = |url: &String| match url.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or(rest)),
-        None => url.rsplit('@').next().unwrap_or(url).to_owned(),
-    };
-    urls.iter().map(host).collect()
-}
-
-/// `ready_since`: when the first connection had its subscriptions, if it has.
-async fn on_event(event: Event, tell: &mpsc::Sender<Control>, ready_since: Option<Instant>) {
-    match &event {
-        Event::Connected => tracing::info!("the broker is there"),
-        Event::Disconnected => tracing::warn!("the broker is gone; waiting for it"),
-        Event::LameDuckMode => tracing::info!("the broker is about to stop"),
-        Event::SlowConsumer(_) => tracing::warn!("messages were dropped here: too many at once"),
-        Event::ClientError(error) => tracing::debug!(%error, "the client library reports"),
-        other => tracing::warn!(%other, "the broker reports"),
-    }
-    let control = match event {
-        Event::Connected if ready_since.is_some() => Control::Up,
-        Event::Disconnected | Event::Closed => Control::Down,
-        Event::ServerError(ServerError::Other(text))
-            if is_permission(&text) && ready_since.is_none_or(|t| t.elapsed() < START) =>
-        {
-            Control::Fatal(format!("the broker refuses a permission: {text}"))
+/// Tries until the broker is there.
+async fn connected(options: &LinkOptions, connect: ConnectOptions) -> Result<Client, LinkError> {
+    let urls: Vec<&str> = options.urls.iter().map(|url| url.address()).collect();
+    let seed = random_seed();
+    let mut warned_of = None;
+    for attempt in 0.. {
+        let error = match connect.clone().connect(&urls).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        let obstacle = match diagnose(&error) {
+            Diagnosis::Refused(refusal) => return Err(refusal),
+            Diagnosis::Waiting(obstacle) => obstacle,
+        };
+        if warned_of.replace(obstacle) == Some(obstacle) {
+            tracing::debug!(%error, "still no connection to the broker");
+        } else {
+            let urls = urls.join(", ");
+            match obstacle {
+                Obstacle::Absent => {
+                    tracing::warn!(urls, %error, "the broker is not there; waiting for it");
+                }
+                Obstacle::Untrusted => tracing::warn!(
+                    urls, %error,
+                    "the broker is there, but its certificate is not trusted (NATS_CA); waiting for another one"
+                ),
+            }
         }
-        _ => return,
-    };
-    tell.send(control).await.ok();
+        tokio::time::sleep(reconnect_delay(attempt, seed)).await;
+    }
+    Err(LinkError::Closed)
 }
 
-fn is_permission(text: &str) -> bool {
-    text.to_ascii_lowercase().contains("permissions violation")
+async fn subscribed(client: &Client, subjects: &[String]) -> Result<Vec<Subscription>, LinkError> {
+    let mut subscriptions = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        let subscriber = client.subscribe(subject.clone()).await;
+        subscriptions.push(Subscription {
+            subject: subject.clone(),
+            messages: subscriber.map_err(|error| LinkError::Subscription {
+                subject: subject.clone(),
+                reason: error.to_string(),
+            })?,
+        });
+    }
+    Ok(subscriptions)
+}
+
+/// What a failed try to connect means.
+#[derive(Debug, PartialEq, Eq)]
+enum Diagnosis {
+    /// The broker will never take this program as it is.
+    Refused(LinkError),
+    /// It may be another time.
+    Waiting(Obstacle),
+}
+
+/// What a program waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// The broker is not there, or not ready.
+    Absent,
+    /// The broker is there, and its certificate is not to be trusted.
+    Untrusted,
+}
+
+fn diagnose(error: &ConnectError) -> Diagnosis {
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => {
+            return Diagnosis::Refused(LinkError::User(error.to_string()));
+        }
+        // The client library could not sign with what it was given; the broker was not asked.
+        ConnectErrorKind::Authentication => {
+            return Diagnosis::Refused(LinkError::Credentials(error.to_string()));
+        }
+        _ => {}
+    }
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_)) => Diagnosis::Waiting(Obstacle::Untrusted),
+        Some(rustls::Error::AlertReceived(alert)) if is_about_our_certificate(*alert) => {
+            Diagnosis::Refused(LinkError::Certificate(error.to_string()))
+        }
+        _ => Diagnosis::Waiting(Obstacle::Absent),
+    }
+}
+
+/// TLS errors come inside of I/O errors, which do not show them as their source.
+fn tls_error(error: &ConnectError) -> Option<&rustls::Error> {
+    let error = error.source()?.downcast_ref::<io::Error>()?;
+    error.get_ref()?.downcast_ref()
+}
+
+fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, NoCertificate, UnknownCA, UnsupportedCertificate,
+    };
+    matches!(
+        alert,
+        AccessDenied
+            | BadCertificate
+            | CertificateExpired
+            | CertificateRequired
+            | CertificateRevoked
+            | CertificateUnknown
+            | NoCertificate
+            | UnknownCA
+            | UnsupportedCertificate
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn tls(error: rustls::Error) -> ConnectError {
+        io::Error::new(io::ErrorKind::InvalidData, error).into()
+    }
+
     #[test]
-    fn secrets_in_urls_are_not_shown() {
-        let urls = [
-            "nats://me:secret@host:4222".to_owned(),
-            "token@host".to_owned(),
-            "nats://host".to_owned(),
-        ];
+    fn refusals_are_told_from_a_broker_that_may_still_come() {
+        let refused = ConnectError::new(ConnectErrorKind::AuthorizationViolation);
         assert_eq!(
-            super::redacted(&urls),
-            ["nats://host:4222", "host", "nats://host"]
+            diagnose(&refused),
+            Diagnosis::Refused(LinkError::User("authorization violation".into()))
         );
+        let unsigned = ConnectError::new(ConnectErrorKind::Authentication);
+        assert!(matches!(
+            diagnose(&unsigned),
+            Diagnosis::Refused(LinkError::Credentials(_))
+        ));
+        let ours = tls(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired,
+        ));
+        assert!(matches!(
+            diagnose(&ours),
+            Diagnosis::Refused(LinkError::Certificate(_))
+        ));
+        let theirs = tls(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer,
+        ));
+        assert_eq!(diagnose(&theirs), Diagnosis::Waiting(Obstacle::Untrusted));
+        let other_alert = tls(rustls::Error::AlertReceived(
+            AlertDescription::InternalError,
+        ));
+        let absent = io::Error::from(io::ErrorKind::ConnectionRefused).into();
+        for error in [other_alert, absent] {
+            assert_eq!(diagnose(&error), Diagnosis::Waiting(Obstacle::Absent));
+        }
     }
 }

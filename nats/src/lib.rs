@@ -1,12 +1,32 @@
 //! Everything that knows the word NATS: the subjects, the connection, and the [`Link`] that the programs see of it.
 //!
-//! The programs are written against [`Link`], so that tests can run them over a lossy line in memory.
+//! The programs are written against [`Link`], so that tests can run them over a link in memory that loses, repeats and
+//! reorders messages. Nothing here knows a command line, a setting or an exit code.
+//!
+//! ```text
+//!   node task ── send ──▶ NatsLink ── publish ──▶ client library ──▶ broker
+//!             ◀── next ──          ◀─ messages ──                ◀──
+//!                                  ◀─ Control ─── the connecting task, and the client library's events
+//! ```
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
+)]
+
+mod broker_url;
 mod connect;
+mod credentials;
+mod events;
 mod link;
+mod nats_link;
 mod options;
-mod subject;
+mod resubscribe;
+mod subjects;
 
-pub use link::{Delivered, Link, LinkEvent, Message, NatsLink, Payload};
-pub use options::{Credentials, LinkOptions, OptionsError};
-pub use subject::{AckOf, Subject, Subjects};
+pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_user_info};
+pub use credentials::{Credentials, CredentialsError};
+pub use link::{Link, LinkError, LinkEvent, Payload};
+pub use nats_link::NatsLink;
+pub use options::{LinkOptions, OptionsError, SUBSCRIPTION_CAPACITY};
+pub use subjects::Subjects;

@@ -1,180 +1,84 @@
-//! How to reach the broker and who to be there.
+//! How to reach the broker, and the numbers of the connection with their reasons.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use replog_common::service::settings::WrongSetting;
+use async_nats::ConnectOptions;
 
-/// Who to be: the `nats` CLI's own variables, same meaning. Never a flag, never logged.
-#[derive(Clone, Default)]
-pub struct Credentials {
-    /// `NATS_USER`: the user, or a token if there is no password.
-    pub user: Option<String>,
-    /// `NATS_PASSWORD`.
-    pub password: Option<String>,
-    /// `NATS_CREDS`: a file with a JWT and its seed.
-    pub creds: Option<PathBuf>,
-    /// `NATS_NKEY`: a file with an nkey seed.
-    pub nkey: Option<PathBuf>,
-    /// `NATS_CA`: a file with the certificate authority to trust.
-    pub ca: Option<PathBuf>,
-    /// `NATS_CERT`: a file with the client's certificate; goes with `key`.
-    pub cert: Option<PathBuf>,
-    /// `NATS_KEY`: a file with its key.
-    pub key: Option<PathBuf>,
-}
+use crate::broker_url::{BrokerUrl, UserInfo};
+use crate::credentials::{Credentials, CredentialsError};
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(..)")
-    }
-}
-
-/// A credential that cannot be used; names its variable.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// A file that cannot be read.
-    #[error("{variable} names {path:?}, which cannot be read: {error}")]
-    File {
-        /// Which variable.
-        variable: &'static str,
-        /// What it says.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// One that needs another.
-    #[error("{0} is set without {1}: set both or neither")]
-    Alone(&'static str, &'static str),
-}
-
-impl Credentials {
-    /// From the variables that `get` looks up; an empty one counts as unset.
-    ///
-    /// # Errors
-    /// A password without a user, a certificate without its key.
-    pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, OptionsError> {
-        let text = |name: &str| get(name).filter(|v| !v.is_empty());
-        let path = |name: &str| text(name).map(PathBuf::from);
-        let all = Self {
-            user: text("NATS_USER"),
-            password: text("NATS_PASSWORD"),
-            creds: path("NATS_CREDS"),
-            nkey: path("NATS_NKEY"),
-            ca: path("NATS_CA"),
-            cert: path("NATS_CERT"),
-            key: path("NATS_KEY"),
-        };
-        match (&all.user, &all.password, &all.cert, &all.key) {
-            (None, Some(_), _, _) => Err(OptionsError::Alone("NATS_PASSWORD", "NATS_USER")),
-            (_, _, Some(_), None) => Err(OptionsError::Alone("NATS_CERT", "NATS_KEY")),
-            (_, _, None, Some(_)) => Err(OptionsError::Alone("NATS_KEY", "NATS_CERT")),
-            _ => Ok(all),
-        }
-    }
-
-    /// From this process's environment.
-    ///
-    /// # Errors
-    /// As [`Credentials::from_variables`].
-    pub fn from_environment() -> Result<Self, OptionsError> {
-        Self::from_variables(|name| std::env::var(name).ok())
-    }
-
-    /// Whether this process's environment has credentials that can be used; for the check of the settings.
-    ///
-    /// # Errors
-    /// The variable that is wrong; never a secret.
-    pub fn check_environment() -> Result<(), WrongSetting> {
-        let checked = Self::from_environment()
-            .and_then(|credentials| credentials.apply(async_nats::ConnectOptions::new()));
-        checked.map(drop).map_err(|error| match &error {
-            OptionsError::File {
-                variable,
-                path,
-                error,
-            } => {
-                let expected = format!("expected a file that can be used ({error})");
-                WrongSetting::new(variable, path.display().to_string(), expected)
-            }
-            OptionsError::Alone(variable, other) => WrongSetting::new(
-                variable,
-                "set".to_owned(),
-                format!("expected {other} beside it"),
-            ),
-        })
-    }
-
-    fn read(variable: &'static str, path: &PathBuf) -> Result<String, OptionsError> {
-        std::fs::read_to_string(path).map_err(|error| OptionsError::File {
-            variable,
-            path: path.clone(),
-            error,
-        })
-    }
-
-    /// Puts them into the client's options.
-    pub(crate) fn apply(
-        &self,
-        options: async_nats::ConnectOptions,
-    ) -> Result<async_nats::ConnectOptions, OptionsError> {
-        let mut options = match (&self.user, &self.password) {
-            (Some(user), Some(password)) => {
-                options.user_and_password(user.clone(), password.clone())
-            }
-            (Some(token), None) => options.token(token.clone()),
-            (None, _) => options,
-        };
-        if let Some(path) = &self.creds {
-            options = options
-                .credentials(&Self::read("NATS_CREDS", path)?)
-                .map_err(|error| OptionsError::File {
-                    variable: "NATS_CREDS",
-                    path: path.clone(),
-                    error,
-                })?;
-        }
-        if let Some(path) = &self.nkey {
-            options = options.nkey(Self::read("NATS_NKEY", path)?.trim().to_owned());
-        }
-        for (variable, path) in [
-            ("NATS_CA", &self.ca),
-            ("NATS_CERT", &self.cert),
-            ("NATS_KEY", &self.key),
-        ] {
-            path.as_ref().map(|p| Self::read(variable, p)).transpose()?;
-        }
-        if let Some(path) = &self.ca {
-            options = options.add_root_certificates(path.clone());
-        }
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            options = options.add_client_certificate(cert.clone(), key.clone());
-        }
-        Ok(options)
-    }
-}
+/// How many messages may wait in this process, for each subscription; a message that comes beyond is dropped, the newest first.
+/// It has to exceed what can be in flight at one time: the window of a secondary on its side, the windows of all secondaries on
+/// the master's side. A window is bounded in bytes and in messages, so this is room for thousands of secondaries.
+/// (async-nats: `subscription_capacity`.)
+pub const SUBSCRIPTION_CAPACITY: usize = 16_384;
+/// A dead broker is noticed after two to three of these; the client library's default is a minute.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one try to connect takes, at most.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest wait between two tries to reach the broker.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
-    /// The broker, or the members of a NATS cluster.
-    pub urls: Vec<String>,
-    /// Who to be.
+    /// The broker, or the members of a NATS cluster; at least one.
+    pub urls: Vec<BrokerUrl>,
+    /// Who to be, unless the URLs say so.
     pub credentials: Credentials,
     /// The connection's name in `nats server report connections`.
     pub name: String,
     /// The second token of every subject.
     pub cluster: String,
-    /// What to listen to.
+    /// The subjects to listen to, see [`Subjects`](crate::Subjects).
     pub subscriptions: Vec<String>,
 }
 
-/// A dead broker is noticed after two to three of these; the client library's default is a minute.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
-/// Messages that may wait here; more than every window of every secondary together brings at once.
-const SUBSCRIPTION_CAPACITY: usize = 16_384;
-/// The longest wait between two tries to reach the broker.
-const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// Options that cannot be used. Each is one line and shows no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// A credential that cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The client library uses the same credentials for all brokers.
+    #[error(
+        "the URLs of the broker name different users: give all of them the same one, or use NATS_USER and NATS_PASSWORD"
+    )]
+    DifferentUsers,
+}
+
+impl LinkOptions {
+    /// The client library's options, without what is called back.
+    pub(crate) fn connect_options(&self) -> Result<ConnectOptions, OptionsError> {
+        let seed = random_seed();
+        let options = self.credentials()?.into_connect_options()?;
+        Ok(options
+            .name(&self.name)
+            .no_echo()
+            .ping_interval(PING_INTERVAL)
+            .connection_timeout(CONNECTION_TIMEOUT)
+            .subscription_capacity(SUBSCRIPTION_CAPACITY)
+            .reconnect_delay_callback(move |attempt| reconnect_delay(attempt, seed)))
+    }
+
+    /// Who to be. Users, passwords and tokens of URLs come before those of the environment, as in the `nats` CLI; the client
+    /// library would ignore them.
+    fn credentials(&self) -> Result<Credentials, OptionsError> {
+        let mut named = self.urls.iter().filter_map(BrokerUrl::user_info);
+        let Some(first) = named.next() else {
+            return Ok(self.credentials.clone());
+        };
+        if named.any(|other| other != first) {
+            return Err(OptionsError::DifferentUsers);
+        }
+        let mut credentials = self.credentials.clone();
+        (credentials.user, credentials.password, credentials.token) = match first.clone() {
+            UserInfo::Password { user, password } => (Some(user), Some(password), None),
+            UserInfo::Token(token) => (None, None, Some(token)),
+        };
+        Ok(credentials)
+    }
+}
 
 /// Doubling from 20 ms to a second, with jitter: many clients of one broker do not come back in one moment.
 pub(crate) fn reconnect_delay(attempt: usize, seed: u64) -> Duration {
@@ -183,47 +87,61 @@ pub(crate) fn reconnect_delay(attempt: usize, seed: u64) -> Duration {
     step / 2 + (step / 2).mul_f64(mixed as f64 / f64::from(1 << 24))
 }
 
-impl LinkOptions {
-    pub(crate) fn connect_options(&self) -> Result<async_nats::ConnectOptions, OptionsError> {
-        let seed = u64::from(std::process::id());
-        let options = async_nats::ConnectOptions::new()
-            .name(&self.name)
-            .no_echo()
-            .ping_interval(PING_INTERVAL)
-            .connection_timeout(Duration::from_secs(2))
-            .subscription_capacity(SUBSCRIPTION_CAPACITY)
-            .reconnect_delay_callback(move |attempt| reconnect_delay(attempt, seed));
-        self.credentials.apply(options)
-    }
+/// Differs between processes, also between containers whose process ids are equal.
+pub(crate) fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn options(urls: &[&str]) -> LinkOptions {
+        LinkOptions {
+            urls: urls.iter().map(|url| url.parse().unwrap()).collect(),
+            credentials: Credentials {
+                user: Some("environment".into()),
+                password: Some("secret".into()),
+                ..Credentials::default()
+            },
+            name: "test".into(),
+            cluster: "test".into(),
+            subscriptions: Vec::new(),
+        }
+    }
+
     #[test]
     fn delays_grow_to_a_second_and_differ_between_processes() {
-        for seed in [1, 99] {
+        for seed in [1, 99, u64::MAX] {
             assert!((0..100).all(|n| reconnect_delay(n, seed) <= MAX_RECONNECT_DELAY));
             assert!(reconnect_delay(0, seed) < Duration::from_millis(21));
             assert!(reconnect_delay(50, seed) >= MAX_RECONNECT_DELAY / 2);
         }
         assert_ne!(reconnect_delay(9, 1), reconnect_delay(9, 2));
+        assert_ne!(random_seed(), random_seed());
     }
 
     #[test]
-    fn empty_variables_are_unset_and_halves_are_refused() {
-        let from = |pairs: &'static [(&str, &str)]| {
-            Credentials::from_variables(move |name| {
-                pairs
-                    .iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| (*v).to_owned())
-            })
+    fn the_user_of_the_urls_comes_before_that_of_the_environment() {
+        let who = |urls: &[&str]| {
+            let credentials = options(urls).credentials();
+            credentials.map(|c| (c.user, c.password, c.token))
         };
-        assert!(from(&[("NATS_USER", ""), ("NATS_PASSWORD", "")]).is_ok_and(|c| c.user.is_none()));
-        assert!(from(&[("NATS_PASSWORD", "x")]).is_err());
-        assert!(from(&[("NATS_CERT", "x")]).is_err());
-        assert!(from(&[("NATS_USER", "u"), ("NATS_PASSWORD", "x")]).is_ok());
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            who(&["h:1"]).unwrap(),
+            (some("environment"), some("secret"), None)
+        );
+        assert_eq!(
+            who(&["nats://me:pw@h:1", "h:2"]).unwrap(),
+            (some("me"), some("pw"), None)
+        );
+        assert_eq!(
+            who(&["nats://t0k3n@h:1", "nats://t0k3n@h:2"]).unwrap(),
+            (None, None, some("t0k3n"))
+        );
+        let refused = who(&["nats://me:pw@h:1", "nats://you:pw@h:2"]).unwrap_err();
+        assert!(matches!(refused, OptionsError::DifferentUsers));
     }
 }

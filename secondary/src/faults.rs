@@ -1,7 +1,8 @@
-//! Faults on purpose: a slow, a lying and a forgetful secondary, for tests.
+//! Faults on purpose: a slow, a lying and a forgetful secondary, for tests and demonstrations.
 
 use std::time::Duration;
 
+use replog_service::http::health::millis;
 use serde::Serialize;
 
 /// What goes wrong, and how often.
@@ -15,38 +16,60 @@ pub struct Faults {
     pub drop_rate: f64,
 }
 
-/// The same as JSON.
+/// What is to be changed of the faults; the rest stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FaultsChange {
+    /// See [`Faults::delay`].
+    pub delay: Option<Duration>,
+    /// See [`Faults::error_rate`].
+    pub error_rate: Option<f64>,
+    /// See [`Faults::drop_rate`].
+    pub drop_rate: Option<f64>,
+}
+
+impl Faults {
+    /// The faults with that change.
+    #[must_use]
+    pub fn with(self, change: FaultsChange) -> Self {
+        Self {
+            delay: change.delay.unwrap_or(self.delay),
+            error_rate: change.error_rate.unwrap_or(self.error_rate),
+            drop_rate: change.drop_rate.unwrap_or(self.drop_rate),
+        }
+    }
+}
+
+/// The faults as the answer of `/faults`.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct FaultsJson {
+pub struct FaultsAnswer {
     delay_ms: u64,
     error_rate: f64,
     drop_rate: f64,
 }
 
-impl From<Faults> for FaultsJson {
+impl From<Faults> for FaultsAnswer {
     fn from(faults: Faults) -> Self {
-        let delay_ms = u64::try_from(faults.delay.as_millis()).unwrap_or(u64::MAX);
         Self {
-            delay_ms,
+            delay_ms: millis(faults.delay),
             error_rate: faults.error_rate,
             drop_rate: faults.drop_rate,
         }
     }
 }
 
-/// Decides by chance.
+/// Decides by chance; the same seed decides the same.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct SeededRng(u64);
 
-impl Dice {
-    /// The same seed rolls the same.
+impl SeededRng {
+    /// A generator with that seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// True with that probability.
-    pub fn hit(&mut self, rate: f64) -> bool {
+    pub fn hits(&mut self, rate: f64) -> bool {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -63,10 +86,28 @@ mod tests {
 
     #[test]
     fn the_rate_is_met() {
-        let mut dice = Dice::new(7);
-        let hits = |rate, dice: &mut Dice| (0..10_000).filter(|_| dice.hit(rate)).count();
-        assert_eq!(hits(0.0, &mut dice), 0);
-        assert_eq!(hits(1.0, &mut dice), 10_000);
-        assert!((1_800..2_200).contains(&hits(0.2, &mut dice)));
+        let mut rng = SeededRng::new(7);
+        let mut hits = |rate| (0..10_000).filter(|_| rng.hits(rate)).count();
+        assert_eq!(hits(0.0), 0);
+        assert_eq!(hits(1.0), 10_000);
+        assert!((1_800..2_200).contains(&hits(0.2)));
+    }
+
+    #[test]
+    fn what_is_not_changed_stays() {
+        let faults = Faults {
+            delay: Duration::from_secs(1),
+            error_rate: 0.1,
+            drop_rate: 0.2,
+        };
+        let change = FaultsChange {
+            error_rate: Some(0.0),
+            ..FaultsChange::default()
+        };
+        let changed = Faults {
+            error_rate: 0.0,
+            ..faults
+        };
+        assert_eq!(faults.with(change), changed);
     }
 }

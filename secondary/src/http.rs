@@ -1,42 +1,44 @@
 //! The secondary's HTTP: it lists, it never appends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{any, get, post};
-use axum::{Json, Router};
-use replog_common::service::body::{parse_json, read_body};
-use replog_common::service::fallbacks::with_problem_fallbacks;
-use replog_common::service::path::SeqPath;
-use replog_common::service::problem::Problem;
-use replog_common::service::query::Query as Parameters;
-use replog_common::service::view::Views;
-use replog_common::service::{reading, stream};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use replog_protocol::follower;
+use replog_protocol::ids::StorageId;
+use replog_service::http::access::LogAccess;
+use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::path::SeqPath;
+use replog_service::http::problem::Problem;
+use replog_service::http::query::{NoParameters, Parameters};
+use replog_service::http::reading::ListParameters;
+use replog_service::http::stream::StreamParameters;
+use replog_service::http::{answer, body, reading, rollbacks, stream};
+use replog_service::node_task::{CommandError, NodeHandle};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use crate::faults::{Faults, FaultsJson};
-use crate::follow::{NoRoom, Query};
+use crate::client::Client;
+use crate::config::Config;
+use crate::faults::{Faults, FaultsAnswer, FaultsChange};
+use crate::faulty::{Answer, Command, FaultyFollower};
 use crate::health::Health;
+use crate::new_storage;
 
-/// What a handler needs.
-#[derive(Clone, Debug)]
+/// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
+#[derive(Debug)]
 pub struct Secondary {
-    /// To the owner of the log.
-    pub queries: mpsc::Sender<Query>,
-    /// The log as it is shown.
-    pub views: Views,
-    /// The faults on purpose.
-    pub faults: watch::Sender<Faults>,
+    node: NodeHandle<FaultyFollower<Client>>,
+    log: LogAccess,
     /// Whether `POST /clear` is open.
-    pub allow_clear: bool,
+    allow_clear: bool,
     /// Whether `/faults` is open.
-    pub allow_faults: bool,
+    allow_faults: bool,
 }
 
 /// The paths of a secondary.
@@ -54,107 +56,24 @@ pub fn router(secondary: Secondary) -> Router {
         .route("/health", get(health))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz));
-    with_problem_fallbacks(router.with_state(secondary))
+    with_problem_fallbacks(router.with_state(Arc::new(secondary)))
 }
 
-async fn messages(
-    State(secondary): State<Secondary>,
-    parameters: Parameters,
-) -> Result<Response, Problem> {
-    reading::messages(secondary.views, &parameters).await
+type Shared = State<Arc<Secondary>>;
+type NoQuery = Parameters<NoParameters>;
+
+/// An answer that says no more than that it is so.
+#[derive(Serialize)]
+struct Done {
+    status: &'static str,
 }
 
-async fn stream(
-    State(secondary): State<Secondary>,
-    parameters: Parameters,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    stream::events(secondary.views, &parameters, &headers).await
-}
-
-async fn list(State(secondary): State<Secondary>) -> Result<Response, Problem> {
-    reading::list(secondary.views).await
-}
-
-async fn message(
-    State(secondary): State<Secondary>,
-    SeqPath(seq): SeqPath,
-) -> Result<Response, Problem> {
-    let view = secondary.views.borrow().clone();
-    let entry = reading::entry(&view, seq).await?;
-    let body = Body::from(entry.json().clone());
-    let response = ([(CONTENT_TYPE, "application/json")], body).into_response();
-    Ok(reading::marked(response, &view))
-}
-
-/// Whoever wants to append is told where; axum adds the `Allow` header.
-async fn not_here() -> Problem {
-    let detail = "this is a secondary: the master takes appends";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-}
-
-async fn health(State(secondary): State<Secondary>) -> Result<Json<Health>, Problem> {
-    secondary.ask(Query::Health).await.map(Json)
-}
-
-async fn livez() -> Json<Value> {
-    Json(json!({"status": "ok"}))
-}
-
-/// Ready when it has everything that the master has.
-async fn readyz(State(secondary): State<Secondary>) -> Result<Json<Value>, Problem> {
-    let health = secondary.ask(Query::Health).await?;
-    match health.status {
-        "ok" => Ok(Json(json!({"status": "ok"}))),
-        other => Err(Problem::unavailable(
-            other,
-            format!("not caught up: {other}, {} entries behind", health.lag),
-        )),
-    }
-}
-
-async fn clear(State(secondary): State<Secondary>) -> Result<Json<Value>, Problem> {
-    allowed(
-        secondary.allow_clear,
-        "clearing the log",
-        "REPLOG_ALLOW_CLEAR",
-    )?;
-    secondary.ask(Query::Clear).await?.map_err(no_room)?;
-    Ok(Json(json!({"status": "cleared"})))
-}
-
-fn no_room(_: NoRoom) -> Problem {
-    Problem::unavailable("disk_full", "nothing was changed: the disk is full")
-}
-
-/// What was put aside because the master has other entries there.
-async fn diverged(State(secondary): State<Secondary>) -> Result<Response, Problem> {
-    let aside = secondary.ask(Query::Aside).await?;
-    let body = aside.to_json().map_err(|error| {
-        let detail = format!("what was put aside cannot be shown: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    })?;
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
-}
-
-async fn rejoin(State(secondary): State<Secondary>) -> Result<Json<Value>, Problem> {
-    match secondary.ask(Query::Rejoin).await? {
-        Some(Err(full)) => Err(no_room(full)),
-        Some(Ok(count)) => Ok(Json(json!({"status": "rejoining", "put_aside": count}))),
-        None => Err(Problem::new(
-            StatusCode::CONFLICT,
-            "this secondary is not diverged: there is nothing to rejoin",
-        )),
-    }
-}
-
-async fn faults(State(secondary): State<Secondary>) -> Result<Json<FaultsJson>, Problem> {
-    allowed(
-        secondary.allow_faults,
-        "faults on purpose",
-        "REPLOG_ALLOW_FAULTS",
-    )?;
-    Ok(Json((*secondary.faults.borrow()).into()))
+/// The answer of `POST /rejoin`.
+#[derive(Serialize)]
+struct Rejoining {
+    status: &'static str,
+    /// How many entries were rolled back, and are kept.
+    put_aside: u64,
 }
 
 /// The fields of `PUT /faults`; one that is missing stays as it is.
@@ -166,48 +85,218 @@ struct FaultsBody {
     drop_rate: Option<f64>,
 }
 
-async fn set_faults(
-    State(secondary): State<Secondary>,
-    body: Body,
-) -> Result<Json<FaultsJson>, Problem> {
+async fn messages(
+    State(secondary): Shared,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<Response, Problem> {
+    reading::messages(secondary.log.clone(), parameters).await
+}
+
+async fn stream(
+    State(secondary): Shared,
+    Parameters(parameters): Parameters<StreamParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = stream::last_event_id(&headers)?;
+    stream::events(secondary.log.clone(), parameters, last).await
+}
+
+async fn list(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    reading::list(secondary.log.clone()).await
+}
+
+async fn message(
+    State(secondary): Shared,
+    SeqPath(seq): SeqPath,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    reading::message(&secondary.log, seq).await
+}
+
+/// Whoever wants to append is sent to the master; axum adds the `Allow` header.
+async fn not_here() -> Problem {
+    let detail = "this is a secondary: the master takes appends";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+async fn health(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    secondary.health().await.map(|health| answer::json(&health))
+}
+
+async fn livez(_: NoQuery) -> Response {
+    answer::json(&Done { status: "ok" })
+}
+
+/// Ready when it has everything that the master has.
+async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    let health = secondary.health().await?;
+    match health.status {
+        "ok" => Ok(answer::json(&Done { status: "ok" })),
+        other => Err(Problem::unavailable(
+            other,
+            format!("not caught up: {other}, {} entries behind", health.lag),
+        )),
+    }
+}
+
+async fn clear(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     allowed(
-        secondary.allow_faults,
-        "faults on purpose",
-        "REPLOG_ALLOW_FAULTS",
+        secondary.allow_clear,
+        "clearing the log",
+        "REPLOG_ALLOW_CLEAR",
     )?;
-    let body: FaultsBody = parse_json(&read_body(body).await?)?;
-    let rate = |name: &str, rate: Option<f64>, old: f64| match rate {
-        Some(rate) if !(0.0..=1.0).contains(&rate) => Err(Problem::bad_request(format!(
-            "{name} is {rate}, but must be from 0 to 1"
-        ))),
-        rate => Ok(rate.unwrap_or(old)),
-    };
-    let old = *secondary.faults.borrow();
-    let new = Faults {
-        delay: body.delay_ms.map_or(old.delay, Duration::from_millis),
-        error_rate: rate("error_rate", body.error_rate, old.error_rate)?,
-        drop_rate: rate("drop_rate", body.drop_rate, old.drop_rate)?,
-    };
-    secondary.faults.send_replace(new);
-    tracing::info!(?new, "faults were set");
-    Ok(Json(new.into()))
+    let storage = new_storage();
+    secondary
+        .empty(|waiter| follower::Command::Clear { storage, waiter })
+        .await?;
+    Ok(answer::json(&Done { status: "cleared" }))
+}
+
+/// What was rolled back because the master has other entries there.
+async fn diverged(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    rollbacks::diverged(&secondary.log).await
+}
+
+async fn rejoin(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    let storage: StorageId = new_storage();
+    let put_aside = secondary
+        .empty(|waiter| follower::Command::Rejoin { storage, waiter })
+        .await?;
+    Ok(answer::json(&Rejoining {
+        status: "rejoining",
+        put_aside,
+    }))
+}
+
+async fn faults(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+    secondary.faults_allowed()?;
+    let faults = secondary.node.inspect(|node, _| node.faults());
+    let faults = faults.await.ok_or_else(Problem::stopping)?;
+    Ok(answer::json(&FaultsAnswer::from(faults)))
+}
+
+async fn set_faults(
+    State(secondary): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    secondary.faults_allowed()?;
+    let bytes = body::read(&headers, body).await?;
+    let body: FaultsBody = body::object(&bytes, r#"{"delay_ms":500,"drop_rate":0.1}"#)?;
+    let faults = secondary.set_faults(body.change()?).await?;
+    tracing::info!(?faults, "faults were set");
+    Ok(answer::json(&FaultsAnswer::from(faults)))
+}
+
+impl FaultsBody {
+    fn change(self) -> Result<FaultsChange, Problem> {
+        let rate = |name: &str, rate: Option<f64>| match rate {
+            Some(rate) if !(0.0..=1.0).contains(&rate) => Err(Problem::bad_request(format!(
+                "{name} is {rate}, but must be from 0 to 1"
+            ))),
+            rate => Ok(rate),
+        };
+        Ok(FaultsChange {
+            delay: self.delay_ms.map(Duration::from_millis),
+            error_rate: rate("error_rate", self.error_rate)?,
+            drop_rate: rate("drop_rate", self.drop_rate)?,
+        })
+    }
 }
 
 fn allowed(is_open: bool, what: &str, variable: &str) -> Result<(), Problem> {
     let detail = || format!("{what} is not allowed here: start with {variable}=true");
-    if is_open {
-        Ok(())
-    } else {
-        Err(Problem::new(StatusCode::FORBIDDEN, detail()))
+    match is_open {
+        true => Ok(()),
+        false => Err(Problem::new(StatusCode::FORBIDDEN, detail())),
     }
 }
 
 impl Secondary {
-    /// Asks the owner of the log.
-    async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T, Problem> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || Problem::unavailable("stopping", "the secondary is stopping");
-        self.queries.send(query(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+    /// Reaches `node`, with those settings, until `stop` is cancelled.
+    #[must_use]
+    pub fn new(
+        node: NodeHandle<FaultyFollower<Client>>,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> Self {
+        let max_streams = config.common.http.max_streams;
+        Self {
+            log: LogAccess::new(node.views(), stop, max_streams),
+            node,
+            allow_clear: config.common.allow_clear,
+            allow_faults: config.common.allow_faults,
+        }
+    }
+
+    fn faults_allowed(&self) -> Result<(), Problem> {
+        allowed(
+            self.allow_faults,
+            "faults on purpose",
+            "REPLOG_ALLOW_FAULTS",
+        )
+    }
+
+    async fn health(&self) -> Result<Health, Problem> {
+        let kind = self.log.now().reader.kind();
+        let health = self
+            .node
+            .inspect(move |node, now| Health::of(node, kind, now));
+        health.await.ok_or_else(Problem::stopping)
+    }
+
+    /// Asks the follower for something, and waits for the answer.
+    async fn ask(
+        &self,
+        command: impl FnOnce(Client) -> Command<Client>,
+    ) -> Result<Answer, Problem> {
+        let (client, answer) = Client::new();
+        self.node
+            .try_command(command(client))
+            .map_err(|error| match error {
+                CommandError::Full => Problem::unavailable(
+                    "overloaded",
+                    "nothing was changed: the secondary does not keep up",
+                ),
+                CommandError::Stopped => Problem::stopping(),
+            })?;
+        answer.await.map_err(|_| Problem::stopping())
+    }
+
+    /// Asks the follower to give up what it holds; how many entries of that are kept.
+    async fn empty(
+        &self,
+        command: impl FnOnce(Client) -> follower::Command<Client>,
+    ) -> Result<u64, Problem> {
+        match self
+            .ask(|client| Command::Follower(command(client)))
+            .await?
+        {
+            Answer::Follower(follower::Answer::Done { rolled_back }) => Ok(rolled_back),
+            Answer::Follower(follower::Answer::DiskFull) => Err(Problem::unavailable(
+                "disk_full",
+                "the disk is full: it is done as soon as there is room",
+            )),
+            Answer::Follower(follower::Answer::NotDiverged) => Err(Problem::new(
+                StatusCode::CONFLICT,
+                "this secondary is not diverged: there is nothing to rejoin",
+            )),
+            Answer::Follower(follower::Answer::Stopping) => Err(Problem::stopping()),
+            Answer::Faults(_) => Err(Problem::internal("a command was taken for another one")),
+        }
+    }
+
+    async fn set_faults(&self, change: FaultsChange) -> Result<Faults, Problem> {
+        match self
+            .ask(|waiter| Command::SetFaults { change, waiter })
+            .await?
+        {
+            Answer::Faults(faults) => Ok(faults),
+            Answer::Follower(_) => Err(Problem::internal("a command was taken for another one")),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,45 +2,47 @@
 //!
 //! | task | woken by | owns |
 //! |---|---|---|
-//! | [`follow`] | appends, the link, one deadline | the log, the position, what is held back |
-//! | a handler a request | its client | nothing |
+//! | [`NodeTask`] | commands, messages, the link, the journal, one deadline | the [`FaultyFollower`](faulty::FaultyFollower), who decides everything |
+//! | one handler per request | its client | nothing |
 
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
-pub mod aside;
-pub mod claim;
+pub mod client;
 pub mod config;
-pub mod delayed;
-mod event;
 pub mod faults;
-pub mod follow;
+pub mod faulty;
 pub mod health;
 pub mod http;
-mod store;
 
 use std::ffi::OsString;
-use std::future::Future;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use replog_common::log::disk::Role;
-use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::service::program::{self, Failure, Program};
-use replog_common::service::settings::CommonArgs;
-use replog_common::service::storage::Storage;
-use replog_common::service::view::View;
-use replog_nats::{Link, NatsLink, Subjects};
+use replog_nats::{Link, Subjects};
+use replog_protocol::event::Speaker;
+use replog_protocol::follower::{Follower, FollowerConfig};
+use replog_protocol::ids::StorageId;
+use replog_protocol::node::Identity;
+use replog_service::clock::Clock;
+use replog_service::exit::Failure;
+use replog_service::node_task::{NodeTask, NodeTaskOptions};
+use replog_service::program::{self, Program};
+use replog_service::settings::CommonArgs;
+use replog_service::settings::values::HttpAddr;
+use replog_service::{link, storage};
+use replog_storage::directory::{Owner, Role};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use client::Client;
 pub use config::Config;
+use faulty::{FaultyFollower, Reply};
 
-/// Queries that may wait for the owner of the log.
-const MAX_QUERIES: usize = 1024;
+/// Commands that may wait for the follower, and handlers for a look at it.
+const MAX_QUEUED: usize = 1024;
 
 /// The whole program.
 pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -54,63 +56,73 @@ impl Program for Config {
         &self.common
     }
 
-    fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+    fn common_mut(&mut self) -> &mut CommonArgs {
+        &mut self.common
+    }
+
+    fn http_addr(&self) -> &HttpAddr {
+        &self.http_addr
     }
 
     fn is_healthcheck(&self) -> bool {
         self.command.is_some()
     }
 
-    async fn run(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        let (node, name) = (self.node(), format!("{}/{}", Self::NAME, self.node()));
-        let subscriptions = Subjects::of(&self.common.cluster).of_secondary(&node);
-        let link = NatsLink::of(&self.common, name, subscriptions)?;
-        run(self, listener, link, shutdown).await
+    async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
+        let node = self.node();
+        let name = format!("{}/{node}", Self::NAME);
+        let subscriptions = |subjects: &Subjects| subjects.of_secondary(&node);
+        let link = link::open(&self.common.nats, name, subscriptions)?;
+        run(self, listener, link, stop).await
     }
 }
 
-/// Serves on `listener` and follows over `link` until `shutdown` completes.
+/// Serves on `listener` and follows over `link` until `stop` is cancelled.
 ///
 /// # Errors
-/// What ended it before: the broker refuses this program, another secondary has its name, the log cannot be written.
+/// What ended the secondary before: the broker refuses this program, another secondary has its name, the log cannot be written.
 pub async fn run<L: Link>(
     config: Config,
     listener: TcpListener,
     link: L,
-    shutdown: impl Future<Output = ()>,
+    stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let (queries, query_inlet) = mpsc::channel(MAX_QUERIES);
-    let (view, views) = watch::channel(View::empty());
-    let (faults, faults_seen) = watch::channel(config.faults());
-    let node = Some(config.node());
-    let by = DeduplicateBy::MessageId;
-    let storage = Storage::open(&config.common, Role::Secondary, node, by).await?;
-    let follow = follow::Follow::new(
-        config.node(),
-        config.common.heartbeat_interval,
-        storage,
-        link,
-        faults_seen,
-        query_inlet,
-        view,
-    );
-    let owner = tokio::spawn(follow.run());
-    let secondary = http::Secondary {
-        queries,
-        views,
-        faults,
-        allow_clear: config.common.allow_clear,
-        allow_faults: config.common.allow_faults,
+    let node = config.node();
+    let owner = Owner {
+        role: Role::Secondary,
+        node: Some(node.clone()),
+        cluster: config.common.nats.cluster.clone(),
     };
+    let (journal, restored) = storage::open(&config.common.storage, owner, false).await?;
+    let (storage, seed) = (new_storage(), uuid::Uuid::new_v4().as_u64_pair().0);
+    let follower = FollowerConfig {
+        identity: Identity {
+            node: node.clone(),
+            storage,
+        },
+        heartbeat_interval: config.common.liveness.heartbeat_interval,
+        seed,
+    };
+    let follower = FaultyFollower::new(Follower::new(follower, restored), config.faults(), seed);
+    let options = NodeTaskOptions {
+        speaker: Speaker::Secondary(node.clone()),
+        clock: Clock::start(),
+        stop: stop.clone(),
+        max_commands: MAX_QUEUED,
+        max_inspections: MAX_QUEUED,
+    };
+    let deliver = |reply: Reply<Client>| reply.waiter.answer(reply.answer);
+    let (task, handle) = NodeTask::new(follower, link, journal, deliver, options);
+    let task = tokio::spawn(task.run());
     let addr = listener
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
-    info!(%addr, node = %config.node(), "the secondary serves");
-    let (router, limits) = (http::router(secondary), config.common.http_limits());
-    program::serve(listener, router, limits, owner, shutdown).await
+    info!(%addr, %node, %storage, "the secondary listens");
+    let router = http::router(http::Secondary::new(handle, &config, stop.clone()));
+    program::serve(listener, router, config.common.http.limits(), task, stop).await
+}
+
+/// A new id for the storage. Of two starts at one time the earlier one has the name, so the id begins with the time.
+fn new_storage() -> StorageId {
+    StorageId(uuid::Uuid::now_v7())
 }

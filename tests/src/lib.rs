@@ -2,14 +2,15 @@
 //!
 //! * [`harness`] starts and disturbs them; every integration test in `tests/tests` stands on it.
 //! * [`demo`] is the same harness with a face: `cargo run --release --bin demo`.
-//! * [`mod@line`] is NATS in memory, with weather: whole programs in one process, in virtual time.
-//! * [`sim`] is the protocol alone, with seeds and virtual time: `cargo run --release --bin sim`.
+//! * [`memory_link`] is NATS in memory, with faults: whole nodes in one process, in virtual time.
+//! * [`cluster`] is the nodes alone, over simulated journals: the model check and the simulation choose the next step.
+//! * [`sim`] is a cluster with seeds, disks and virtual time: `cargo run --release --bin sim`.
 //! * [`chaos`] is real processes with faults by seed: `cargo run --release --bin chaos`.
 //! * [`mod@bench`] measures: `cargo run --release --bin bench`.
 
 pub mod bench;
 pub mod chaos;
+pub mod cluster;
 pub mod demo;
 pub mod harness;
-pub mod line;
-pub mod sim;
+pub mod memory_link;

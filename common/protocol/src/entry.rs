@@ -131,9 +131,7 @@ impl<'a> Entry<'a> {
             .strip_prefix(r#"","content":"#)
             .and_then(|rest| rest.strip_suffix('}'))
             .ok_or(InvalidEntry::Form)?;
-        if seq == 0 {
-            return Err(InvalidEntry::SeqZero);
-        }
+        check_seq(Seq(seq))?;
         if epoch != epoch_n {
             let expected = epoch_n;
             return Err(InvalidEntry::Epoch {
@@ -147,6 +145,15 @@ impl<'a> Entry<'a> {
             json,
             content_at: json.len() - 1 - content.len(),
         })
+    }
+}
+
+/// Whether an entry can have that position. To count on from the last numbers of a machine would not end.
+fn check_seq(seq: Seq) -> Result<(), InvalidEntry> {
+    match seq {
+        Seq::ZERO => Err(InvalidEntry::SeqZero),
+        seq if seq > Seq::MAX => Err(InvalidEntry::SeqTooLarge),
+        _ => Ok(()),
     }
 }
 
@@ -172,6 +179,9 @@ pub enum InvalidEntry {
     /// Positions begin at 1.
     #[error("seq must be at least 1")]
     SeqZero,
+    /// Positions end at [`Seq::MAX`].
+    #[error("seq must be at most {}", Seq::MAX)]
+    SeqTooLarge,
     /// The content is no string, or stands for no text.
     #[error("the content is not a JSON string: {0}")]
     Content(String),
@@ -291,11 +301,9 @@ impl EntryBatch {
         let entries: Vec<Fields<'_>> =
             serde_json::from_slice(&list).map_err(|_| InvalidEntry::Form)?;
         let first = entries.first().ok_or(InvalidEntry::Form)?.seq;
-        if first == Seq::ZERO {
-            return Err(InvalidEntry::SeqZero);
-        }
         let mut builder = BatchBuilder::new(first, epoch);
         for entry in entries {
+            check_seq(entry.seq)?;
             if entry.seq != builder.next() {
                 return Err(InvalidEntry::Order {
                     expected: builder.next(),

@@ -17,6 +17,9 @@ pub struct Seq(pub u64);
 impl Seq {
     /// The place before the first entry: "nothing yet".
     pub const ZERO: Seq = Seq(0);
+    /// 2^53 - 1, the last position that an entry can have: the largest integer that every JSON reader takes as it is
+    /// (RFC 7493, section 2.2).
+    pub const MAX: Seq = Seq((1 << 53) - 1);
 
     /// The position after this one. The largest number stays what it is: no log gets that long.
     #[must_use]

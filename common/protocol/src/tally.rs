@@ -1,4 +1,4 @@
-//! Numbers that are shown and decide nothing.
+//! What is shown and decides nothing.
 
 use std::hash::{Hash, Hasher};
 
@@ -26,5 +26,13 @@ impl Tally {
 }
 
 impl Hash for Tally {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// Something that is shown to operators and decides nothing. It is left out of hashes, as a [`Tally`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown<T>(pub T);
+
+impl<T> Hash for Shown<T> {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }

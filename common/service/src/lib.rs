@@ -1,1 +1,33 @@
-//! Being built.
+//! What turns the protocol into programs: the driver of a node, settings, start and stop, logging, HTTP.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`node_task`] | the one task that owns a node: waits, steps, carries out what the node hands out |
+//! | [`snapshot`] | what readers of the log see at one moment |
+//! | [`program`] | from arguments to a running program and to its exit code |
+//! | [`settings`] | every setting is a flag and an environment variable |
+//! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
+//! | [`http`] | a server whose every resource is bounded, and the reading of a log |
+//! | [`signals`], [`logging`], [`clock`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
+//!
+//! One cancellation token is made per program, in [`program::main`]; whoever waits, for whatever, waits for it as well.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
+)]
+
+pub mod clock;
+pub mod descriptors;
+pub mod exit;
+pub mod healthcheck;
+pub mod http;
+pub mod link;
+pub mod logging;
+pub mod nearest;
+pub mod node_task;
+pub mod program;
+pub mod settings;
+pub mod signals;
+pub mod snapshot;
+pub mod storage;

@@ -41,6 +41,7 @@ pub trait LogReader: fmt::Debug + Send + Sync {
     fn read_now(&self, query: &Query) -> Option<Result<Option<EntryBatch>, ReadError>>;
 
     /// Reads what is asked for; may wait for a disk, so not on a thread that serves. `Ok(None)` for entries after the end.
+    /// A range ends with its epoch, and may end earlier, where it suits the journal, but has one entry at least.
     ///
     /// # Errors
     /// The first entry that was asked for could not be read.
@@ -57,6 +58,11 @@ pub trait LogReader: fmt::Debug + Send + Sync {
     /// # Errors
     /// The disk refused.
     fn rollbacks(&self) -> Result<Vec<Rollback>, ReadError>;
+
+    /// How many rolled-back entries could not be kept, because there were too many; always 0 where they are kept in files.
+    fn dropped_rollback_entries(&self) -> u64 {
+        0
+    }
 
     /// Whether the journal still lies where it was opened; may wait for a disk. Asked now and then, because a directory that
     /// was removed would otherwise be written to without an error.
@@ -98,4 +104,19 @@ pub struct Rollback {
     pub file: Option<std::path::PathBuf>,
     /// The entries: JSON objects, comma separated; empty where there is a file.
     pub entries: bytes::Bytes,
+}
+
+/// Whether the entries of a write follow the end of the log, which is `last`, or what the write leaves of the log.
+///
+/// # Errors
+/// The entries do not follow: which one came, and after which one. That is a bug of the node; nothing may be written.
+pub(crate) fn check_order(job: &WriteJob, last: Seq) -> Result<(), String> {
+    let mut end = job.truncate.map_or(last, |t| t.after.min(last));
+    for batch in &job.entries {
+        if batch.first() != end.next() {
+            return Err(format!("entry {} cannot follow entry {end}", batch.first()));
+        }
+        end = batch.last();
+    }
+    Ok(())
 }

@@ -1,50 +1,51 @@
 //! The master's HTTP: the paths, and what they share.
 
 mod append;
-mod lab;
+mod course;
+mod outcome;
 mod parse;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
-use replog_common::message::ENVELOPE_BYTES;
-use replog_common::protocol::dedup::DeduplicateBy;
-use replog_common::service::fallbacks::with_problem_fallbacks;
-use replog_common::service::path::SeqPath;
-use replog_common::service::problem::Problem;
-use replog_common::service::query::Query as Parameters;
-use replog_common::service::view::Views;
-use replog_common::service::{reading, stream};
-use replog_common::types::WriteConcern;
-use tokio::sync::{mpsc, oneshot};
+use replog_protocol::leader::Leader;
+use replog_protocol::leader::command::{Answer, Command};
+use replog_protocol::write_concern::WriteConcern;
+use replog_service::http::access::LogAccess;
+use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::path::SeqPath;
+use replog_service::http::problem::Problem;
+use replog_service::http::query::{NoParameters, Parameters};
+use replog_service::http::reading::ListParameters;
+use replog_service::http::stream::StreamParameters;
+use replog_service::http::{answer, reading, rollbacks, stream};
+use replog_service::node_task::{CommandError, NodeHandle};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use crate::command::{AppendCommand, Query};
+use crate::client::Client;
+use crate::config::Config;
+use crate::message_ids::MessageIds;
 
-/// What a handler needs. Cheap to clone; a handler owns nothing that its client's hanging up could lose.
-#[derive(Clone, Debug)]
+/// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
+#[derive(Debug)]
 pub struct Master {
-    /// Where appends go; bounded.
-    pub commands: mpsc::Sender<AppendCommand>,
-    /// Where everything else goes.
-    pub queries: mpsc::Sender<Query>,
-    /// The log as it is shown.
-    pub views: Views,
-    /// The largest message that the broker takes.
-    pub max_payload: Arc<AtomicUsize>,
-    /// What makes two POSTs the same message.
-    pub deduplicate_by: DeduplicateBy,
+    node: NodeHandle<Leader<Client>>,
+    log: LogAccess,
+    ids: MessageIds,
     /// How many members are listed, if they are.
-    pub listed: Option<usize>,
+    listed: Option<usize>,
     /// For a POST that names no write concern.
-    pub default_w: WriteConcern,
+    default_w: WriteConcern,
     /// Whether `POST /clear` is open.
-    pub allow_clear: bool,
+    allow_clear: bool,
 }
 
 /// The paths of a master.
@@ -54,82 +55,115 @@ pub fn router(master: Master) -> Router {
         .route("/messages", get(messages).post(append::post_message))
         .route("/messages/stream", get(stream))
         .route("/messages/{seq}", get(message))
-        .route("/append", post(lab::append))
+        .route("/append", post(course::append))
         .route("/list", get(list))
         .route("/clear", post(status::clear))
+        .route("/diverged", get(diverged))
         .route("/health", get(status::health))
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz));
-    with_problem_fallbacks(router.with_state(master))
+    with_problem_fallbacks(router.with_state(Arc::new(master)))
 }
 
+type Shared = State<Arc<Master>>;
+type NoQuery = Parameters<NoParameters>;
+
 /// The cluster's page in a browser: one file that reads `/health` and `/messages`.
-async fn page() -> axum::response::Html<&'static str> {
-    axum::response::Html(include_str!("page.html"))
+async fn page() -> Html<&'static str> {
+    Html(include_str!("page.html"))
 }
 
 async fn messages(
-    State(master): State<Master>,
-    parameters: Parameters,
+    State(master): Shared,
+    Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<Response, Problem> {
-    reading::messages(master.views, &parameters).await
+    reading::messages(master.log.clone(), parameters).await
 }
 
 async fn stream(
-    State(master): State<Master>,
-    parameters: Parameters,
+    State(master): Shared,
+    Parameters(parameters): Parameters<StreamParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    stream::events(master.views, &parameters, &headers).await
+    let last = stream::last_event_id(&headers)?;
+    stream::events(master.log.clone(), parameters, last).await
 }
 
-async fn list(State(master): State<Master>) -> Result<Response, Problem> {
-    reading::list(master.views).await
+async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+    reading::list(master.log.clone()).await
+}
+
+async fn diverged(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+    rollbacks::diverged(&master.log).await
+}
+
+/// What the master knows of one entry beside the entry itself.
+#[derive(Serialize)]
+struct Holders {
+    acks: usize,
+    acked_by: Vec<String>,
 }
 
 /// One entry, with who holds it.
 async fn message(
-    State(mut master): State<Master>,
+    State(master): Shared,
     SeqPath(seq): SeqPath,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    let view = reading::ready(&mut master.views).await?;
+    let view = master.log.readable().await?;
     let entry = reading::entry(&view, seq).await?;
-    let acked_by = master.ask(|reply| Query::Holders(entry.seq, reply)).await?;
-    let json = String::from_utf8_lossy(entry.json());
-    let fields = json.strip_suffix('}').unwrap_or(&json);
-    let names = serde_json::json!(acked_by);
-    let body = format!(r#"{fields},"acks":{},"acked_by":{names}}}"#, acked_by.len());
-    Ok(json_text(StatusCode::OK, body))
-}
-
-/// An answer that is JSON already.
-fn json_text(status: StatusCode, body: String) -> Response {
-    (
-        status,
-        [(axum::http::header::CONTENT_TYPE, "application/json")],
-        body,
-    )
-        .into_response()
+    let log_id = view
+        .snapshot
+        .leadership
+        .map_or_else(Default::default, |l| l.log_id);
+    let holders = master.node.inspect(move |leader, _| {
+        let members = leader.held_by(log_id, seq).map(ToString::to_string);
+        // What is shown is in the master's own journal.
+        let acked_by: Vec<String> = std::iter::once("master".to_owned())
+            .chain(members)
+            .collect();
+        Holders {
+            acks: acked_by.len(),
+            acked_by,
+        }
+    });
+    let holders = holders.await.ok_or_else(Problem::stopping)?;
+    Ok(answer::json_bytes(answer::with_fields(&entry, &holders)?))
 }
 
 impl Master {
-    /// Asks the owner of the log.
-    async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T, Problem> {
-        let (reply, answer) = oneshot::channel();
-        let gone = |()| Problem::unavailable("stopping", "the master is stopping");
-        self.queries
-            .send(query(reply))
-            .await
-            .map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))
+    /// Reaches `node`, with those settings, until `stop` is cancelled.
+    #[must_use]
+    pub fn new(node: NodeHandle<Leader<Client>>, config: &Config, stop: CancellationToken) -> Self {
+        let max_streams = config.common.http.max_streams;
+        Self {
+            log: LogAccess::new(node.views(), stop, max_streams),
+            node,
+            ids: MessageIds::new(),
+            listed: config.secondaries.as_ref().map(Vec::len),
+            default_w: config.default_w,
+            allow_clear: config.common.allow_clear,
+        }
     }
 
-    /// The most bytes that the JSON text of a content may have.
-    fn max_content_bytes(&self) -> usize {
-        // An entry's own fields, with the longest numbers.
-        const ENTRY_FIELDS: usize = 128;
-        self.max_payload
-            .load(Ordering::Relaxed)
-            .saturating_sub(ENVELOPE_BYTES + ENTRY_FIELDS)
+    /// Asks the leader for something, and waits for the answer; `None` where the leader has ended without one.
+    ///
+    /// # Errors
+    /// 503: the leader never got it.
+    async fn ask(
+        &self,
+        command: impl FnOnce(Client) -> Command<Client>,
+    ) -> Result<Option<Answer>, Problem> {
+        let (client, answer) = Client::new();
+        self.node
+            .try_command(command(client))
+            .map_err(|error| match error {
+                CommandError::Full => Problem::unavailable(
+                    "overloaded",
+                    "nothing was changed: the master does not keep up",
+                ),
+                CommandError::Stopped => Problem::stopping(),
+            })?;
+        Ok(answer.await.ok())
     }
 }

@@ -1,30 +1,45 @@
 //! `GET /health`, `/livez`, `/readyz` and `POST /clear`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use replog_common::service::problem::Problem;
-use replog_common::service::reading;
-use serde_json::{Value, json};
+use axum::response::Response;
+use replog_protocol::ids::LogId;
+use replog_protocol::leader::command::{Answer, AppendError, Command};
+use replog_service::http::answer;
+use replog_service::http::problem::Problem;
+use serde::Serialize;
 
-use super::Master;
-use super::append::read_only;
-use crate::command::Query;
+use super::outcome::{refused, unavailable};
+use super::{Master, NoQuery, Shared};
 use crate::health::Health;
 
-pub(super) async fn health(State(master): State<Master>) -> Result<Json<Health>, Problem> {
-    master.ask(Query::Health).await.map(Json)
+/// The answer of `/livez` and `/readyz`.
+#[derive(Serialize)]
+struct Fine {
+    status: &'static str,
 }
 
-pub(super) async fn livez() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+/// The answer to a clearing.
+#[derive(Serialize)]
+struct Cleared {
+    status: &'static str,
+    log_id: LogId,
+    epoch: u64,
+}
+
+pub(super) async fn health(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+    master.health().await.map(|health| answer::json(&health))
+}
+
+pub(super) async fn livez(_: NoQuery) -> Response {
+    answer::json(&Fine { status: "ok" })
 }
 
 /// Ready when it takes appends.
-pub(super) async fn readyz(State(master): State<Master>) -> Result<Json<Value>, Problem> {
-    let health = master.ask(Query::Health).await?;
+pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+    let health = master.health().await?;
     match health.status {
-        "ok" => Ok(Json(json!({"status": "ok"}))),
+        "ok" => Ok(answer::json(&Fine { status: "ok" })),
         other => Err(Problem::unavailable(
             health.reason.unwrap_or(other),
             format!("the master takes no appends: {other}"),
@@ -32,14 +47,31 @@ pub(super) async fn readyz(State(master): State<Master>) -> Result<Json<Value>, 
     }
 }
 
-pub(super) async fn clear(State(mut master): State<Master>) -> Result<Json<Value>, Problem> {
+pub(super) async fn clear(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     if !master.allow_clear {
         let detail = "clearing the log is not allowed here: start with REPLOG_ALLOW_CLEAR=true";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-    reading::ready(&mut master.views).await?;
-    let (log_id, epoch) = master.ask(Query::Clear).await?.map_err(read_only)?;
-    Ok(Json(
-        json!({"status": "cleared", "log_id": log_id, "epoch": epoch}),
-    ))
+    master.log.readable().await?;
+    let log_id = LogId(uuid::Uuid::new_v4());
+    let answer = master.ask(|waiter| Command::Clear { log_id, waiter });
+    match answer.await? {
+        Some(Answer::Cleared(new)) => Ok(answer::json(&Cleared {
+            status: "cleared",
+            log_id: new.log_id,
+            epoch: new.epoch.n,
+        })),
+        Some(Answer::Refused(AppendError::Unavailable(reason))) => Err(unavailable(reason)),
+        Some(Answer::Refused(error)) => Err(refused(&error)),
+        Some(_) => Err(Problem::internal("a clearing was taken for an append")),
+        None => Err(Problem::stopping()),
+    }
+}
+
+impl Master {
+    async fn health(&self) -> Result<Health, Problem> {
+        let (kind, default_w) = (self.log.now().reader.kind(), self.default_w);
+        let health = (self.node).inspect(move |node, now| Health::of(node, default_w, kind, now));
+        health.await.ok_or_else(Problem::stopping)
+    }
 }

@@ -7,21 +7,23 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures_util::FutureExt;
-use replog_common::entry::Content;
-use replog_common::service::body::{parse_json, read_body};
-use replog_common::service::fallbacks::with_problem_fallbacks;
-use replog_common::service::problem::Problem;
-use replog_common::service::server::{HttpLimits, serve};
-use serde::Deserialize;
-use serde_json::Value;
+use replog_protocol::entry::Content;
+use replog_service::http::body;
+use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::problem::Problem;
+use replog_service::http::server::{HttpLimits, serve};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// The first argument of the child.
 const BARE: &str = "bare-server";
@@ -83,33 +85,56 @@ fn run() -> Result<()> {
         println!("{}", listener.local_addr()?);
         let router = with_problem_fallbacks(Router::new().route("/messages", post(echo)));
         // The parent writes nothing: when the pipe ends, it has ended.
+        let stop = CancellationToken::new();
         let parent_is_gone = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
-        let stop = parent_is_gone.map(drop);
+        tokio::spawn(parent_is_gone.map({
+            let stop = stop.clone();
+            move |_| stop.cancel()
+        }));
         serve(listener, router, HttpLimits::default(), stop).await;
         Ok(())
     })
 }
 
 /// The body of `POST /messages`, as the master reads it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct AppendBody {
-    content: Option<Box<RawValue>>,
-    w: Value,
-    message_id: Value,
-    timeout_ms: Value,
-    expected_seq: Value,
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppendBody<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+    w: u32,
 }
 
-async fn echo(body: Body) -> Result<Response, Problem> {
-    let body: AppendBody = parse_json(&read_body(body).await?)?;
-    let fields = [body.message_id, body.timeout_ms, body.expected_seq];
-    let content = body.content.filter(|_| fields.iter().all(Value::is_null));
-    let content = content.ok_or_else(|| Problem::bad_request("content and w, nothing else"))?;
-    let content = Content::from_json(&content).map_err(|e| Problem::bad_request(e.to_string()))?;
-    let (content, w, id) = (content.json(), body.w, uuid::Uuid::now_v7());
-    let answer = format!(
-        r#"{{"status":"replicated","seq":1,"message_id":"{id}","content":{content},"w":{w},"acks":{w},"log_id":"{id}","epoch":1,"duplicate":false}}"#
-    );
+/// What the master answers.
+#[derive(Debug, Serialize)]
+struct Appended<'a> {
+    status: &'static str,
+    seq: u64,
+    message_id: Uuid,
+    content: &'a RawValue,
+    w: u32,
+    acks: u32,
+    log_id: Uuid,
+    epoch: u64,
+    duplicate: bool,
+}
+
+async fn echo(headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body).await?;
+    let AppendBody { content, w } = body::object(&bytes, r#"{"content":"hello","w":2}"#)?;
+    Content::from_json(content).map_err(|e| Problem::bad_request(e.to_string()))?;
+    let id = Uuid::now_v7();
+    let answer = Appended {
+        status: "replicated",
+        seq: 1,
+        message_id: id,
+        content,
+        w,
+        acks: w,
+        log_id: id,
+        epoch: 1,
+        duplicate: false,
+    };
+    let answer = serde_json::to_vec(&answer).map_err(|e| Problem::internal(e.to_string()))?;
     Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
 }

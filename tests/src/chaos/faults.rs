@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::ledger::Ledger;
 use super::{check, converged};
 use crate::harness::{Cluster, Node};
-use crate::sim::random::Random;
+use crate::memory_link::SeededRng;
 
 /// One disturbance, from its beginning to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ impl Fault {
 pub(super) async fn play(
     cluster: &mut Cluster,
     ledger: &Ledger,
-    random: &mut Random,
+    random: &mut SeededRng,
     fault: Fault,
 ) -> Result<()> {
-    let secondary = 1 + random.index(2);
-    let long = random.millis(100, 4000);
+    let secondary = 1 + random.below(2) as usize;
+    let long = random.between(Duration::from_millis(100), Duration::from_millis(4000));
     match fault {
         Fault::KillMaster => kill(&mut cluster.master, long).await?,
         Fault::KillSecondary => kill(cluster.secondary_mut(secondary), long).await?,
@@ -90,7 +90,7 @@ pub(super) async fn play(
         }
         Fault::KillAll => kill_all(cluster, ledger).await?,
     }
-    tokio::time::sleep(random.millis(200, 2500)).await;
+    tokio::time::sleep(random.between(Duration::from_millis(200), Duration::from_millis(2500))).await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::harness::{Cluster, eventually};
-use crate::sim::random::Random;
+use crate::memory_link::SeededRng;
 
 pub use faults::Fault;
 use ledger::Ledger;
@@ -61,7 +61,7 @@ pub async fn run(seed: u64, seconds: u64) -> Result<Report> {
 }
 
 async fn play(cluster: &mut Cluster, seed: u64, length: Duration) -> Result<Report> {
-    let mut random = Random::new(seed);
+    let mut random = SeededRng::new(seed);
     let ledger = Arc::new(Ledger::default());
     cluster.wait_healthy(2).await?;
     let writers: Vec<_> = (0..WRITERS)
@@ -75,7 +75,7 @@ async fn play(cluster: &mut Cluster, seed: u64, length: Duration) -> Result<Repo
     while begun.elapsed() < length || faults.len() < Fault::ALL.len() {
         let mut deck = Fault::ALL.to_vec();
         while !deck.is_empty() && (begun.elapsed() < length || faults.len() < Fault::ALL.len()) {
-            let fault = deck.swap_remove(random.index(deck.len()));
+            let fault = deck.swap_remove(random.below(deck.len() as u64) as usize);
             println!("{:6.1} s  {fault:?}", begun.elapsed().as_secs_f64());
             let happened = faults::play(cluster, &ledger, &mut random, fault).await;
             happened.with_context(|| format!("while playing {fault:?}"))?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::ledger::{Known, Ledger};
 use crate::harness::{Answer, HttpClient};
-use crate::sim::random::Random;
+use crate::memory_link::SeededRng;
 
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ pub(super) async fn write(
     n: usize,
 ) -> Result<()> {
     // A stream of its own: the streams of neighbouring seeds overlap.
-    let mut random = Random::new(Random::new(seed.wrapping_mul(1000) + n as u64).number());
+    let mut random = SeededRng::new(SeededRng::new(seed.wrapping_mul(1000) + n as u64).number());
     let http = http.with_deadline(PATIENCE);
     let mut count = 0;
     while let Some(_under_way) = ledger.begin().await {
@@ -38,18 +38,18 @@ pub(super) async fn write(
 async fn one(
     http: &HttpClient,
     ledger: &Ledger,
-    random: &mut Random,
+    random: &mut SeededRng,
     content: &str,
 ) -> Result<Known> {
-    let w = 1 + random.index(3);
-    let id = random.uuid().to_string();
+    let w = 1 + random.below(3) as usize;
+    let id = uuid::Uuid::from_u64_pair(random.number(), random.number()).to_string();
     let body = json!({"content": content, "w": w, "message_id": id, "timeout_ms": 1000});
     let mut may_be_there = false;
     for _ in 0..MAX_TRIES {
         match http.post("/messages", &body).await {
             Ok(answer) => match judged(&answer)? {
                 Said::Replicated(seq) => return Ok(Known::Acknowledged { seq, w }),
-                Said::Refused if random.happens(300) && !may_be_there => return Ok(Known::Refused),
+                Said::Refused if random.hit(0.3) && !may_be_there => return Ok(Known::Refused),
                 Said::Refused => {}
                 Said::MayBeThere => may_be_there = true,
             },
@@ -58,7 +58,7 @@ async fn one(
         if ledger.has_ended() {
             break;
         }
-        tokio::time::sleep(random.millis(10, 100)).await;
+        tokio::time::sleep(random.between(Duration::from_millis(10), Duration::from_millis(100))).await;
     }
     Ok(match may_be_there {
         true => Known::Unknown,

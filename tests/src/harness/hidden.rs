@@ -15,12 +15,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 static THIS_PROGRAM_HOSTS_CHILDREN: AtomicBool = AtomicBool::new(false);
 
 /// The first argument of a child.
 pub const NODE: &str = "node";
+
+/// The variable that says how many files and connections a node may have open at once, as `ulimit -n` would.
+pub const OPEN_FILES: &str = "HARNESS_OPEN_FILES";
 
 /// Plays the child if the arguments say so. The first line of `main` in every program that starts a cluster.
 #[must_use]
@@ -34,10 +37,12 @@ pub fn run_if_child() -> Option<ExitCode> {
     Some(match role.to_str() {
         Some("master") => {
             at_end_of_stdin(|| std::process::exit(1));
+            limit_open_files();
             replog_master::main_with_args(named("replog-master", args))
         }
         Some("secondary") => {
             at_end_of_stdin(|| std::process::exit(1));
+            limit_open_files();
             replog_secondary::main_with_args(named("replog-secondary", args))
         }
         Some("broker") => broker(args).unwrap_or_else(|error| {
@@ -60,8 +65,8 @@ pub fn program() -> Result<PathBuf> {
     if THIS_PROGRAM_HOSTS_CHILDREN.load(Ordering::Relaxed) {
         return Ok(this);
     }
-    if let Some(told) = std::env::var_os("CARGO_BIN_EXE_demo") {
-        return Ok(told.into());
+    if let Some(found) = std::env::var_os("CARGO_BIN_EXE_demo") {
+        return Ok(found.into());
     }
     let name = format!("demo{}", std::env::consts::EXE_SUFFIX);
     match this
@@ -81,6 +86,19 @@ pub fn program() -> Result<PathBuf> {
 
 fn named(name: &str, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(args).collect()
+}
+
+/// Lowers the limit of open files, the hard one too, where [`OPEN_FILES`] says so.
+fn limit_open_files() {
+    let set = std::env::var(OPEN_FILES).ok();
+    let Some(most) = set.and_then(|text| text.parse().ok()) else {
+        return;
+    };
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    setrlimit(Resource::Nofile, limit).expect("a limit can always be lowered");
 }
 
 /// Runs `then` on a thread of its own once the parent is gone.

@@ -7,6 +7,7 @@
 //! | [`spec`], [`process`] | one node, the same for a master or a secondary: how it is started, and what is done to it |
 //! | [`builder`], [`cluster`] | a broker, a master, N secondaries: how they are set up, and the usual questions to them |
 //! | [`http`], [`session`], [`answer`] | a small HTTP client; the same on one connection |
+//! | [`raw`] | a bare connection, for clients that are slow, silent or cut off |
 //! | [`mod@eventually`] | the one way to wait for a state that has no event |
 //! | [`ports`] | port numbers that nobody else takes meanwhile |
 //! | [`guarded`], [`hidden`] | the two ends of the pipe that leaves no orphan: the parent's and the child's |
@@ -22,6 +23,7 @@ pub mod install;
 pub mod nats_server;
 pub mod ports;
 pub mod process;
+pub mod raw;
 pub mod session;
 pub mod spec;
 
@@ -32,5 +34,6 @@ pub use eventually::eventually;
 pub use http::{HttpClient, Pending};
 pub use nats_server::{BrokerOptions, NatsServer};
 pub use process::Node;
+pub use raw::RawConnection;
 pub use session::Session;
 pub use spec::{NodeSpec, Role};

@@ -87,6 +87,8 @@ async fn an_emptied_one_counts_only_for_what_it_holds_again() {
                 cluster.post(&format!("old {i}"), 2).await?.expect(200)?;
             }
             cluster.kill_secondary(1).await?;
+            // Only then is `healthy` said of the one that comes.
+            wait_status(&cluster.master, "secondary1", "unhealthy").await?;
             let forgetful = ["--drop-rate", "1"].map(String::from);
             cluster.secondary_mut(1).spec_mut().args = forgetful.into();
             cluster.start_secondary(1).await?;

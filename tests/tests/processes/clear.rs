@@ -5,6 +5,7 @@ use replog_tests::harness::{Cluster, Node, eventually};
 use serde_json::json;
 
 use crate::support::{ALLOW_CLEAR, SOON, health, refused, wait_equal, wait_health};
+use crate::watch::Watch;
 
 async fn clear(node: &Node) -> Result<serde_json::Value> {
     node.http()
@@ -85,9 +86,11 @@ async fn on_a_secondary_it_forgets_and_is_filled_again() {
                     .await?
                     .expect(200)?;
             }
-            let before = health(cluster.secondary(1)).await?["incarnation"].clone();
+            let mut watch = Watch::of(&cluster.broker).await?;
+            let before = watch.storage_of("secondary1").await?;
             clear(cluster.secondary(1)).await?;
-            ensure!(health(cluster.secondary(1)).await?["incarnation"] != before);
+            watch.so_far().await?;
+            ensure!(watch.storage_of("secondary1").await? != before);
             ensure!(wait_equal(cluster).await?.len() == 30);
             cluster.post("after", 3).await?.expect(200)?;
             Ok(())

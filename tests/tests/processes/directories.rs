@@ -6,8 +6,10 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use replog_tests::harness::Cluster;
+use tokio::time::timeout;
 
 use crate::disk::durable;
+use crate::support::{SOON, shown};
 
 #[tokio::test]
 async fn a_directory_that_is_somebody_elses_ends_the_program() {
@@ -94,6 +96,34 @@ async fn a_file_that_is_no_log_any_more_ends_the_program_and_it_says_what_helps(
             cluster.wait_healthy(2).await?;
             let all = ["m0", "m1", "m2", "m3", "m4"];
             cluster.wait_messages(cluster.secondary(1), &all).await
+        })
+        .await;
+}
+
+/// What is written into a directory that is gone is gone with it, and the file system reports nothing.
+#[tokio::test]
+async fn one_that_is_removed_under_a_running_node_ends_it() {
+    durable()
+        .run(async |cluster| {
+            cluster.post("one", 3).await?.expect(200)?;
+            let dir = cluster.dir().to_owned();
+            for (i, name) in [(1, "secondary1"), (0, "master")] {
+                fs::remove_dir_all(dir.join(format!("data-{name}")))?;
+                // It is noticed at the latest when something is to be written.
+                let waits = cluster.post_pending("into nothing", 3);
+                let node = match i {
+                    0 => &mut cluster.master,
+                    i => cluster.secondary_mut(i),
+                };
+                let exit = timeout(SOON, node.exited()).await??;
+                let said = node.log_tail(5);
+                ensure!(exit == 4, "{exit}: {said}");
+                ensure!(said.contains(&format!("data-{name}")), "{said}");
+                drop(waits);
+            }
+            // Who has it still has it.
+            ensure!(shown(cluster.secondary(2)).await?[0] == "one");
+            Ok(())
         })
         .await;
 }

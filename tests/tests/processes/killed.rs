@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::disk::durable;
 use crate::support::{SOON, shown, wait_equal, wait_status};
+use crate::traffic::at_rest;
 
 const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
@@ -13,7 +14,8 @@ const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 async fn a_secondary_killed_between_its_commit_and_its_ack_holds_the_entry_once() {
     // It stores, and never says so.
     let silent = ["--error-rate", "1"];
-    durable()
+    // The answer to a heartbeat or to a retry would say so.
+    at_rest(durable())
         .secondary_args(1, silent)
         .secondary_args(2, silent)
         .run(async |cluster| {

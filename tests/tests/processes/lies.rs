@@ -1,13 +1,15 @@
 //! What a hostile client says: garbage, real messages that are cut or changed, and well-formed untruths.
 
 use bytes::Bytes;
-use replog_common::entry::Position;
-use replog_common::message::Ack;
-use replog_common::types::{Epoch, Incarnation, LogId, Seq};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::watch::Seen;
+
+/// The highest epoch that a message can name.
+const HIGHEST: u64 = (1 << 53) - 1;
+/// Further above an epoch of these tests than any honest one can be.
+pub(crate) const FORGED: u64 = 1 << 33;
 
 /// Payloads that are no message at all, then real ones that are cut or changed.
 pub(crate) fn payloads(append: &Seen, heartbeat: &Seen, ack: &Seen) -> Vec<Bytes> {
@@ -22,7 +24,7 @@ pub(crate) fn payloads(append: &Seen, heartbeat: &Seen, ack: &Seen) -> Vec<Bytes
         "{}",
         "\"append\"",
         "{\"kind\":\"append\"}",
-        "{\"kind\":\"ack\",\"v\":1}",
+        "{\"kind\":\"ack\",\"v\":2}",
         "{\"kind\":\"ack\",\"v\":4294967296}",
         "-STATUS 503\r\n\r\n",
     ]
@@ -39,8 +41,9 @@ pub(crate) fn payloads(append: &Seen, heartbeat: &Seen, ack: &Seen) -> Vec<Bytes
         );
         for (field, value) in [
             ("v", json!(0)),
-            ("v", json!(2)),
-            ("v", json!("1")),
+            ("v", json!(1)),
+            ("v", json!(3)),
+            ("v", json!("2")),
             ("kind", json!("snapshot")),
             ("kind", json!(null)),
             ("epoch", json!(-1)),
@@ -48,98 +51,85 @@ pub(crate) fn payloads(append: &Seen, heartbeat: &Seen, ack: &Seen) -> Vec<Bytes
             ("seq", json!("1")),
             ("log_id", json!("default")),
             ("instance", json!(7)),
+            ("storage", json!("none")),
             ("entries", json!([{"seq": 1}])),
             ("prev", json!({"seq": u64::MAX, "epoch": 1})),
             ("node", json!("a.b")),
         ] {
-            let mut json = real.json.clone();
-            json[field] = value;
-            all.push(json.to_string().into());
+            all.push(real.with(&[(field, value)]).into());
         }
     }
     all
 }
 
 /// Appends of a history that is not ours, and entries that do not follow one another.
-pub(crate) fn foreign_appends(append: &Seen) -> Vec<Value> {
+pub(crate) fn foreign_appends(append: &Seen) -> Vec<String> {
+    let id = Uuid::from_u128(4);
+    let entry = |seq: u64, epoch: u64| {
+        format!(r#"{{"seq":{seq},"epoch":{epoch},"message_id":"{id}","content":"forged"}}"#)
+    };
+    let with_entries = |changes: &[(&str, Value)], entries: &str| {
+        let line = append.with(&[changes, &[("entries", Value::Null)]].concat());
+        let open = line.strip_suffix('}').expect("an object");
+        format!(r#"{open},"entries":[{entries}]}}"#)
+    };
     let mut all = Vec::new();
     for seq in [1, 2, 1_000_000, u64::MAX] {
-        let mut json = append.json.clone();
-        json["log_id"] = json!(Uuid::from_u128(9));
-        json["epoch"] = json!(u64::MAX);
-        json["prev"] = json!({"seq": seq - 1, "epoch": 1});
-        json["entries"][0]["seq"] = json!(seq);
-        json["tail"] = json!(u64::MAX);
-        json["commit"] = json!(u64::MAX);
-        all.push(json.clone());
-        json["log_id"] = append.json["log_id"].clone();
-        json["epoch"] = append.json["epoch"].clone();
-        json["instance"] = append.json["instance"].clone();
-        json["tail"] = append.json["tail"].clone();
-        json["commit"] = append.json["commit"].clone();
-        let entry = json["entries"][0].clone();
-        json["entries"] = json!([entry, entry]);
-        all.push(json);
+        let mut prev = append.json["prev"].clone();
+        prev["seq"] = json!(seq - 1);
+        for epoch in [2, FORGED, HIGHEST, u64::MAX] {
+            let changes = [
+                ("log_id", json!(Uuid::from_u128(9))),
+                ("epoch", json!(epoch)),
+                ("prev", prev.clone()),
+                ("tail", json!(u64::MAX)),
+                ("commit", json!(u64::MAX)),
+            ];
+            all.push(with_entries(&changes, &entry(seq, epoch)));
+        }
+        let twice = format!("{0},{0}", entry(seq, 1));
+        all.push(with_entries(&[("prev", prev)], &twice));
     }
     all
 }
 
 /// Well-formed, and never true: of nodes that are not there, and for entries that never were.
-pub(crate) fn false_acks(real: &Ack) -> Vec<Ack> {
+pub(crate) fn false_acks(real: &Seen) -> Vec<String> {
     let mut all = Vec::new();
-    let stranger = Incarnation(Uuid::from_u128(5));
-    for upto in [100, u64::MAX - 1, u64::MAX].map(Seq) {
-        let node = "secondary2".parse().expect("a name");
-        let last = Position {
-            seq: upto,
-            epoch: real.epoch,
-            by: real.instance,
-        };
-        let base = Ack {
-            node,
-            incarnation: stranger,
-            upto,
-            last,
-            ..real.clone()
-        };
-        all.push(Ack {
-            held_from: Some(Seq(u64::MAX)),
-            ..base.clone()
-        });
-        all.push(Ack {
-            held_from: Some(Seq(0)),
-            error: Some("x".repeat(10_000)),
-            ..base.clone()
-        });
-        all.push(Ack {
-            log_id: Some(LogId(Uuid::from_u128(9))),
-            epoch: Epoch::MAX,
-            ..base.clone()
-        });
-        all.push(Ack {
-            epoch: Epoch(0),
-            instance: None,
-            ..base.clone()
-        });
-        all.push(Ack {
-            log_id: None,
-            ..base.clone()
-        });
-        // A listed member's name in it, another one in the subject; and a node that is nobody's.
-        all.push(Ack {
-            node: real.node.clone(),
-            incarnation: stranger,
-            ..base.clone()
-        });
-        all.push(Ack {
-            node: "nobody".parse().expect("a name"),
-            ..base
-        });
+    let stranger = |node: &str, changes: &[(&str, Value)]| {
+        let storage = ("storage", json!(Uuid::from_u128(5)));
+        real.with(&[&[("node", json!(node)), storage], changes].concat())
+    };
+    for upto in [100, u64::MAX - 1, u64::MAX] {
+        let mut last = real.json["last"].clone();
+        last["seq"] = json!(upto);
+        let position = [("seq", json!(upto)), ("last", last)];
+        let with = |more: &[(&'static str, Value)]| [&position[..], more].concat();
+        all.push(stranger(
+            "secondary2",
+            &with(&[("held_from", json!(u64::MAX))]),
+        ));
+        let error = ("error", json!("x".repeat(10_000)));
+        all.push(stranger(
+            "secondary2",
+            &with(&[("held_from", json!(0)), error]),
+        ));
+        for epoch in [FORGED, HIGHEST, u64::MAX] {
+            let other = [
+                ("log_id", json!(Uuid::from_u128(9))),
+                ("epoch", json!(epoch)),
+            ];
+            all.push(stranger("secondary2", &with(&other)));
+        }
+        let no_epoch = [("epoch", json!(0)), ("instance", Value::Null)];
+        all.push(stranger("secondary2", &with(&no_epoch)));
+        all.push(stranger("secondary2", &with(&[("log_id", Value::Null)])));
+        // A round that the master has not begun.
+        all.push(stranger("secondary2", &with(&[("round", json!(u64::MAX))])));
+        // A listed member that lives, and a node that is nobody's.
+        all.push(stranger("secondary1", &position));
+        all.push(stranger("nobody", &position));
     }
-    all.push(Ack {
-        node: "nobody".parse().expect("a name"),
-        incarnation: stranger,
-        ..real.clone()
-    });
+    all.push(stranger("nobody", &[]));
     all
 }

@@ -4,15 +4,7 @@ use anyhow::{Context, Result, ensure};
 use replog_tests::harness::{Cluster, Node};
 use serde_json::{Value, json};
 
-use crate::support::{health, refused, wait_health, wait_same};
-
-/// Another master of the same cluster, not started yet.
-fn second_master(cluster: &Cluster, args: &[&str]) -> Result<Node> {
-    let mut spec = cluster.master.spec().clone();
-    spec.name = "master2".to_owned();
-    spec.args.extend(args.iter().map(|a| (*a).to_owned()));
-    Node::reserve(spec)
-}
+use crate::support::{health, refused, second_master, wait_health, wait_same};
 
 async fn post(master: &Node, content: &str, w: u32) -> Result<Value> {
     let body = json!({"content": content, "w": w});
@@ -72,10 +64,10 @@ async fn one_that_takes_over_fences_the_other() {
             let next = post(&second, "next", 2).await?;
             ensure!(next["seq"] == 13 && next["epoch"] == 2, "{next}");
             // The overtaken one answers who waits, reads on, and takes nothing more.
-            let told = refused(blocked.answer().await?, 504)?;
+            let problem = refused(blocked.answer().await?, 504)?;
             ensure!(
-                told["reason"] == "fenced" && told["in_log"] == true,
-                "{told}"
+                problem["reason"] == "fenced" && problem["in_log"] == true,
+                "{problem}"
             );
             wait_health(&cluster.master, "status", "fenced").await?;
             let problem = refused(cluster.post("too late", 1).await?, 503)?;
@@ -127,8 +119,8 @@ async fn one_that_slept_while_it_was_replaced_serves_nothing_but_reads() {
                 .json()?;
             ensure!(list["last_seq"] == 1, "{list}");
             wait_same(&second, cluster.secondary(1)).await?;
-            let aside = health(cluster.secondary(1)).await?["put_aside"].clone();
-            ensure!(aside == 0, "{aside}");
+            let kept = health(cluster.secondary(1)).await?["put_aside"].clone();
+            ensure!(kept == 0, "{kept}");
             Ok(())
         })
         .await;

@@ -1,9 +1,8 @@
 //! One secondary a name.
 
 use anyhow::{Result, ensure};
-use replog_common::message::Ack;
-use replog_common::types::{Incarnation, Seq};
 use replog_tests::harness::{Cluster, Node, NodeSpec, eventually};
+use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -11,7 +10,7 @@ use crate::support::{SOON, acks_after, health, member, wait_equal};
 use crate::watch::Watch;
 
 /// Another process under the name of secondary 1.
-fn namesake(cluster: &Cluster) -> Result<Node> {
+pub(crate) fn namesake(cluster: &Cluster) -> Result<Node> {
     let dir = cluster.dir().join("namesake");
     std::fs::create_dir(&dir)?;
     let spec = cluster.secondary(1).spec().clone();
@@ -22,7 +21,7 @@ fn namesake(cluster: &Cluster) -> Result<Node> {
     })
 }
 
-async fn wait_clash(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn wait_clash(cluster: &Cluster) -> Result<()> {
     eventually("the clash in /health", SOON, async || {
         let member = member(&cluster.master, "secondary1").await?;
         let problem = member["problem"].as_str().unwrap_or_default();
@@ -41,21 +40,24 @@ async fn the_one_that_comes_later_ends_and_the_first_is_undisturbed() {
     builder
         .run(async |cluster| {
             cluster.post("before", 2).await?.expect(200)?;
-            let before = health(cluster.secondary(1)).await?;
+            let mut watch = Watch::of(&cluster.broker).await?;
+            let before = watch.storage_of("secondary1").await?;
             let mut second = namesake(cluster)?;
             for _ in 0..2 {
                 second.spawn()?;
                 ensure!(timeout(SOON, second.exited()).await?? == 3);
                 let said = second.log_tail(1);
-                for words in ["another secondary named secondary1", "--node-id"] {
-                    ensure!(said.contains(words), "{said}");
+                for parts in ["another secondary named secondary1", "--node-id"] {
+                    ensure!(said.contains(parts), "{said}");
                 }
             }
+            // Who has not won the name says no goodbye in it.
+            let seen = watch.so_far().await?;
+            let goodbye = seen.iter().find(|s| s.about == "ack.secondary1.goodbye");
+            ensure!(goodbye.is_none(), "{goodbye:?}");
+            ensure!(watch.storage_of("secondary1").await? == before);
             let after = health(cluster.secondary(1)).await?;
-            ensure!(
-                after["incarnation"] == before["incarnation"] && after["status"] == "ok",
-                "{after}"
-            );
+            ensure!(after["status"] == "ok", "{after}");
             let member = member(&cluster.master, "secondary1").await?;
             ensure!(
                 member["status"] == "healthy" && member["problem"].is_null(),
@@ -122,14 +124,14 @@ async fn a_stranger_under_its_name_is_shown_and_counts_for_nothing() {
             cluster.post("before", 2).await?.expect(200)?;
             let mut watch = Watch::of(&cluster.broker).await?;
             let real = watch.ack_of("secondary1").await?;
-            let older = Incarnation(Uuid::from_u128(7));
-            let forge = |upto: u64| Ack {
-                incarnation: older,
-                upto: Seq(upto),
-                ..real.clone()
+            let mut last = real.json["last"].clone();
+            let mut forge = |upto: u64| {
+                last["seq"] = json!(upto);
+                let storage = ("storage", json!(Uuid::from_u128(7)));
+                real.with(&[storage, ("seq", json!(upto)), ("last", last.clone())])
             };
             let subject = "replog.default.ack.secondary1.hello";
-            watch.say(subject, forge(1).encode(0)).await?;
+            watch.say(subject, forge(1)).await?;
             wait_clash(cluster).await?;
             cluster.post("the real one goes on", 2).await?.expect(200)?;
 
@@ -143,7 +145,7 @@ async fn a_stranger_under_its_name_is_shown_and_counts_for_nothing() {
                 )
                 .await?;
             for _ in 0..20 {
-                watch.say(subject, forge(3).encode(0)).await?;
+                watch.say(subject, forge(3)).await?;
             }
             ensure!(
                 acks_after(cluster, "late", 2, 500).await? == 1,

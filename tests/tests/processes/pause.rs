@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use replog_tests::harness::{Cluster, Node, eventually};
+use serde_json::json;
 
-use crate::support::{SOON, health, refused, wait_equal};
+use crate::support::{SOON, health, refused, shown, wait_equal, wait_health};
 
 /// Twice the time after which a silent member is unhealthy (a second, in these tests).
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits until a secondary has heard nothing from the master for that long.
+/// Waits until a secondary has received nothing from the master for that long.
 async fn wait_silence(secondary: &Node) -> Result<()> {
     eventually("the master's silence to be long", SOON, async || {
         let health = health(secondary).await?;
@@ -75,6 +76,36 @@ async fn it_blames_nobody_for_its_own_silence() {
             cluster.wait_healthy(2).await?;
             let log = cluster.master.log_tail(10_000);
             ensure!(!log.contains("unhealthy"), "{log}");
+            Ok(())
+        })
+        .await;
+}
+
+/// There is no member about which it could be wrong: it goes on, with the broker away as well.
+#[tokio::test]
+async fn without_members_it_goes_on_whether_the_broker_is_there_or_not() {
+    Cluster::builder()
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            cluster.broker.kill().await?;
+            wait_health(&cluster.master, "broker", "disconnected").await?;
+            let mut expected = vec!["before".to_owned()];
+            // A busy machine, and one that was suspended: the time is what is tested.
+            for pause in [Duration::from_millis(800), PAUSE + PAUSE / 2] {
+                cluster.master.stop().await?;
+                tokio::time::sleep(pause).await;
+                cluster.master.resume()?;
+                let content = format!("after {pause:?}");
+                let http = cluster.master.http().with_deadline(Duration::from_secs(4));
+                let body = json!({"content": content, "w": 1});
+                http.post("/messages", &body).await?.expect(200)?;
+                expected.push(content);
+            }
+            cluster.broker.restart().await?;
+            wait_health(&cluster.master, "broker", "connected").await?;
+            cluster.post("with it", 1).await?.expect(200)?;
+            expected.push("with it".to_owned());
+            ensure!(shown(&cluster.master).await? == expected);
             Ok(())
         })
         .await;

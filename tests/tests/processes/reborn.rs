@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::support::{
     ALLOW_FAULTS, acks_after, health, member, refused, wait_health, wait_same, wait_status,
 };
+use crate::watch::Watch;
 
 const OLD: [&str; 3] = ["old 1", "old 2", "old 3"];
 
@@ -117,11 +118,11 @@ async fn a_diverged_one_that_rejoins_follows_and_keeps_what_it_had() {
             ensure!(rejoined["put_aside"] == 3, "{rejoined}");
             waits.answer().await?.expect(200)?;
             wait_same(&cluster.master, cluster.secondary(1)).await?;
-            let aside = http.get("/diverged").await?.expect(200)?.json()?;
-            let tail = &aside["tails"][0];
-            ensure!(tail["first_seq"] == 1 && tail["last_seq"] == 3, "{aside}");
+            let kept = http.get("/diverged").await?.expect(200)?.json()?;
+            let tail = &kept["tails"][0];
+            ensure!(tail["first_seq"] == 1 && tail["last_seq"] == 3, "{kept}");
             for (i, content) in OLD.iter().enumerate() {
-                ensure!(tail["entries"][i]["content"] == *content, "{aside}");
+                ensure!(tail["entries"][i]["content"] == *content, "{kept}");
             }
             ensure!(health(cluster.secondary(1)).await?["put_aside"] == 3);
             cluster.wait_healthy(1).await
@@ -145,9 +146,9 @@ async fn a_diverged_one_that_is_cleared_follows_again() {
         .await;
 }
 
-/// Within one history: what only one secondary and the dead master had is put aside when the cluster went on without it.
+/// Within one history: what only one secondary and the dead master had is rolled back when the cluster went on without it.
 #[tokio::test]
-async fn a_tail_that_the_cluster_went_on_without_is_put_aside() {
+async fn a_tail_that_the_cluster_went_on_without_is_rolled_back() {
     let builder = Cluster::builder().secondaries(2).listed(true);
     let (name, value) = ALLOW_FAULTS;
     builder
@@ -165,6 +166,7 @@ async fn a_tail_that_the_cluster_went_on_without_is_put_aside() {
             drop(0.0).await?.expect(200)?;
             cluster.master.restart().await?;
             cluster.post("instead", 2).await?.expect(200)?;
+            let mut watch = Watch::of(&cluster.broker).await?;
             cluster.secondary(1).resume()?;
             cluster.post("after", 3).await?.expect(200)?;
             for i in [1, 2] {
@@ -173,21 +175,28 @@ async fn a_tail_that_the_cluster_went_on_without_is_put_aside() {
             ensure!(
                 crate::support::shown(&cluster.master).await? == ["common", "instead", "after"]
             );
-            let aside = cluster
+            let kept = cluster
                 .secondary(1)
                 .http()
                 .get("/diverged")
                 .await?
                 .expect(200)?
                 .json()?;
-            let tails = aside["tails"].as_array().context("tails")?;
+            let tails = kept["tails"].as_array().context("tails")?;
             let mut entries: Vec<_> = tails
                 .iter()
                 .flat_map(|tail| tail["entries"].as_array().into_iter().flatten())
                 .map(|entry| entry["content"].as_str().unwrap_or_default())
                 .collect();
             entries.sort_unstable();
-            ensure!(entries == ["lost 1", "lost 2", "lost 3"], "{aside}");
+            ensure!(entries == ["lost 1", "lost 2", "lost 3"], "{kept}");
+            let event = "event.secondary1.rolled_back";
+            let seen = watch.until(event, |seen| seen.about == event).await?;
+            let event = seen.last().context("an event")?;
+            ensure!(
+                event.text.starts_with(r#"{"kind":"rolled_back","#),
+                "{event:?}"
+            );
             ensure!(health(cluster.secondary(1)).await?["status"] == "ok");
             Ok(())
         })

@@ -74,30 +74,29 @@ async fn a_damaged_entry_is_fetched_from_a_node_that_holds_it() {
                 })
                 .await?;
             }
-            let mut told = Vec::new();
-            // The last entry is looked at before the broker is there to be told.
+            let mut events = Vec::new();
+            // The last entry is looked at before the broker is there.
             let expected = [
                 ("damaged", "master", 7),
                 ("damaged", "master", 12),
                 ("damaged", "secondary1", 12),
-                ("mended", "master", 7),
-                ("mended", "master", 12),
-                ("mended", "secondary1", 12),
-                ("mended", "secondary1", 30),
+                ("repaired", "master", 7),
+                ("repaired", "master", 12),
+                ("repaired", "secondary1", 12),
+                ("repaired", "secondary1", 30),
             ];
-            eventually("each of them to be told once", SOON, async || {
-                told.extend(watch.so_far().await?);
+            eventually("each of them to be said once", SOON, async || {
+                events.extend(watch.so_far().await?);
                 for (kind, node, seq) in expected {
-                    let is_it = |m: &&Seen| {
-                        m.is("event", kind) && m.json["node"] == node && m.json["seq"] == seq
-                    };
-                    let times = told.iter().filter(is_it).count();
+                    let subject = format!("event.{node}.{kind}");
+                    let is_it = |m: &&Seen| m.about == subject && m.json["seq"] == seq;
+                    let times = events.iter().filter(is_it).count();
                     ensure!(times == 1, "{kind} {node} {seq}: {times} times");
                 }
                 Ok(())
             })
             .await?;
-            // What was mended is on the disk.
+            // What was repaired is on the disk.
             cluster.kill_nodes().await?;
             cluster.start_nodes().await?;
             for node in cluster.nodes() {
@@ -118,7 +117,7 @@ async fn a_newcomer_gets_past_an_entry_that_is_damaged_on_the_master() {
             fs::remove_dir_all(cluster.dir().join("data-secondary2"))?;
             cluster.master.restart().await?;
             cluster.start_secondary(2).await?;
-            // Nobody else has it yet: it is told, and what lies before it is there.
+            // Nobody else has it yet: it is waited for, and what lies before it is there.
             let held = eventually("entries before the damage", SOON, async || {
                 let shown = shown(cluster.secondary(2)).await?;
                 ensure!(shown.len() == 8, "{shown:?}");

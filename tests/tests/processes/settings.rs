@@ -34,18 +34,18 @@ async fn end_of(role: Role, args: &[&str], env: &[(&str, &str)]) -> Result<(i32,
     Ok((code, node.log_tail(100)))
 }
 
-/// Ends with 2 and one line that has all the words.
-async fn wrong(role: Role, args: &[&str], env: &[(&str, &str)], words: &[&str]) -> Result<()> {
+/// Ends with 2 and one line that has all the parts.
+async fn wrong(role: Role, args: &[&str], env: &[(&str, &str)], parts: &[&str]) -> Result<()> {
     let (code, said) = end_of(role, args, env).await?;
     ensure!(code == 2, "exit code {code} for {args:?} {env:?}: {said}");
     ensure!(
         said.lines().count() == 1,
         "more than a line for {args:?} {env:?}: {said}"
     );
-    for word in words {
+    for part in parts {
         ensure!(
-            said.contains(word),
-            "no {word:?} for {args:?} {env:?}: {said}"
+            said.contains(part),
+            "no {part:?} for {args:?} {env:?}: {said}"
         );
     }
     Ok(())
@@ -91,8 +91,8 @@ async fn a_wrong_flag_is_named_with_its_value_and_what_is_allowed() -> Result<()
         ),
         (&["--no-such-flag"], &["--no-such-flag"]),
     ];
-    for (args, words) in master {
-        wrong(Role::Master, args, &[], words).await?;
+    for (args, parts) in master {
+        wrong(Role::Master, args, &[], parts).await?;
     }
     let secondary: [(&[&str], &[&str]); 4] = [
         (&["--node-id", "a b"], &["--node-id", "a b", "A-Z a-z 0-9"]),
@@ -100,8 +100,8 @@ async fn a_wrong_flag_is_named_with_its_value_and_what_is_allowed() -> Result<()
         (&["--error-rate", "1.5"], &["--error-rate", "1.5", "0 to 1"]),
         (&["--delay", ""], &["--delay", "expected"]),
     ];
-    for (args, words) in secondary {
-        wrong(Role::Secondary, args, &[], words).await?;
+    for (args, parts) in secondary {
+        wrong(Role::Secondary, args, &[], parts).await?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn a_broker_that_refuses_ends_it() -> Result<()> {
     let broker = NatsServer::start(BrokerOptions::default().users(USERS)).await?;
     let url = broker.url();
     let listed = ["--secondaries", "secondary1"];
-    for (role, args, user, password, word) in [
+    for (role, args, user, password, part) in [
         (
             Role::Master,
             &listed[..],
@@ -220,7 +220,7 @@ async fn a_broker_that_refuses_ends_it() -> Result<()> {
         let (code, said) = end_of(role, args, &env).await?;
         ensure!(code == 3, "exit code {code} for {user:?}: {said}");
         let last = said.lines().last().unwrap_or_default();
-        ensure!(last.contains(word), "no {word:?} for {user:?}: {said}");
+        ensure!(last.contains(part), "no {part:?} for {user:?}: {said}");
         ensure!(!said.contains("secret"), "a password in the log: {said}");
     }
     let dir = tempfile::tempdir()?;
@@ -232,5 +232,58 @@ async fn a_broker_that_refuses_ends_it() -> Result<()> {
     let mut node = Node::start(spec(Role::Master, &dir, &listed, &env)).await?;
     crate::support::wait_health(&node, "broker", "connected").await?;
     ensure!(node.terminate().await? == 0);
+    Ok(())
+}
+
+/// Case A4: an interval that no machine keeps, and one after which nobody would wait.
+#[tokio::test]
+async fn a_heartbeat_interval_out_of_its_range_is_refused() -> Result<()> {
+    for role in [Role::Master, Role::Secondary] {
+        for value in ["2ms", "19ms", "61s"] {
+            let interval = ["--heartbeat-interval", value];
+            let parts = ["--heartbeat-interval", value, "20ms", "60s"];
+            wrong(role, &interval, &[], &parts).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Case 43: as in the `nats` CLI.
+#[tokio::test]
+async fn a_user_or_a_token_in_the_variable_is_used_and_never_shown() -> Result<()> {
+    let by_user = BrokerOptions::default().users("{user: me, password: \"pa:55\"}");
+    let by_token = BrokerOptions::default().config("authorization { token: pa55 }");
+    for (options, who) in [(by_user, "me:pa%3A55"), (by_token, "pa55")] {
+        let broker = NatsServer::start(options).await?;
+        let url = format!("nats://{who}@127.0.0.1:{}", broker.port());
+        for role in [Role::Master, Role::Secondary] {
+            let dir = tempfile::tempdir()?;
+            let env = [("NATS_URL", url.as_str()), ("RUST_LOG", "trace")];
+            let mut node = Node::start(spec(role, &dir, &[], &env)).await?;
+            crate::support::wait_health(&node, "broker", "connected").await?;
+            ensure!(node.terminate().await? == 0);
+            let log = node.log_tail(10_000);
+            for secret in ["pa55", "pa:55", "pa%3A55"] {
+                ensure!(!log.contains(secret), "a secret in the log: {log}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Other processes see the flags of this one.
+#[tokio::test]
+async fn a_password_or_a_token_in_the_flag_is_refused_and_not_repeated() -> Result<()> {
+    for role in [Role::Master, Role::Secondary] {
+        for url in [
+            "nats://me:pa55@127.0.0.1:4222",
+            "nats://pa55@127.0.0.1:4222",
+        ] {
+            let (code, said) = end_of(role, &["--nats-url", url], &[]).await?;
+            ensure!(code == 2, "exit code {code}: {said}");
+            ensure!(said.contains("NATS_URL"), "{said}");
+            ensure!(!said.contains("pa55"), "{said}");
+        }
+    }
     Ok(())
 }

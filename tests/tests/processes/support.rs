@@ -1,14 +1,62 @@
 //! Questions that more than one behaviour asks.
 
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use replog_tests::harness::{Answer, Cluster, Node, Pending, eventually};
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// What a program has that should answer or end at once: the promise is a second, on a machine with nothing else to do.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Asks a node to end by a signal: its exit code is 0, and it takes no longer than that.
+pub(crate) async fn ends_within(node: &mut Node, signal: Signal, within: Duration) -> Result<()> {
+    let began = Instant::now();
+    node.signal(signal)?;
+    let code = timeout(SOON, node.exited()).await??;
+    ensure!(code == 0, "exit code {code}: {}", node.log_tail(5));
+    ensure!(began.elapsed() < within, "it took {:?}", began.elapsed());
+    Ok(())
+}
+
+/// Waits until what was sent to a node before has been read by it: later requests on other connections were answered.
+pub(crate) async fn wait_read(node: &Node) -> Result<()> {
+    for _ in 0..5 {
+        health(node).await?;
+    }
+    Ok(())
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Another master of the same cluster, not started yet.
+pub(crate) fn second_master(cluster: &Cluster, args: &[&str]) -> Result<Node> {
+    let mut spec = cluster.master.spec().clone();
+    spec.name = "master2".to_owned();
+    spec.args.extend(args.iter().map(|a| (*a).to_owned()));
+    Node::reserve(spec)
+}
 
 /// A node's `/health`.
 pub(crate) async fn health(node: &Node) -> Result<Value> {

@@ -1,10 +1,11 @@
 //! Looking over the broker's shoulder, and speaking out of turn: a NATS client that is none of the nodes.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use replog_common::message::Ack;
 use replog_tests::harness::NatsServer;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ pub(crate) struct Watch {
 }
 
 /// One message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// Without `replog.<cluster>.`
     pub(crate) about: String,
@@ -31,6 +32,33 @@ impl Seen {
     pub(crate) fn is(&self, kind: &str, node: &str) -> bool {
         let mut tokens = self.about.split('.');
         tokens.next() == Some(kind) && tokens.next() == Some(node)
+    }
+
+    /// The same message with other values in some of its fields; a null takes the field out. Entries that are not changed
+    /// stay as they are, byte for byte: in another form they would be refused whatever else the message says.
+    pub(crate) fn with(&self, changes: &[(&str, Value)]) -> String {
+        let entries = self.text.split_once(r#""entries":"#);
+        let entries = entries.and_then(|(_, rest)| rest.rsplit_once(r#","at_ms":"#));
+        let mut json = self.json.clone();
+        let fields = json.as_object_mut().expect("a message is an object");
+        if entries.is_some() {
+            fields.remove("entries");
+        }
+        let mut is_new = false;
+        for (field, value) in changes {
+            is_new |= *field == "entries";
+            match value {
+                Value::Null => fields.remove(*field),
+                value => fields.insert((*field).to_owned(), value.clone()),
+            };
+        }
+        let line = json.to_string();
+        match (entries, line.strip_suffix('}')) {
+            (Some((entries, _)), Some(open)) if !is_new => {
+                format!(r#"{open},"entries":{entries}}}"#)
+            }
+            _ => line,
+        }
     }
 
     /// Whether it is to a secondary of that name.
@@ -94,10 +122,42 @@ impl Watch {
         Ok(all)
     }
 
-    /// The next ACK of a node, to be forged.
-    pub(crate) async fn ack_of(&mut self, node: &str) -> Result<Ack> {
-        let until = self.until("ACK", |seen| seen.is("ack", node)).await?;
-        let ack = until.last().context("an ACK")?;
-        Ack::decode(ack.text.as_bytes()).context("an ACK that can be read")
+    /// The next ACK of a node.
+    pub(crate) async fn ack_of(&mut self, node: &str) -> Result<Seen> {
+        let mut until = self.until("ACK", |seen| seen.is("ack", node)).await?;
+        until.pop().context("an ACK")
+    }
+
+    /// Which storage a node has, as its next ACK says: another one after each start, and whenever it was emptied.
+    pub(crate) async fn storage_of(&mut self, node: &str) -> Result<Value> {
+        let ack = self.ack_of(node).await?;
+        ensure!(
+            ack.json["storage"].is_string(),
+            "no storage in {}",
+            ack.text
+        );
+        Ok(ack.json["storage"].clone())
+    }
+
+    /// Publishes the same again and again while something else happens; the outcome of that.
+    pub(crate) async fn repeating<T>(
+        &self,
+        subject: &str,
+        payload: &str,
+        meanwhile: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let again = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                pause.tick().await;
+                if let Err(error) = self.say(subject, payload.to_owned()).await {
+                    break error;
+                }
+            }
+        };
+        tokio::select! {
+            outcome = meanwhile => outcome,
+            error = again => Err(error),
+        }
     }
 }

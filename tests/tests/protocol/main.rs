@@ -1,5 +1,3 @@
-//! The protocol, shown to be right in worlds without a clock and a network: the model check, the seeded simulation, and
-//! each message through its bytes.
+//! The protocol, shown to be right in worlds without a clock and a network: the model check, and the seeded simulation.
 
 mod model;
-mod simulation;

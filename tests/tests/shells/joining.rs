@@ -1,108 +1,94 @@
-//! Secondaries that come late, come back, and come back empty.
+//! Secondaries that come, come late, come back empty, or come twice.
 
-use replog_secondary::faults::Faults;
-use tokio::time::sleep;
+use replog_protocol::leader::health::Status;
+use replog_service::exit::Exit;
+use replog_tests::memory_link::SentMessage;
+use tokio::time::{sleep, timeout};
 
-use crate::world::{Setup, World, acks, assert_took, ms, secs, timed};
+use crate::world::{Setup, World, ms, secs};
 
 #[tokio::test(start_paused = true)]
-async fn whoever_joins_late_gets_everything_at_once() {
-    let mut world = World::new(Setup::listed(&["s1", "s2"]));
-    world.start("s1").await;
-    for i in 1..=500 {
-        world.master.append(&format!("Msg{i}"), 2).await;
+async fn what_is_appended_is_everywhere_once_and_in_order() {
+    let mut world = World::whole(Setup::listed(&["s1", "s2"])).await;
+    for i in 0..20 {
+        world.must_post(&format!("Msg{i}"), 3).await;
     }
-    let mut waits = world.master.post("the last", 3, None);
-    sleep(secs(100)).await;
-    assert!(waits.try_recv().is_err(), "w=3 waits for the third node");
-    world.hub.forget_sent();
-    world.start("s2").await;
-    let (took, told) = timed(waits).await;
-    assert_took(took, 0);
-    assert_eq!(acks(told.expect("an answer")), 3);
-    let shown = world.secondary("s2").contents();
-    assert_eq!(shown, world.master.contents());
-    assert_eq!((shown.len(), shown[0].as_str()), (501, "Msg1"));
-    let appends = world.hub.sent(|s| s.is_about("append", "s2")).len();
-    assert!(appends <= 3, "{appends} messages: batches, and none twice");
+    let expected: Vec<String> = (0..20).map(|i| format!("Msg{i}")).collect();
+    assert_eq!(world.master.contents(), expected);
+    world.all_alike().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_acceptance_check() {
-    let mut world = World::new(Setup::listed(&["s1", "s2"]));
-    world.start("s1").await;
-    assert_eq!(world.master.append("Msg1", 1).await, 1);
-    assert_eq!(world.master.append("Msg2", 2).await, 2);
-    let mut third = world.master.post("Msg3", 3, None);
-    assert_eq!(world.master.append("Msg4", 1).await, 1);
-    sleep(secs(20)).await;
-    assert!(third.try_recv().is_err());
-    world.start("s2").await;
-    assert_eq!(acks(third.await.expect("an answer")), 3);
-    sleep(ms(5)).await;
-    let all = ["Msg1", "Msg2", "Msg3", "Msg4"];
-    assert_eq!(world.secondary("s2").contents(), all);
-    assert_eq!(world.secondary("s1").contents(), all);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_secondary_that_comes_back_empty_counts_only_for_what_it_was_sent_again() {
-    let mut world = World::of(&["s1", "s2"]).await;
-    assert_eq!(world.master.append("before", 3).await, 3);
-    assert_eq!(world.master.holders(1).await, ["master", "s1", "s2"]);
-    world.kill("s2").await;
-    let mut waits = world.master.post("meanwhile", 3, None);
-    sleep(secs(30)).await;
-    assert!(waits.try_recv().is_err());
-    let slow = Faults {
-        delay: secs(5),
-        ..Faults::default()
-    };
-    world.start_with("s2", slow).await;
-    sleep(secs(1)).await;
-    assert_eq!(world.secondary("s2").last_seq(), 0);
-    let holders = world.master.holders(1).await;
-    assert_eq!(holders, ["master", "s1"], "it has lost what it held");
-    assert!(waits.try_recv().is_err());
-    let (took, told) = timed(waits).await;
-    assert_took(took, 4000);
-    assert_eq!(acks(told.expect("an answer")), 3);
-    assert_eq!(world.secondary("s2").contents(), ["before", "meanwhile"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_secondary_that_is_cleared_is_filled_again() {
-    let world = World::of(&["s1"]).await;
-    for i in 1..=20 {
-        world.master.append(&format!("Msg{i}"), 2).await;
+async fn who_comes_late_or_comes_back_empty_gets_everything() {
+    let mut world = World::new(Setup::listed(&["s1", "s2"])).await;
+    world.start("s1");
+    for i in 0..500 {
+        world.must_post(&format!("Msg{i}"), 2).await;
     }
-    world.hub.forget_sent();
-    assert_eq!(world.secondary("s1").clear().await, Ok(()));
-    world.converge(secs(2)).await;
-    let sent = world.hub.sent(|s| s.is_about("append", "s1"));
-    let text = String::from_utf8_lossy(&sent[0].payload).into_owned();
-    assert!(
-        text.contains("\"Msg1\"") && text.contains("\"Msg20\""),
-        "{text}"
-    );
-    assert_eq!(world.master.append("after", 2).await, 2);
+    let waits = world.post("waits for s2", 3, None);
+    world.start("s2");
+    let answer = timeout(secs(60), waits).await.expect("released").unwrap();
+    assert!(format!("{answer:?}").starts_with("Replicated"), "{answer:?}");
+    world.all_alike().await;
+
+    world.start("s1"); // under the same name, with nothing
+    world.must_post("with the refilled one", 3).await;
+    world.all_alike().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_not_listed_is_filled_and_does_not_count() {
-    let mut world = World::of(&["s1"]).await;
-    world.start("guest").await;
-    sleep(ms(50)).await;
-    world.kill("s1").await;
-    let mut waits = world.master.post("for members", 2, None);
+async fn the_second_process_of_a_name_ends_and_changes_nothing() {
+    let mut world = World::whole(Setup::listed(&["s1"])).await;
+    world.must_post("before", 2).await;
+    let first = world.secondaries.remove("s1").unwrap();
+    world.start("s1");
+    let second = world.secondaries.remove("s1").unwrap();
+    let ended = timeout(secs(5), second.task).await.expect("it ends").unwrap();
+    assert_eq!(ended.unwrap_err().exit, Exit::CannotStart);
+    world.secondaries.insert("s1".to_owned(), first);
+    world.must_post("after", 2).await;
+    world.all_alike().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_master_that_comes_back_empty_takes_over_what_the_others_hold() {
+    let mut world = World::whole(Setup::listed(&["s1", "s2"])).await;
+    for i in 0..50 {
+        world.must_post(&format!("Msg{i}"), 3).await;
+    }
+    let before = world.master.contents();
+    world.restart_master();
+    world.must_post("Msg50", 3).await;
+    assert_eq!(world.master.contents()[..50], before[..]);
+    world.all_alike().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cluster_says_heartbeats_and_their_answers_and_nothing_else() {
+    let mut world = World::whole(Setup::listed(&["s1", "s2"])).await;
+    world.must_post("Msg", 3).await;
+    sleep(secs(2)).await;
+    let before = world.broker.sent(|_| true).len();
     sleep(secs(10)).await;
-    assert!(
-        waits.try_recv().is_err(),
-        "the guest holds it and does not count"
-    );
-    assert_eq!(world.secondary("guest").contents(), ["for members"]);
-    world.start("s1").await;
-    assert_eq!(acks(waits.await.expect("an answer")), 2);
-    let health = world.master.health().await;
-    assert_eq!(health["observers"][0]["id"], "guest");
+    let sent: Vec<SentMessage> = world.broker.sent(|_| true).split_off(before);
+    let other = |s: &&SentMessage| !s.is_kind("heartbeat") && !s.is_kind("ack");
+    assert_eq!(sent.iter().find(other).map(|s| &s.subject), None);
+    // Two secondaries, two heartbeats a second and as many answers, for ten seconds.
+    assert!((70..=90).contains(&sent.len()), "{} messages", sent.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn goodbye_makes_a_secondary_unhealthy_at_once() {
+    let mut world = World::whole(Setup::listed(&["s1"])).await;
+    world.must_post("Msg", 2).await;
+    let s1 = world.secondaries.remove("s1").unwrap();
+    s1.stop.cancel();
+    timeout(secs(1), s1.task).await.expect("it ends").unwrap().unwrap();
+    sleep(ms(10)).await;
+    let node = "s1".parse().unwrap();
+    let status = world.master.handle.inspect(move |leader, now| {
+        let peer = leader.peers().get(&node);
+        peer.map(|p| p.status(now))
+    });
+    assert_eq!(status.await.flatten(), Some(Status::Unhealthy));
 }

@@ -1,172 +1,255 @@
-//! A cluster in one process: a master and secondaries without HTTP sockets, and the questions to them.
-
-mod disk;
-mod master;
-mod secondary;
+//! A master and secondaries, each a task, over a broker in memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use replog_common::protocol::outcome::{Outcome, Placement, Refusal};
-use replog_common::protocol::recovery::RecoverySettings;
-use replog_common::protocol::settings::Replication;
-use replog_common::service::storage::Storage;
-use replog_secondary::faults::Faults;
-use replog_tests::line::Hub;
-use tokio::time::{Instant, sleep};
+use replog_master::client::Client;
+use replog_nats::Subjects;
+use replog_protocol::entry::Content;
+use replog_protocol::event::Speaker;
+use replog_protocol::follower::{self, Follower, FollowerConfig};
+use replog_protocol::ids::{LogId, MasterId, MessageId, NodeId, Seq, StorageId};
+use replog_protocol::leader::command::{Answer, Append, AppendRequest, Command, Reply};
+use replog_protocol::leader::dedup::DeduplicateBy;
+use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::settings::Replication;
+use replog_protocol::leader::{Leader, LeaderConfig};
+use replog_protocol::node::{Identity, Node, Query, Restored};
+use replog_protocol::write_concern::WriteConcern;
+use replog_service::clock::Clock;
+use replog_service::exit::Failure;
+use replog_service::node_task::{NodeHandle, NodeTask, NodeTaskOptions};
+use replog_storage::memory::MemoryJournal;
+use replog_tests::memory_link::MemoryBroker;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-pub(crate) use disk::Disk;
-pub(crate) use master::{Master, contents};
-pub(crate) use secondary::Secondary;
+/// So many milliseconds.
+pub(crate) fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
 
-pub(crate) const CLUSTER: &str = "test";
+/// So many seconds.
+pub(crate) fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
 
-/// What the cluster is started with.
+/// One node's task.
+#[derive(Debug)]
+pub(crate) struct Running<N: Node> {
+    pub(crate) handle: NodeHandle<N>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), Failure>>,
+}
+
+impl<N: Node> Running<N> {
+    /// The contents that readers see.
+    pub(crate) fn contents(&self) -> Vec<String> {
+        let view = self.handle.views().borrow().clone();
+        let (mut all, mut next) = (Vec::new(), Seq(1));
+        while next <= view.snapshot.last {
+            let query = Query::Range {
+                first: next,
+                last: view.snapshot.last,
+                max_bytes: usize::MAX,
+            };
+            let batch = view.reader.read(&query).unwrap().expect("entries that are shown");
+            all.extend(batch.iter().map(|entry| entry.text().into_owned()));
+            next = batch.last().next();
+        }
+        all
+    }
+
+    /// Waits until readers see so many entries.
+    pub(crate) async fn shows(&self, count: usize) {
+        let mut views = self.handle.views();
+        let reached = views.wait_for(|view| view.snapshot.last.0 >= count as u64);
+        let reached = timeout(secs(60), reached).await;
+        assert!(reached.is_ok(), "{count} entries never came, only {:?}", self.contents());
+    }
+
+    /// Ends the task as a crash does: nothing is said any more.
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+}
+
+/// The settings of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
-    /// The listed members; empty for open membership.
-    pub(crate) listed: Vec<&'static str>,
-    pub(crate) replication: Replication,
-    /// How the master asks the others before it serves; `None` serves at once.
-    pub(crate) recovery: Option<RecoverySettings>,
     pub(crate) seed: u64,
-    /// The master's disk, if its log is on one.
-    pub(crate) disk: Option<Disk>,
+    pub(crate) listed: Vec<NodeId>,
+    pub(crate) replication: Replication,
+    pub(crate) max_commands: usize,
 }
 
 impl Setup {
-    pub(crate) fn listed(names: &[&'static str]) -> Self {
+    /// With those listed members.
+    pub(crate) fn listed(names: &[&str]) -> Self {
         Self {
-            listed: names.to_vec(),
-            replication: Replication::default(),
-            recovery: None,
             seed: 1,
-            disk: None,
+            listed: names.iter().map(|n| n.parse().unwrap()).collect(),
+            replication: Replication::default(),
+            max_commands: 10_000,
         }
     }
 }
 
-/// The cluster.
+/// All of them.
+#[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) hub: Hub,
-    pub(crate) master: Master,
-    pub(crate) secondaries: BTreeMap<&'static str, Secondary>,
-    setup: Setup,
+    pub(crate) broker: MemoryBroker,
+    pub(crate) setup: Setup,
+    pub(crate) master: Running<Leader<Client>>,
+    pub(crate) secondaries: BTreeMap<String, Running<Follower<()>>>,
+    ids: u128,
 }
 
 impl World {
-    /// A master, and none of its secondaries.
-    pub(crate) fn new(setup: Setup) -> Self {
-        let hub = Hub::new(CLUSTER, setup.seed);
-        let master = Master::start(&hub, &setup);
-        let secondaries = BTreeMap::new();
+    /// A master alone.
+    pub(crate) async fn new(setup: Setup) -> Self {
+        let broker = MemoryBroker::new("test", setup.seed);
+        let master = start_master(&broker, &setup, 1);
         Self {
-            hub,
-            master,
-            secondaries,
+            broker,
             setup,
+            master,
+            secondaries: BTreeMap::new(),
+            ids: 1000,
         }
     }
 
-    /// A master and these secondaries, all listed, known to one another.
-    pub(crate) async fn of(names: &[&'static str]) -> Self {
-        let mut world = Self::new(Setup::listed(names));
+    /// With every listed secondary.
+    pub(crate) async fn whole(setup: Setup) -> Self {
+        let names: Vec<String> = setup.listed.iter().map(ToString::to_string).collect();
+        let mut world = Self::new(setup).await;
         for name in names {
-            world.start(name).await;
+            world.start(&name);
         }
-        sleep(Duration::from_millis(50)).await;
-        assert_eq!(world.master.healthy().await, names.len());
         world
     }
 
-    /// Starts a secondary with an empty log, in place of the one of that name if there is one.
-    pub(crate) async fn start(&mut self, name: &'static str) {
-        self.start_with(name, Faults::default()).await;
+    /// Starts a secondary, empty; the one that ran under this name is killed.
+    pub(crate) fn start(&mut self, name: &str) {
+        self.kill(name);
+        self.ids += 1;
+        let node: NodeId = name.parse().unwrap();
+        let subscriptions = Subjects::of("test").of_secondary(&node);
+        let identity = Identity {
+            node: node.clone(),
+            storage: StorageId(Uuid::from_u128(self.ids)),
+        };
+        let config = FollowerConfig {
+            identity,
+            heartbeat_interval: self.setup.replication.heartbeat_interval,
+            seed: self.setup.seed,
+        };
+        let follower: Follower<()> = Follower::new(config, Restored::default());
+        let (clock, stop) = (Clock::start(), CancellationToken::new());
+        let (task, handle) = NodeTask::new(
+            follower,
+            self.broker.connect(name, subscriptions),
+            Box::new(MemoryJournal::new()),
+            |_: follower::Reply<()>| {},
+            NodeTaskOptions {
+                speaker: Speaker::Secondary(node),
+                clock,
+                stop: stop.clone(),
+                max_commands: 16,
+                max_inspections: 16,
+            },
+        );
+        let task = tokio::spawn(task.run());
+        let running = Running { handle, stop, task };
+        self.secondaries.insert(name.to_owned(), running);
     }
 
-    /// The same with faults on purpose.
-    pub(crate) async fn start_with(&mut self, name: &'static str, faults: Faults) {
-        self.kill(name).await;
-        let seed = self.setup.seed ^ (self.secondaries.len() as u64 + 1);
-        let secondary = Secondary::start(&self.hub, name, Storage::memory(), faults, seed);
-        self.secondaries.insert(name, secondary);
-    }
-
-    /// The same with its log on that disk.
-    pub(crate) async fn start_on(&mut self, name: &'static str, disk: &Disk) {
-        self.kill(name).await;
-        let secondary = Secondary::start(&self.hub, name, disk.storage(), Faults::default(), 1);
-        self.secondaries.insert(name, secondary);
-    }
-
-    /// Another master takes the place of the one before, which is gone.
-    pub(crate) async fn restart_master(&mut self, recovery: RecoverySettings) {
-        self.master.kill().await;
-        self.setup.recovery = Some(recovery);
-        self.master = Master::start(&self.hub, &self.setup);
-    }
-
-    /// Ends a secondary; its log is lost.
-    pub(crate) async fn kill(&mut self, name: &str) {
-        if let Some(secondary) = self.secondaries.remove(name) {
-            secondary.kill().await;
+    /// Kills a secondary.
+    pub(crate) fn kill(&mut self, name: &str) {
+        if let Some(running) = self.secondaries.remove(name) {
+            running.kill();
         }
     }
 
-    /// A secondary that runs.
-    pub(crate) fn secondary(&self, name: &str) -> &Secondary {
-        &self.secondaries[name]
+    /// Kills the master, and starts another one that is empty.
+    pub(crate) fn restart_master(&mut self) {
+        self.ids += 1;
+        let next = start_master(&self.broker, &self.setup, self.ids);
+        std::mem::replace(&mut self.master, next).kill();
     }
 
-    /// Waits until every running secondary shows what the master shows, for at most that long.
-    pub(crate) async fn converge(&self, within: Duration) {
-        let end = Instant::now() + within;
-        loop {
-            let expected = self.master.contents();
-            let behind = self.secondaries.iter().find(|(_, s)| {
-                s.contents() != expected || s.log_id() != Some(self.master.log_id())
-            });
-            let Some((name, s)) = behind else { return };
-            assert!(
-                Instant::now() < end,
-                "{name} has {} of {} entries after another {within:?}",
-                s.contents().len(),
-                expected.len()
-            );
-            sleep(Duration::from_millis(10)).await;
+    /// Appends; the answer comes through the receiver.
+    pub(crate) fn post(&mut self, content: &str, w: u64, wait: Option<Duration>) -> oneshot::Receiver<Answer> {
+        self.ids += 1;
+        let (waiter, answer) = Client::new();
+        let append = Append {
+            requests: vec![AppendRequest {
+                content: Content::from_text(content),
+                message_id: MessageId(Uuid::from_u128(self.ids)),
+                is_new_id: true,
+            }],
+            w: WriteConcern::Count(w),
+            timeout: wait,
+            expected_seq: None,
+            waiter,
+        };
+        let sent = self.master.handle.try_command(Command::Append(append));
+        sent.expect("the queue has room");
+        answer
+    }
+
+    /// Appends, and waits for the answer, which must be that so many nodes hold it.
+    pub(crate) async fn must_post(&mut self, content: &str, w: u64) {
+        let answer = self.post(content, w, None);
+        match timeout(secs(60), answer).await {
+            Ok(Ok(Answer::Replicated { acks, .. })) => assert!(u64::from(acks) >= w),
+            other => panic!("{content}: {other:?}"),
+        }
+    }
+
+    /// Waits until every secondary shows what the master shows.
+    pub(crate) async fn all_alike(&self) {
+        let contents = self.master.contents();
+        for (name, secondary) in &self.secondaries {
+            secondary.shows(contents.len()).await;
+            assert_eq!(secondary.contents(), contents, "{name}");
         }
     }
 }
 
-/// What a client is told: whether, and how many nodes hold it.
-pub(crate) fn acks(told: Result<(Placement, Outcome), Refusal>) -> u32 {
-    match told {
-        Ok((_, Outcome::Replicated { acks })) => acks,
-        other => panic!("not replicated: {other:?}"),
-    }
-}
-
-/// The time that `wait` takes.
-pub(crate) async fn timed<T>(wait: impl Future<Output = T>) -> (Duration, T) {
-    let began = Instant::now();
-    let value = wait.await;
-    (began.elapsed(), value)
-}
-
-/// Demands this duration. tokio's clock has steps of a millisecond, and every wait may round up to the next one.
-#[track_caller]
-pub(crate) fn assert_took(took: Duration, expected_ms: u64) {
-    let expected = Duration::from_millis(expected_ms);
-    assert!(
-        took >= expected && took <= expected + Duration::from_millis(5),
-        "took {took:?}, not {expected:?}"
+fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leader<Client>> {
+    let config = LeaderConfig {
+        master: MasterId(Uuid::from_u128(id)),
+        new_log_id: LogId(Uuid::from_u128(id)),
+        listed: Some(setup.listed.clone()),
+        deduplicate_by: DeduplicateBy::MessageId,
+        remember_ids: None,
+        read_only_without_quorum: false,
+        recovery: RecoverySettings {
+            timeout: secs(3),
+            listen: setup.replication.heartbeat_interval,
+            retry: secs(1),
+            takeover: false,
+        },
+        replication: setup.replication.clone(),
+    };
+    let (clock, stop) = (Clock::start(), CancellationToken::new());
+    let (task, handle) = NodeTask::new(
+        Leader::new(config, Restored::default()),
+        broker.connect("master", Subjects::of("test").of_master()),
+        Box::new(MemoryJournal::new()),
+        |reply: Reply<Client>| reply.waiter.answer(reply.answer),
+        NodeTaskOptions {
+            speaker: Speaker::Master,
+            clock,
+            stop: stop.clone(),
+            max_commands: setup.max_commands,
+            max_inspections: 16,
+        },
     );
-}
-
-pub(crate) fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-pub(crate) fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
+    let task = tokio::spawn(task.run());
+    Running { handle, stop, task }
 }

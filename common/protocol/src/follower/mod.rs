@@ -514,17 +514,23 @@ impl<W> Follower<W> {
 
     /// Takes entries of the master that is followed.
     fn take_in(&mut self, batch: EntryBatch) {
-        let last = self.log.last().seq;
-        if batch.first() <= last {
+        // Where the first of them is another one here, so is everything after it; else the last one that is here tells.
+        for seq in [batch.first(), batch.last()] {
+            let last = self.log.last().seq;
+            if batch.first() > last {
+                break;
+            }
             let shared = LogPosition {
-                seq: batch.last().min(last),
+                seq: seq.min(last),
                 epoch: batch.epoch(),
             };
             self.verify(shared);
             if shared.seq <= self.log.last().seq && !self.log.epochs().matches(shared) {
                 return; // it contradicts what this epoch of the master has shown before
             }
-            let known = self.log.last().seq.min(batch.last());
+        }
+        let known = self.log.last().seq.min(batch.last());
+        if batch.first() <= known {
             self.duplicates.add(known.next().after(batch.first()));
             self.repair_with(&batch);
         }

@@ -250,10 +250,10 @@ impl<W: Waiter> Clients<W> {
     /// The master stops before the clearing is known to be durable.
     pub(super) fn give_up_clearing(&mut self) {
         for reply in std::mem::take(&mut self.when_cleared) {
+            let because = Unavailable::Stopping;
             let answer = match reply.answer {
-                Answer::Cleared(_) => {
-                    Answer::Refused(AppendError::Unavailable(Unavailable::Stopping))
-                }
+                Answer::Cleared(_) => Answer::Refused(AppendError::Unavailable(because)),
+                Answer::ClearedMeanwhile(appended) => Answer::NotKnown { appended, because },
                 other => other,
             };
             self.tell(reply.waiter, answer);

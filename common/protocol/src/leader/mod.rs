@@ -562,6 +562,9 @@ impl<W: Waiter> Leader<W> {
         }
         if ack.epoch.is_forged_above(self.leadership.epoch) {
             self.forged.add(1);
+            if let Some(peer) = self.peers.get_mut(&ack.node) {
+                peer.dropped_forged();
+            }
             return;
         }
         if self.adopts(ack, now) {
@@ -1043,11 +1046,11 @@ impl<W: Waiter> Leader<W> {
                 let durable = self.log.durable();
                 self.clients
                     .answer_after(durable, |appended| Answer::NotKnown { appended, because });
-                self.clients.give_up_clearing();
             }
             let is_idle = !(self.log.is_writing() || led && self.log.has_work());
             let is_told = !self.clients.is_undecided();
             if is_late || is_idle && is_told {
+                self.clients.give_up_clearing();
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }
         }

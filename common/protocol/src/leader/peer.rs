@@ -13,7 +13,7 @@ use crate::leader::backoff::Backoff;
 use crate::leader::health::{Health, Status};
 use crate::leader::progress::{Mode, Progress};
 use crate::leader::settings::Replication;
-use crate::tally::Tally;
+use crate::tally::{Shown, Tally};
 use crate::wire::Ack;
 
 /// How many former storages of one name are remembered.
@@ -207,10 +207,12 @@ pub struct Peer {
     last_said: Option<Said>,
     other_history: Option<LogId>,
     /// When a former storage last spoke under this name.
-    clash_at: Option<Time>,
+    clash_at: Shown<Option<Time>>,
     held_from: Option<Seq>,
     reading: Reading,
     retries: Tally,
+    /// Messages in its name with an epoch that no honest node can have.
+    forged: Tally,
 }
 
 impl Peer {
@@ -235,10 +237,11 @@ impl Peer {
             retry_at: None,
             last_said: None,
             other_history: None,
-            clash_at: None,
+            clash_at: Shown::default(),
             held_from: None,
             reading: Reading::No,
             retries: Tally::default(),
+            forged: Tally::default(),
         }
     }
 
@@ -252,7 +255,7 @@ impl Peer {
                 // goes on talking.
                 let since = self.storages.current.map(|(_, since)| since);
                 if since.is_some_and(|since| now.since(since) >= self.heartbeat_interval) {
-                    self.clash_at = Some(now);
+                    self.clash_at = Shown(Some(now));
                 }
                 return AckEffect::Nothing;
             }
@@ -613,10 +616,22 @@ impl Peer {
         self.retries.get()
     }
 
+    /// A message in its name was dropped, because of an epoch that no honest node can have.
+    pub fn dropped_forged(&mut self) {
+        self.forged.add(1);
+    }
+
+    /// How many messages in its name were dropped for that.
+    #[must_use]
+    pub fn forged(&self) -> u64 {
+        self.forged.get()
+    }
+
     /// Whether a second process speaks under this name.
     #[must_use]
     pub fn has_clash(&self, now: Time) -> bool {
         self.clash_at
+            .0
             .is_some_and(|t| now.since(t) < self.heartbeat_interval * 10)
     }
 }

@@ -7,7 +7,7 @@ use crate::ids::{NodeId, Time};
 use crate::leader::health::Status;
 use crate::leader::peer::Peer;
 use crate::leader::settings::{MAX_NODES, Replication};
-use crate::tally::Tally;
+use crate::tally::{Shown, Tally};
 use crate::write_concern::{TooManyNodes, WriteConcern};
 
 /// One [`Peer`] per secondary.
@@ -17,7 +17,7 @@ pub struct Peers {
     listed: Option<BTreeSet<NodeId>>,
     peers: BTreeMap<NodeId, Peer>,
     /// The statuses and clashes that were told as events.
-    told: BTreeMap<NodeId, (Status, bool)>,
+    told: Shown<BTreeMap<NodeId, (Status, bool)>>,
     /// Messages of secondaries that are one too many.
     ignored: Tally,
 }
@@ -35,7 +35,7 @@ impl Peers {
         Self {
             listed,
             peers,
-            told: BTreeMap::new(),
+            told: Shown::default(),
             ignored: Tally::default(),
         }
     }
@@ -144,6 +144,7 @@ impl Peers {
         for (node, peer) in &self.peers {
             let (from, clashed) = self
                 .told
+                .0
                 .get(node)
                 .copied()
                 .unwrap_or((Status::Unknown, false));
@@ -151,7 +152,7 @@ impl Peers {
             if (from, clashed) == (to, clashes) {
                 continue;
             }
-            self.told.insert(node.clone(), (to, clashes));
+            self.told.0.insert(node.clone(), (to, clashes));
             if from == Status::Unknown {
                 events.push(Event::Joined {
                     node: node.clone(),

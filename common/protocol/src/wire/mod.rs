@@ -33,7 +33,7 @@ pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What a message needs beside its entries, at most, in bytes: fields, names and headers. A batch of entries must leave that
 /// much of the broker's `max_payload` free.
-pub const ENVELOPE_BYTES: usize = 2048;
+pub const ENVELOPE_BYTES: usize = 4096;
 
 /// What an ACK answers: the last token of its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

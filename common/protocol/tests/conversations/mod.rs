@@ -1,1 +1,18 @@
-//! Conversations.
+//! Conversations of a few nodes, most of which went wrong once, step by step. Whatever a node says or answers in them is
+//! checked against its journal, see `support::process`.
+
+mod clearing;
+mod disks;
+mod duplicates;
+mod following;
+mod forged;
+mod leading;
+mod names;
+mod pauses;
+mod promises;
+mod recovering;
+mod repairing;
+mod scripts;
+mod silence;
+mod stopping;
+mod storages;

@@ -10,7 +10,7 @@ use replog_protocol::follower::{self, Follower};
 use replog_protocol::ids::{Leadership, NodeId, Time};
 use replog_protocol::leader::command::{Answer, Command, Unavailable};
 use replog_protocol::leader::{Leader, LeaderConfig};
-use replog_protocol::node::{Input, LinkState, Node, Outbound};
+use replog_protocol::node::{Input, LinkState, Outbound};
 use replog_protocol::wire::{AckOf, Address, Message};
 
 use super::hand::{Master, Secondary};

@@ -22,22 +22,24 @@ pub(crate) fn serving(listed: Option<&[&str]>) -> Master {
 
 /// A master with that journal, that waits for nobody before it serves.
 pub(crate) fn serving_by(config: LeaderConfig, journal: Journal) -> Master {
-    let mut master = recovering_by(
-        LeaderConfig {
-            recovery: RecoverySettings {
-                timeout: ms(0),
-                listen: ms(0),
-                ..config.recovery.clone()
-            },
-            ..config
-        },
-        journal,
-    );
+    let mut master = recovering_by(at_once(config), journal);
     master.link_up(at(0));
     assert_eq!(master.node.unavailable(at(0)), None);
     master.sent.clear();
     master.events.clear();
     master
+}
+
+/// The same without any wait for others.
+pub(crate) fn at_once(config: LeaderConfig) -> LeaderConfig {
+    LeaderConfig {
+        recovery: RecoverySettings {
+            timeout: ms(0),
+            listen: ms(0),
+            ..config.recovery.clone()
+        },
+        ..config
+    }
 }
 
 /// A master with that journal, whose link is down.

@@ -1,6 +1,23 @@
 //! How large the world of a model is, and what happens in it.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::settings::Replication;
+use replog_tests::cluster::Setup;
+use replog_tests::cluster::journal::Loss;
+use replog_tests::cluster::process::Pace;
+
 use super::state::State;
+
+/// A master's clock goes on by so much at each step of time: no wait of its is longer, but those of [`PATIENCE`].
+pub(super) const TICK: Duration = Duration::from_secs(1);
+/// The same of a secondary.
+pub(super) const SECONDARY_TICK: Duration = Duration::from_secs(5);
+/// How long a patient master waits: longer than anything in a model lasts.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1 << 20);
 
 /// A client that appends once.
 #[derive(Clone, Copy, Debug)]
@@ -11,14 +28,12 @@ pub(super) struct Client {
     pub(super) w: u32,
 }
 
-/// What a master does that starts without its log.
+/// What a master does that starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// It begins a new history at once.
-    Anew,
-    /// It asks the secondaries, and waits until all of them were heard, however long that takes.
+    /// It waits until all secondaries were seen and have answered, however long that takes.
     Patient,
-    /// It asks the secondaries, and its patience may end at any moment.
+    /// Its patience may end whenever its clock goes on.
     Hasty,
 }
 
@@ -34,57 +49,150 @@ pub(super) struct Bounds {
     pub(super) listed: bool,
     /// Clients; they ask in this order.
     pub(super) clients: Vec<Client>,
-    /// How often a secondary crashes and comes back empty, all of them together.
-    pub(super) crashes: u8,
-    /// How often the master comes back without its log.
+    /// How often a secondary ends and starts again, all of them together.
+    pub(super) restarts: u8,
+    /// How its storage may come back.
+    pub(super) losses: Vec<Loss>,
+    /// How often a master ends and starts again.
     pub(super) rebirths: u8,
-    /// How often one more master starts beside it.
+    /// How its storage may come back.
+    pub(super) master_losses: Vec<Loss>,
+    /// How often a secondary's storage is backed up, all of them together.
+    pub(super) backups: u8,
+    /// How often a second process starts on a copy of a secondary's storage: as it is, or as it was when it was backed up.
+    pub(super) copies: u8,
+    /// How often one more master starts beside the first.
     pub(super) seconds: u8,
     /// The log is cleared only once the first client was answered, another master starts after that, and the second client
     /// asks last: fewer ways to get to what is of interest.
     pub(super) late: bool,
     /// A second master overtakes the first.
     pub(super) takeover: bool,
-    /// What masters do first; the very first one begins anew.
+    /// What masters do first.
     pub(super) start: Start,
     /// The highest epoch that is looked at.
     pub(super) epochs: u64,
+    /// How many numbers a master may make for its heartbeats, beyond one at its start and one a secondary and an outage.
+    pub(super) rounds: u64,
+    /// How often clocks go on, where that has to be bounded.
+    pub(super) ticks: Option<u8>,
     /// What has to happen in some state, or nothing is shown; more follows from the rest.
     pub(super) sometimes: Vec<Seen>,
     /// How often the log is cleared.
     pub(super) clears: u8,
+    /// How often a secondary is emptied by its own client.
+    pub(super) renewals: u8,
     /// How often the master's link breaks.
     pub(super) outages: u8,
     /// Whether the broker says that nobody listens (true or not).
     pub(super) no_responders: bool,
     /// Several entries go in one message; else each goes alone, and they overtake one another.
     pub(super) batches: bool,
-    /// Whether storing is a step of its own, so that things happen between "placed" and "stored".
-    pub(super) slow_store: bool,
+    /// Whether the end of a master's write is a step of its own.
+    pub(super) slow_master: bool,
+    /// Whether the end of a secondary's write is a step of its own.
+    pub(super) slow_secondaries: bool,
+    /// Whether the end of a read is a step of its own.
+    pub(super) slow_reads: bool,
+    /// How often a disk is full.
+    pub(super) fulls: u8,
+    /// How often a write fails.
+    pub(super) failures: u8,
+    /// How many entries rot, on a master's disk and on secondaries'.
+    pub(super) rots: u8,
+    /// Clusters that are known to become well: what is under way, which is lost, makes no difference.
+    pub(super) healed: Arc<Mutex<HashSet<u64>>>,
 }
 
 /// A world without faults but those of the network. Each client is a message and its write concern.
 pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
-    let clients = clients
-        .iter()
-        .map(|&(message, w)| Client { message, w })
-        .collect();
+    let clients = clients.iter().map(|&(message, w)| Client { message, w });
     Bounds {
         nodes,
         listed: true,
-        clients,
-        crashes: 0,
+        clients: clients.collect(),
+        restarts: 0,
+        losses: vec![Loss::Everything],
         rebirths: 0,
+        master_losses: vec![Loss::Everything],
+        backups: 0,
+        copies: 0,
         seconds: 0,
         late: false,
         takeover: false,
-        start: Start::Anew,
+        start: Start::Hasty,
         epochs: 2,
+        rounds: 0,
+        ticks: None,
         sometimes: Vec::new(),
         clears: 0,
+        renewals: 0,
         outages: 0,
         no_responders: false,
         batches: false,
-        slow_store: false,
+        slow_master: false,
+        slow_secondaries: false,
+        slow_reads: false,
+        fulls: 0,
+        failures: 0,
+        rots: 0,
+        healed: Arc::default(),
+    }
+}
+
+impl Bounds {
+    /// The cluster of this world.
+    pub(super) fn setup(&self) -> Arc<Setup> {
+        let name = |n| format!("s{n}").parse().expect("a name");
+        let pace = |is_slow: bool| Pace {
+            writes: !is_slow,
+            reads: !self.slow_reads,
+        };
+        Setup {
+            names: (0..self.nodes).map(name).collect(),
+            is_listed: self.listed,
+            needs_quorum: false,
+            replication: self.replication(),
+            recovery: RecoverySettings {
+                timeout: match self.start {
+                    Start::Patient => PATIENCE,
+                    Start::Hasty => TICK,
+                },
+                listen: Duration::ZERO,
+                retry: TICK,
+                takeover: self.takeover,
+            },
+            remember_ids: None,
+            secondary_interval: Duration::from_secs(2),
+            is_lazy: self.losses.contains(&Loss::Unsynced)
+                || self.master_losses.contains(&Loss::Unsynced),
+            master_pace: pace(self.slow_master),
+            secondary_pace: pace(self.slow_secondaries),
+            max_payload: 1 << 20,
+            is_patient: self.start == Start::Patient && self.copies == 0,
+            salt: 0,
+        }
+        .shared()
+    }
+
+    /// Every wait is one step of time, and nobody is suspected.
+    fn replication(&self) -> Replication {
+        Replication {
+            heartbeat_interval: TICK,
+            suspect_after: PATIENCE * 2,
+            unhealthy_after: PATIENCE * 4,
+            retry_min: TICK,
+            retry_max: TICK,
+            batch_bytes: if self.batches { 1 << 20 } else { 1 },
+            window_bytes: 1 << 20,
+            linger: Duration::ZERO,
+            max_waiting: 100,
+            seed: 1,
+        }
+    }
+
+    /// The highest number of a heartbeat that is looked at.
+    pub(super) fn highest_round(&self) -> u64 {
+        1 + u64::from(self.nodes + self.outages) + self.rounds
     }
 }

@@ -1,89 +1,150 @@
-//! Whatever has happened, it becomes well again.
+//! Whatever has happened, it becomes well again, and then it is quiet.
 
-use std::sync::Arc;
+use replog_protocol::node::Outbound;
+use replog_protocol::wire::Address;
+use replog_tests::cluster::journal::{Loss, WriteEnd};
+use replog_tests::cluster::well::unwell;
+use replog_tests::cluster::{Cluster, Place};
 
-use super::bounds::{Bounds, Start};
-use super::properties::is_foreign;
-use super::state::{Fate, State, node_id};
-use super::step::{Step, die, receivers, start, take};
+use super::bounds::{Bounds, PATIENCE, TICK};
+use super::state::{State, fingerprint};
 
-/// With the link up and no more faults, even if all that is under way is lost, every secondary that holds no other history
-/// gets the whole log, the master knows it, and whoever waits for no more nodes than those is answered, within few rounds of
-/// the timers and without a storm of messages. Masters that were overtaken, all of them, are started again.
+/// So many rounds of the timers it may take.
+const MAX_ROUNDS: usize = 16;
+/// Every so many rounds, what a patient master waits for is over.
+const ROUNDS_OF_PATIENCE: usize = 4;
+/// More messages in one round are an exchange that does not end.
+const MAX_MESSAGES: usize = 200;
+
+/// With the links up and no more faults, even if all that is under way is lost, all is well within few rounds of the timers,
+/// and then there is nothing but heartbeats and their ACKs.
 pub(super) fn recovers(bounds: &Bounds, state: &State) -> bool {
-    let mut state = state.clone();
-    state.network.clear();
-    if !state
-        .living()
-        .any(|(_, m)| m.serves() || m.leader.is_recovering())
-    {
-        (0..state.masters.len()).for_each(|m| die(bounds, &mut state, m));
-        start(bounds, &mut state);
+    let key = fingerprint(&state.cluster);
+    let is_known = |healed: &std::collections::HashSet<u64>| healed.contains(&key);
+    if is_known(&bounds.healed.lock().expect("nobody panics with it")) {
+        return true;
     }
-    for _round in 0..6 {
-        if !run_round(bounds, &mut state) {
-            return false;
-        }
-    }
-    let serving: Vec<usize> = state
-        .living()
-        .filter(|(_, m)| m.serves())
-        .map(|(m, _)| m)
-        .collect();
-    let is_well =
-        !serving.is_empty() && serving.iter().all(|m| is_well(&state, *m)) && state.lie.is_none();
-    if !is_well {
-        println!("in the end: {:?} {:?}", state.nodes, state.masters);
+    let is_well = heal(&mut state.cluster.clone()).is_ok();
+    if is_well {
+        bounds.healed.lock().expect("nobody panics with it").insert(key);
     }
     is_well
 }
 
-/// Every deadline comes once, and everything that is sent arrives; unless there is no end to it.
-fn run_round(bounds: &Bounds, state: &mut State) -> bool {
-    if !bounds.listed || bounds.start != Start::Anew {
-        // Who is not listed introduces itself until it is heard; who is asked by a master that recovers answers.
-        (0..state.nodes.len()).for_each(|n| state.say(n));
+/// The same; an error says what is not well.
+pub(super) fn heal(cluster: &mut Cluster) -> Result<(), String> {
+    if cluster.violation.is_some() {
+        return Ok(()); // which is reported as what it is
     }
-    for m in 0..state.masters.len() {
-        if state.masters[m].lives {
-            if state.masters[m].leader.is_recovering() {
-                take(bounds, state, &Step::LinkDown(m)); // ask again
+    cluster.outbox.clear();
+    start_again(cluster);
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        if rounds % ROUNDS_OF_PATIENCE == 0 {
+            for m in 0..cluster.masters.len() {
+                if cluster.masters[m].recovers() {
+                    cluster.tick(Place::Master(m), PATIENCE);
+                }
             }
-            if !state.masters[m].linked {
-                take(bounds, state, &Step::LinkUp(m));
+        }
+        round(cluster)?;
+        match unwell(cluster) {
+            None if rounds > 1 => break,
+            Some(what) if rounds == MAX_ROUNDS => {
+                return Err(format!("not well after {rounds} rounds: {what}"));
             }
-            take(bounds, state, &Step::Store(m));
-            take(bounds, state, &Step::Tick(m));
+            _ => {}
         }
     }
-    let mut delivered = 0;
-    while let Some(frame) = state.network.pop_first() {
-        let to: Vec<usize> = receivers(state, &frame).collect();
-        for to in to {
-            take(bounds, state, &Step::Deliver(Arc::clone(&frame), to));
-            delivered += 1;
-        }
-        if delivered > 100 {
-            return false;
-        }
+    for _ in 0..3 {
+        let sent = round(cluster)?;
+        is_quiet(cluster, &sent)?;
     }
-    true
+    match &cluster.violation {
+        None => Ok(()),
+        Some(violation) => Err(format!("while it heals: {violation}")),
+    }
 }
 
-fn is_well(state: &State, m: usize) -> bool {
-    let master = &state.masters[m];
-    let alike: Vec<bool> = (0..state.nodes.len())
-        .map(|n| !is_foreign(state, m, n))
-        .collect();
-    let pairs = || state.nodes.iter().zip(&alike);
-    let whole = pairs().all(|(n, alike)| !alike || n.stored == master.log);
-    let known = alike.iter().enumerate().all(|(n, alike)| {
-        let replicator = master.leader.members().get(&node_id(n));
-        let matched = replicator.map(|r| r.matched().0 as usize);
-        matched == Some(if *alike { master.log.len() } else { 0 })
-    });
-    let reachable = 1 + alike.iter().filter(|alike| **alike).count();
-    let stuck =
-        |f: &Fate| matches!(f, Fate::Waiting(of, p) if *of == m && p.w as usize <= reachable);
-    whole && known && !state.fates.iter().any(stuck)
+/// Nothing but heartbeats and their ACKs.
+fn is_quiet(cluster: &Cluster, sent: &[(Place, Outbound)]) -> Result<(), String> {
+    let is_heartbeat = |o: &Outbound| matches!(o.to, Address::Heartbeat(_));
+    let is_ack = |o: &Outbound| matches!(o.to, Address::Ack(..));
+    if let Some(other) = sent.iter().find(|(_, o)| !is_heartbeat(o) && !is_ack(o)) {
+        return Err(format!("not quiet: {other:?}"));
+    }
+    let leading = cluster.masters.iter().filter(|m| m.leads().is_some()).count();
+    let heartbeats = leading * cluster.setup.names.len();
+    let acks = leading * cluster.followers().count();
+    let sent_heartbeats = sent.iter().filter(|(_, o)| is_heartbeat(o)).count();
+    let sent_acks = sent.len() - sent_heartbeats;
+    match (sent_heartbeats, sent_acks) == (heartbeats, acks) {
+        true => unwell(cluster).map_or(Ok(()), |what| Err(format!("not well any more: {what}"))),
+        false => Err(format!(
+            "{sent_heartbeats} heartbeats and {sent_acks} ACKs, not {heartbeats} and {acks}"
+        )),
+    }
+}
+
+/// Whoever has ended starts again; if every master was overtaken, the last one does. All have their links.
+fn start_again(cluster: &mut Cluster) {
+    for n in 0..cluster.secondaries.len() {
+        if cluster.secondaries[n].process.is_none() {
+            cluster.start_secondary(n);
+        }
+    }
+    let lives = |m: &usize| {
+        let master = &cluster.masters[*m];
+        master.recovers() || master.leads().is_some()
+    };
+    if !(0..cluster.masters.len()).any(|m| lives(&m)) {
+        for m in 0..cluster.masters.len() {
+            cluster.crash(Place::Master(m), Loss::Nothing, false);
+        }
+        cluster.start_master(cluster.masters.len() - 1, false);
+    }
+    let masters = (0..cluster.masters.len()).map(Place::Master);
+    let secondaries = (0..cluster.secondaries.len()).map(Place::Secondary);
+    for place in masters.chain(secondaries) {
+        if !cluster.is_linked(place) {
+            cluster.link(place, true);
+        }
+    }
+}
+
+/// Every deadline comes once, and everything that is sent arrives, unless there is no end to it. What was sent.
+fn round(cluster: &mut Cluster) -> Result<Vec<(Place, Outbound)>, String> {
+    let masters = (0..cluster.masters.len()).map(Place::Master);
+    let secondaries = (0..cluster.secondaries.len()).map(Place::Secondary);
+    let places: Vec<Place> = masters.chain(secondaries).collect();
+    let mut all = Vec::new();
+    for place in &places {
+        cluster.tick(*place, TICK);
+    }
+    loop {
+        for place in &places {
+            while cluster.is_writing(*place) {
+                cluster.finish_write(*place, WriteEnd::Done);
+            }
+            while cluster.is_reading(*place) {
+                cluster.finish_read(*place, 0);
+            }
+        }
+        cluster.events.clear();
+        let sent = std::mem::take(&mut cluster.outbox);
+        if sent.is_empty() {
+            return Ok(all);
+        }
+        for (from, outbound) in &sent {
+            for to in cluster.listeners(*from, &outbound.to) {
+                cluster.deliver(to, outbound.message.clone());
+            }
+        }
+        all.extend(sent);
+        if all.len() > MAX_MESSAGES {
+            let last = &all[MAX_MESSAGES - 4..];
+            return Err(format!("more than {MAX_MESSAGES} messages in one round: {last:?}"));
+        }
+    }
 }

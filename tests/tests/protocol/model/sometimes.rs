@@ -1,124 +1,185 @@
 //! What happens sometimes, so that what is always true is true of something.
 
-use std::sync::Arc;
-
-use replog_common::protocol::health::Status;
-use replog_common::protocol::outcome::{Outcome, ReadOnly};
-use replog_common::types::Seq;
+use replog_protocol::ids::{NodeId, Seq};
+use replog_protocol::leader::Leader;
+use replog_protocol::leader::command::Answer;
+use replog_protocol::leader::health::Status;
+use replog_protocol::leader::phase::Phase;
+use replog_protocol::node::End;
+use replog_protocol::wire::Message;
+use replog_tests::cluster::members::Secondary;
+use replog_tests::cluster::{Client, Fate, Place};
 
 use super::bounds::Bounds;
-use super::nodes::{Master, Node};
-use super::state::{Fate, Frame, NOW, State, node_id};
+use super::state::State;
+
+fn answers(state: &State) -> impl Iterator<Item = &Answer> {
+    state.cluster.clients.iter().filter_map(|c| match &c.fate {
+        Fate::Answered(answer) => Some(answer),
+        _ => None,
+    })
+}
 
 pub(super) fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
     let all = u32::from(bounds.nodes) + 1;
-    let by_all =
-        |f: &Fate| matches!(f, Fate::Answered(p, Outcome::Replicated { .. }) if p.w == all);
-    state.fates.iter().any(by_all)
+    let by_all = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.w == all);
+    answers(state).any(by_all)
 }
 
 /// An entry is under way to who has stored it, and what is under way can always arrive.
 pub(super) fn has_duplicate(_: &Bounds, state: &State) -> bool {
-    let is_stored = |frame: &Arc<Frame>| match &**frame {
-        Frame::Append(n, append) => append
-            .entries
-            .iter()
-            .any(|e| state.nodes[*n].stored.contains(e)),
+    state.network.values().any(|frame| match &frame.message {
+        Message::Append(append) => append.entries.as_ref().is_some_and(|batch| {
+            let holds = |s: &Secondary| {
+                let stored = s.journal.stored();
+                stored.has(append.leader.log_id, batch.last_position())
+            };
+            state.cluster.secondaries.iter().any(|s| holds(s))
+        }),
         _ => false,
-    };
-    state.network.iter().any(is_stored)
+    })
 }
 
 pub(super) fn holds_back(_: &Bounds, state: &State) -> bool {
-    state.nodes.iter().any(|n| n.follower.held_back() > 0)
+    state.cluster.followers().any(|(_, f)| f.held_back() > 0)
 }
 
 pub(super) fn has_diverged(_: &Bounds, state: &State) -> bool {
-    let is_diverged = |m: &Master, n| m.leader.status(&node_id(n), NOW) == Status::Diverged;
-    state
-        .living()
-        .any(|(_, m)| (0..state.nodes.len()).any(|n| is_diverged(m, n)))
+    let leaders = state.cluster.leaders();
+    leaders.into_iter().any(|(m, leader)| {
+        let now = state.cluster.masters[m].process.as_ref().map(|p| p.now);
+        let mut peers = leader.peers().iter();
+        peers.any(|(_, p)| now.is_some_and(|now| p.status(now) == Status::Diverged))
+    })
 }
 
+/// A secondary that was started again holds what a master that serves holds.
 pub(super) fn is_refilled(_: &Bounds, state: &State) -> bool {
-    let lost_something = |n: &Node| n.buried.iter().any(|b| !b.stored.is_empty());
-    let whole = |n: &&Node| !n.stored.is_empty() && state.living().any(|(_, m)| m.log == n.stored);
-    state.nodes.iter().filter(whole).any(lost_something)
+    let serving = state.cluster.masters.iter().filter(|m| m.serves());
+    let logs: Vec<_> = serving.map(|m| &m.journal.stored().entries).collect();
+    let is_whole = |s: &Secondary| {
+        let held = &s.journal.stored().entries;
+        s.starts > 1 && !held.is_empty() && logs.contains(&held)
+    };
+    state.cluster.secondaries.iter().any(|s| is_whole(s))
 }
 
-/// The words of a life that has ended are still under way when the next one is known.
-pub(super) fn has_dead_words(_: &Bounds, state: &State) -> bool {
-    let is_dead = |frame: &Arc<Frame>| match &**frame {
-        Frame::Ack(ack) => {
-            let n = (0..state.nodes.len()).find(|n| node_id(*n) == ack.node);
-            let mut known = state.living().filter_map(|(_, m)| m.heard[n?]);
-            ack.upto > Seq::ZERO && known.any(|life| ack.incarnation < life)
+/// What a start that has ended has said is still under way when the next one counts.
+pub(super) fn has_late_words(_: &Bounds, state: &State) -> bool {
+    state.network.values().any(|frame| match &frame.message {
+        Message::Ack(ack) if ack.upto > Seq::ZERO => {
+            let of_name = |s: &&std::sync::Arc<Secondary>| s.name == ack.node;
+            let mut all = state.cluster.secondaries.iter().filter(of_name);
+            let is_over = all.all(|s| s.storage != ack.storage);
+            is_over && state.cluster.leaders().any(|(_, leader)| {
+                let peer = leader.peers().get(&ack.node);
+                let counts = peer.and_then(|p| p.storage());
+                counts.is_some_and(|counts| counts != ack.storage)
+            })
         }
         _ => false,
-    };
-    state.network.iter().any(is_dead)
+    })
 }
 
 pub(super) fn follows_after_clear(_: &Bounds, state: &State) -> bool {
-    let current = |id| state.living().any(|(_, m)| Some(m.history()) == id);
-    let follows = |n: &Node| current(n.follower.log_id()) && !n.stored.is_empty();
-    state.clears > 0 && state.nodes.iter().any(follows)
+    let histories: Vec<_> = (state.cluster.leaders()).map(|(_, l)| l.leadership().log_id).collect();
+    let follows = |s: &Secondary| {
+        let stored = s.journal.stored();
+        let current = stored.hard_state.log_id.is_some_and(|log| histories.contains(&log));
+        current && !stored.entries.is_empty()
+    };
+    state.counts.clears > 0 && state.cluster.secondaries.iter().any(|s| follows(s))
 }
 
 pub(super) fn was_cleared_while_waiting(_: &Bounds, state: &State) -> bool {
-    state
-        .fates
-        .iter()
-        .any(|f| matches!(f, Fate::Answered(_, Outcome::Cleared)))
+    answers(state).any(|a| matches!(a, Answer::ClearedMeanwhile(_)))
 }
 
 pub(super) fn joins_its_duplicate(_: &Bounds, state: &State) -> bool {
-    let joined =
-        |f: &Fate| matches!(f, Fate::Answered(p, Outcome::Replicated { .. }) if p.duplicate);
-    state.fates.iter().any(joined)
-}
-
-/// A rebirth happened while somebody waited, and the next master serves.
-pub(super) fn serves_after_rebirth(_: &Bounds, state: &State) -> bool {
-    let lost = state.fates.contains(&Fate::Lost);
-    lost && state.births > 0 && matches!(state.fates.last(), Some(Fate::Answered(..)))
+    answers(state).any(|a| matches!(a, Answer::Replicated { appended, .. } if appended.duplicate))
 }
 
 pub(super) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
-    let linked = state.living().all(|(_, m)| m.linked);
-    state.outages > 0 && linked && state.fates.iter().all(|f| matches!(f, Fate::Answered(..)))
+    let mut leaders = state.cluster.leaders();
+    let linked = leaders.all(|(m, _)| state.cluster.is_linked(Place::Master(m)));
+    let all = state.cluster.clients.len();
+    state.counts.outages > 0 && linked && answers(state).count() == all
 }
 
-/// A master serves what it got from the secondaries, and a client was told of it.
+fn later(state: &State) -> impl Iterator<Item = &Leader<Client>> {
+    let serving = state.cluster.leaders().filter(|(m, _)| state.cluster.masters[*m].serves());
+    serving.map(|(_, leader)| leader).filter(|leader| leader.leadership().epoch.n > 1)
+}
+
+/// A master that is not the first one serves entries of the first one.
 pub(super) fn has_recovered(_: &Bounds, state: &State) -> bool {
-    let has_it = |m: &Master| state.told.iter().any(|t| m.log.contains(&t.entry));
-    let mut later = state.living().filter(|(m, _)| *m > 0);
-    later.any(|(_, m)| m.serves() && has_it(m))
+    let has_older = |leader: &Leader<Client>| {
+        let first = leader.log().epochs().at(Seq(1));
+        first.is_some_and(|position| position.epoch.n == 1)
+    };
+    later(state).any(has_older)
 }
 
 /// A client was told of an entry that a later master has placed.
 pub(super) fn goes_on_after_recovery(_: &Bounds, state: &State) -> bool {
-    state.told.iter().any(|t| t.entry.epoch.0 > 1)
+    let is_later = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.epoch > 1 && appended.w > 1);
+    answers(state).any(is_later)
 }
 
 pub(super) fn is_fenced(_: &Bounds, state: &State) -> bool {
-    let fenced = |m: &Master| m.leader.read_only(NOW) == Some(ReadOnly::Fenced);
-    state.living().any(|(_, m)| fenced(m))
+    let mut leaders = state.cluster.leaders();
+    leaders.any(|(_, leader)| matches!(leader.phase(), Phase::Fenced(_)))
 }
 
 /// A second master has found the first one.
-pub(super) fn was_beaten(_: &Bounds, state: &State) -> bool {
-    state.beaten
+pub(super) fn was_found_out(_: &Bounds, state: &State) -> bool {
+    let is_other = |end: &Option<End>| matches!(end, Some(End::OtherMaster(_)));
+    state.cluster.masters.iter().any(|m| is_other(&m.end))
 }
 
 /// Two masters take appends for one history.
 pub(super) fn are_two(_: &Bounds, state: &State) -> bool {
-    let serving = || state.living().filter(|(_, m)| m.serves());
-    serving().any(|(a, m)| serving().any(|(b, n)| a < b && m.history() == n.history()))
+    let serving: Vec<_> = state.cluster.masters.iter().filter(|m| m.serves()).collect();
+    let logs: Vec<_> = serving.iter().filter_map(|m| m.leads()).map(|l| l.log_id).collect();
+    logs.iter().enumerate().any(|(i, log)| logs[i + 1..].contains(log))
 }
 
 /// A master whose own history was empty has taken over the one of a secondary that came late.
 pub(super) fn has_adopted(_: &Bounds, state: &State) -> bool {
-    let adopts = |m: &Master| m.leader.is_recovering() && m.leader.life().epoch.0 > 1;
-    state.living().any(|(_, m)| adopts(m))
+    let adopts = |l: &Leader<Client>| l.phase().recovery().is_some() && l.leadership().epoch.n > 1;
+    state.cluster.leaders().any(|(_, leader)| adopts(leader))
+}
+
+/// A secondary came back with less than it had acknowledged, and the master knows.
+pub(super) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
+    state.cluster.leaders().any(|(m, leader)| {
+        let master = &state.cluster.masters[m];
+        let holds_less = |s: &Secondary| {
+            let counts = leader.peers().get(&s.name).and_then(|p| p.storage());
+            s.starts > 1 && counts == Some(s.storage) && s.journal.stored().last() != master.journal.stored().last()
+        };
+        let lost = |s: &Secondary| s.journal.stored().entries.len() < master.journal.stored().entries.len();
+        state.cluster.secondaries.iter().any(|s| holds_less(s) && lost(s))
+    })
+}
+
+/// Two processes of one name run, and they hold different logs.
+pub(super) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
+    let running: Vec<&NodeId> = (state.cluster.followers())
+        .map(|(n, _)| &state.cluster.secondaries[n].name)
+        .collect();
+    running.iter().enumerate().any(|(i, name)| running[i + 1..].contains(name))
+}
+
+/// A damaged entry was written again.
+pub(super) fn is_repaired(_: &Bounds, state: &State) -> bool {
+    let clean = |damaged: &std::collections::BTreeSet<Seq>| damaged.is_empty();
+    state.counts.rots > 0
+        && state.cluster.masters.iter().all(|m| clean(m.journal.damaged()))
+        && state.cluster.secondaries.iter().all(|s| clean(s.journal.damaged()))
+}
+
+/// A client was refused because the disk was full, and another one, or its retry, was served.
+pub(super) fn serves_after_full_disk(_: &Bounds, state: &State) -> bool {
+    state.counts.fulls > 0 && answers(state).any(|a| matches!(a, Answer::Replicated { .. }))
 }

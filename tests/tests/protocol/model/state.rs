@@ -1,169 +1,196 @@
-//! What the model consists of: the real leader and followers, what each of them really holds, and everything that was
-//! ever sent.
+//! One state of the world: the cluster, and everything that was ever sent.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use replog_common::entry::{Content, Entry};
-use replog_common::message::{Ack, Announce, Append, Fetch, Fetched};
-use replog_common::protocol::follower::Follower;
-use replog_common::protocol::outcome::{Outcome, Placement};
-use replog_common::types::{Incarnation, LogId, MessageId, NodeId, Time, WriteConcern};
+use replog_protocol::entry::Content;
+use replog_protocol::ids::{MessageId, Seq};
+use replog_protocol::node::Outbound;
+use replog_protocol::wire::{AckOf, Address, Message};
+use replog_tests::cluster::journal::SimJournal;
+use replog_tests::cluster::{self, Cluster, Fate, Place, Request};
 use uuid::Uuid;
 
-use super::bounds::Bounds;
-use super::nodes::{Master, Node};
+use super::bounds::{Bounds, TICK};
 
 /// A message under way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Frame {
-    /// To that secondary.
-    Append(usize, Append<Vec<Entry>>),
-    /// To every master.
-    Ack(Ack),
-    /// To that secondary, from a master that recovers.
-    Fetch(usize, Fetch),
-    /// To the masters that recover.
-    Fetched(Fetched<Vec<Entry>>),
-    /// From a master to all others.
-    Announce(Announce),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Frame {
+    /// Where to; which append an ACK answers makes no difference.
+    pub(super) to: Address,
+    pub(super) message: Message,
 }
 
-/// How a client fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fate {
-    Silent,
-    /// For which of the masters.
-    Waiting(usize, Placement),
-    Answered(Placement, Outcome),
-    Refused,
-    /// Its master died.
-    Lost,
+/// How often what has happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Counts {
+    pub(super) restarts: u8,
+    pub(super) rebirths: u8,
+    pub(super) backups: u8,
+    pub(super) copies: u8,
+    pub(super) seconds: u8,
+    pub(super) clears: u8,
+    pub(super) renewals: u8,
+    pub(super) outages: u8,
+    pub(super) ticks: u8,
+    pub(super) fulls: u8,
+    pub(super) failures: u8,
+    pub(super) rots: u8,
 }
 
-/// An entry that a client was told to be on two nodes at least.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Told {
-    pub(super) history: LogId,
-    pub(super) entry: Entry,
-    /// The secondaries that held it then, and have lived since.
-    pub(super) holders: Vec<usize>,
+/// One state.
+///
+/// The network is the set of all that was ever sent: any of it may arrive at any time, any number of times, or never. That is
+/// loss, duplication, delay and reordering in one, without bounds.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) cluster: Cluster,
+    /// By fingerprint.
+    pub(super) network: BTreeMap<u64, Arc<Frame>>,
+    pub(super) counts: Counts,
 }
 
-impl Told {
-    /// The same without a holder; nothing if that was the last one.
-    pub(super) fn without(mut self, n: usize) -> Option<Self> {
-        self.holders.retain(|holder| *holder != n);
-        (!self.holders.is_empty()).then_some(self)
+impl Hash for State {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        self.cluster.hash(into);
+        self.network.len().hash(into);
+        self.network.keys().for_each(|frame| frame.hash(into));
+        self.counts.hash(into);
     }
 }
 
-/// One state of the world.
-///
-/// The network is the set of all that was ever sent: any of it may arrive at any time, any number of times, or never.
-/// That is loss, duplication, delay and reordering in one, without bounds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct State {
-    /// Every master that ever started.
-    pub(super) masters: Vec<Master>,
-    /// What was the log of a master that has died, or before it was cleared.
-    pub(super) past: BTreeSet<(LogId, Vec<Entry>)>,
-    /// The histories that were cleared away.
-    pub(super) cleared: BTreeSet<LogId>,
-    /// A second master has found the first one.
-    pub(super) beaten: bool,
-    pub(super) nodes: Vec<Node>,
-    pub(super) network: BTreeSet<Arc<Frame>>,
-    pub(super) fates: Vec<Fate>,
-    /// What clients were told to be on two nodes at least, and the secondaries that held it then.
-    pub(super) told: BTreeSet<Told>,
-    pub(super) crashes: u8,
-    pub(super) births: u8,
-    pub(super) seconds: u8,
-    pub(super) clears: u8,
-    pub(super) outages: u8,
-    /// A client was told what is not true.
-    pub(super) lie: Option<&'static str>,
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        fingerprint(self) == fingerprint(other)
+    }
 }
 
-pub(super) fn node_id(n: usize) -> NodeId {
-    format!("s{n}").parse().expect("a name")
-}
-
-pub(super) fn message_id(message: u8) -> MessageId {
-    MessageId(Uuid::from_u128(u128::from(message) + 1))
-}
-
-pub(super) fn content(message: u8) -> Content {
-    Content::from_text(&format!("m{message}"))
-}
-
-pub(super) fn concern(w: u32) -> WriteConcern {
-    WriteConcern::Count(w)
+/// The same number for the same value, whoever asks.
+pub(super) fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl State {
+    /// A master serves a new history, and the secondaries have just started.
     pub(super) fn new(bounds: &Bounds) -> Self {
-        let mut state = Self {
-            masters: vec![Master::start(bounds, 0)],
-            past: BTreeSet::new(),
-            cleared: BTreeSet::new(),
-            beaten: false,
-            nodes: (0..bounds.nodes)
-                .map(|n| Node {
-                    follower: Follower::new(node_id(n.into()), incarnation(0)),
-                    stored: Vec::new(),
-                    buried: Vec::new(),
-                    aside: Vec::new(),
-                    crashes: 0,
-                })
-                .collect(),
-            network: BTreeSet::new(),
-            fates: vec![Fate::Silent; bounds.clients.len()],
-            told: BTreeSet::new(),
-            crashes: 0,
-            births: 0,
-            seconds: 0,
-            clears: 0,
-            outages: 0,
-            lie: None,
-        };
-        for n in 0..state.nodes.len() {
-            state.say(n);
+        let mut cluster = Cluster::new(bounds.setup());
+        for client in &bounds.clients {
+            cluster.clients.push(Request {
+                client: cluster::Client::new(cluster.clients.len()),
+                message_id: MessageId(Uuid::from_u128(u128::from(client.message) + 1)),
+                content: Content::from_text(&format!("m{}", client.message)),
+                w: Some(client.w),
+                fate: Fate::Silent,
+            });
         }
+        let mut state = Self {
+            cluster,
+            network: BTreeMap::new(),
+            counts: Counts::default(),
+        };
+        let is_lazy = state.cluster.setup.is_lazy;
+        for name in state.cluster.setup.names.clone() {
+            let n = state.cluster.add_secondary(name, SimJournal::new(is_lazy));
+            state.start_secondary(n);
+        }
+        let m = state.cluster.add_master();
+        state.start_master(m, false);
+        // A patient one is told that nobody holds anything.
+        for frame in state.network.values() {
+            if matches!(frame.to, Address::Ack(..)) {
+                state.cluster.deliver(Place::Master(m), frame.message.clone());
+            }
+        }
+        state.network.retain(|_, frame| matches!(frame.to, Address::Ack(..)));
+        state.cluster.tick(Place::Master(m), TICK);
+        state.finish_writes();
+        state.carry();
         state
     }
 
-    /// A secondary sends its ACK.
-    pub(super) fn say(&mut self, n: usize) {
-        let ack = self.nodes[n].follower.ack();
-        self.network.insert(Arc::new(Frame::Ack(ack)));
+    /// A master starts and has its link.
+    pub(super) fn start_master(&mut self, m: usize, takeover: bool) {
+        self.cluster.start_master(m, takeover);
+        self.cluster.link(Place::Master(m), true);
+        self.carry();
     }
 
-    /// The masters that live.
-    pub(super) fn living(&self) -> impl Iterator<Item = (usize, &Master)> {
-        self.masters.iter().enumerate().filter(|(_, m)| m.lives)
+    /// A secondary starts, has its link, and has won its name: in the model nobody answers its claim in time.
+    pub(super) fn start_secondary(&mut self, n: usize) {
+        self.cluster.start_secondary(n);
+        self.settle_secondary(n);
     }
 
-    /// Every log of that history, as each master had it.
-    pub(super) fn logs(&self, history: LogId) -> impl Iterator<Item = &[Entry]> {
-        let living = self.living().filter(move |(_, m)| m.history() == history);
-        let past = self.past.iter().filter(move |(id, _)| *id == history);
-        living
-            .map(|(_, m)| &*m.log)
-            .chain(past.map(|(_, log)| &**log))
+    /// The rest of it.
+    pub(super) fn settle_secondary(&mut self, n: usize) {
+        let place = Place::Secondary(n);
+        self.cluster.link(place, true);
+        self.cluster.tick(place, TICK);
+        self.carry();
+    }
+
+    /// Every write that is in flight ends.
+    pub(super) fn finish_writes(&mut self) {
+        for place in self.writing() {
+            let done = replog_tests::cluster::journal::WriteEnd::Done;
+            self.cluster.finish_write(place, done);
+        }
+    }
+
+    /// Where a write is in flight.
+    pub(super) fn writing(&self) -> Vec<Place> {
+        let masters = self.cluster.masters.iter().enumerate();
+        let masters = masters.filter(|(_, m)| m.process.is_some() && m.journal.is_writing());
+        let secondaries = self.cluster.secondaries.iter().enumerate();
+        let secondaries =
+            secondaries.filter(|(_, s)| s.process.is_some() && s.journal.is_writing());
+        masters
+            .map(|(m, _)| Place::Master(m))
+            .chain(secondaries.map(|(n, _)| Place::Secondary(n)))
+            .collect()
+    }
+
+    /// What has left is under way from now on.
+    pub(super) fn carry(&mut self) {
+        self.cluster.events.clear();
+        let is_alone = self.cluster.masters.len() == 1;
+        for (_, Outbound { to, message, .. }) in std::mem::take(&mut self.cluster.outbox) {
+            let to = match to {
+                Address::Ack(node, _) => Address::Ack(node, AckOf::Seq(Seq::ZERO)),
+                Address::Announce if is_alone => continue,
+                // The claim is settled when it starts; secondaries speak up without being asked.
+                Address::Claim(_) => continue,
+                to => to,
+            };
+            let message = match message {
+                Message::Append(mut append) if append.storage.is_none() => {
+                    append.round = 0; // which does not travel
+                    Message::Append(append)
+                }
+                message => message,
+            };
+            let frame = Frame { to, message };
+            let key = fingerprint(&frame);
+            self.network.entry(key).or_insert_with(|| Arc::new(frame));
+        }
+    }
+
+    /// Whom a message can reach.
+    pub(super) fn receivers(&self, frame: &Frame) -> Vec<Place> {
+        let mut all = self.cluster.listeners(Place::Master(usize::MAX), &frame.to);
+        if matches!(frame.to, Address::Announce) {
+            all.retain(|place| matches!(place, Place::Master(_)));
+        }
+        if matches!(frame.to, Address::Fetched(_)) {
+            let asks = |m: usize| {
+                let master = &self.cluster.masters[m];
+                master.recovers() || !master.journal.damaged().is_empty()
+            };
+            all.retain(|place| matches!(place, Place::Master(m) if asks(*m)));
+        }
+        all
     }
 }
-
-pub(super) fn log_id(birth: u8, clear: u8) -> LogId {
-    LogId(Uuid::from_u128(
-        1000 + 100 * u128::from(birth) + u128::from(clear),
-    ))
-}
-
-pub(super) fn incarnation(life: u8) -> Incarnation {
-    Incarnation(Uuid::from_u128(u128::from(life) + 1))
-}
-
-/// No time passes in the model.
-pub(super) const NOW: Time = Time::ZERO;

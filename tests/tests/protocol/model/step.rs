@@ -1,215 +1,244 @@
 //! What can happen, and what follows from it.
 
-use std::sync::Arc;
+use replog_protocol::ids::Seq;
+use replog_protocol::wire::{AckOf, Address};
+use replog_protocol::write_concern::WriteConcern;
+use replog_tests::cluster::journal::{Loss, WriteEnd};
+use replog_tests::cluster::{Fate, Place};
 
-use replog_common::protocol::follower::Follower;
-use replog_common::protocol::outcome::Draft;
-use replog_common::types::Seq;
+use super::bounds::{Bounds, SECONDARY_TICK, TICK};
+use super::state::State;
 
-use super::bounds::Bounds;
-use super::exchange::{answer, deliver, pump};
-use super::nodes::Master;
-use super::state::{
-    Fate, Frame, NOW, State, concern, content, incarnation, log_id, message_id, node_id,
-};
-
-/// One thing that happens. Numbers tell which client, which secondary, and last which master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A client appends.
-    Ask(usize, usize),
-    /// What is placed is stored.
-    Store(usize),
-    /// A message arrives at the secondary or master it is for. It stays in the network and may arrive again.
-    Deliver(Arc<Frame>, usize),
-    /// The master's deadlines have come.
-    Tick(usize),
-    /// A secondary crashes and comes back empty.
-    Crash(usize),
-    /// The master crashes and comes back without its log.
-    Rebirth(usize),
+    /// That client appends at that master.
+    Append(usize, usize),
+    /// A message, by its fingerprint, arrives. It stays in the network and may arrive again.
+    Deliver(u64, Place),
+    /// The write in flight ends.
+    Written(Place, WriteEnd),
+    /// The first read ends.
+    Read(Place),
+    /// The clock goes on.
+    Tick(Place),
+    /// A process ends and starts again, its storage with that loss; the write in flight is lost or was written just before.
+    Restart(Place, Loss, bool),
+    /// A secondary's storage is backed up.
+    BackUp(usize),
+    /// A second process starts on a copy of a secondary's storage, or of its backup.
+    Copy(usize, bool),
+    /// What a journal has acknowledged is synced.
+    Sync(Place),
     /// One more master starts.
     Second,
-    /// The log is cleared.
+    /// The log is cleared at that master.
     Clear(usize),
-    LinkDown(usize),
-    LinkUp(usize),
-    /// The broker says that nobody listens on this secondary's subject.
+    /// A secondary is emptied by its own client.
+    Renew(usize),
+    /// The link of that master breaks, or is there again.
+    Link(usize, bool),
+    /// The broker says to that master that nobody listens on the subject of that secondary.
     NoResponders(usize, usize),
+    /// An entry rots.
+    Rot(Place, Seq),
 }
 
 /// What can happen in a state.
 pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
-    let may_ask = |client: &usize| !bounds.late || *client == 0 || state.masters.len() > 1;
-    let next = state.fates.iter().position(|f| *f == Fate::Silent);
+    let (cluster, counts) = (&state.cluster, &state.counts);
+    let may_ask = |client: &usize| !bounds.late || *client == 0 || counts.rebirths + counts.seconds > 0;
+    let next = cluster.clients.iter().position(|c| c.fate == Fate::Silent);
     let next = next.filter(may_ask);
-    let is_answered = |f: &Fate| matches!(f, Fate::Answered(..));
-    let is_late = !bounds.late || state.fates.iter().any(is_answered);
-    let may_start = is_late && (!bounds.late || state.clears == bounds.clears);
-    for (m, master) in state.living() {
+    let is_answered = |c: &replog_tests::cluster::Request| matches!(c.fate, Fate::Answered(_));
+    let is_late = !bounds.late || cluster.clients.iter().any(is_answered);
+    let may_start = is_late && (!bounds.late || counts.clears == bounds.clears);
+    let may_tick = bounds.ticks.is_none_or(|most| counts.ticks < most);
+    for (m, leader) in cluster.leaders() {
+        let place = Place::Master(m);
         // Who asks a master that recovers waits before it.
-        if let Some(client) = next.filter(|_| !master.leader.is_recovering()) {
-            steps.push(Step::Ask(client, m));
+        if let Some(client) = next.filter(|_| leader.phase().recovery().is_none()) {
+            steps.push(Step::Append(client, m));
         }
-        if bounds.slow_store {
-            steps.push(Step::Store(m));
+        if may_tick {
+            steps.push(Step::Tick(place));
         }
-        steps.push(Step::Tick(m));
-        if may_start && state.births < bounds.rebirths {
-            steps.push(Step::Rebirth(m));
+        if may_start && counts.rebirths < bounds.rebirths {
+            restarts(state, place, &bounds.master_losses, steps);
         }
-        if is_late && state.clears < bounds.clears {
+        if is_late && counts.clears < bounds.clears && leader.phase().leads() {
             steps.push(Step::Clear(m));
         }
-        if !master.linked {
-            steps.push(Step::LinkUp(m));
-        } else if state.outages < bounds.outages {
-            steps.push(Step::LinkDown(m));
+        if !cluster.is_linked(place) {
+            steps.push(Step::Link(m, true));
+        } else if counts.outages < bounds.outages {
+            steps.push(Step::Link(m, false));
         }
         if bounds.no_responders {
-            steps.extend((0..state.nodes.len()).map(|n| Step::NoResponders(n, m)));
+            let all = 0..cluster.secondaries.len();
+            steps.extend(all.map(|n| Step::NoResponders(m, n)));
+        }
+        let journal = &cluster.masters[m].journal;
+        if counts.rots < bounds.rots && leader.phase().leads() {
+            let last = journal.stored().last().seq.0;
+            steps.extend((1..=last).map(|seq| Step::Rot(place, Seq(seq))));
+        }
+        if cluster.masters[m].process.as_ref().is_some_and(|p| !p.reads.is_empty()) {
+            steps.push(Step::Read(place));
         }
     }
-    for frame in &state.network {
-        steps.extend(receivers(state, frame).map(|to| Step::Deliver(Arc::clone(frame), to)));
+    for (key, frame) in &state.network {
+        let receivers = state.receivers(frame).into_iter();
+        steps.extend(receivers.map(|to| Step::Deliver(*key, to)));
     }
-    if state.crashes < bounds.crashes {
-        steps.extend((0..state.nodes.len()).map(Step::Crash));
+    for (n, secondary) in cluster.secondaries.iter().enumerate() {
+        let place = Place::Secondary(n);
+        let Some(process) = &secondary.process else {
+            continue;
+        };
+        if counts.restarts < bounds.restarts {
+            restarts(state, place, &bounds.losses, steps);
+        }
+        if counts.backups < bounds.backups {
+            steps.push(Step::BackUp(n));
+        }
+        if counts.copies < bounds.copies {
+            steps.push(Step::Copy(n, false));
+            if secondary.journal.has_older_copy() {
+                steps.push(Step::Copy(n, true));
+            }
+        }
+        if counts.renewals < bounds.renewals {
+            steps.push(Step::Renew(n));
+        }
+        if may_tick && bounds.fulls + bounds.rots > 0 {
+            steps.push(Step::Tick(place));
+        }
+        if counts.rots < bounds.rots {
+            let last = secondary.journal.stored().last().seq.0;
+            steps.extend((1..=last).map(|seq| Step::Rot(place, Seq(seq))));
+        }
+        if secondary.journal.is_unsynced() {
+            steps.push(Step::Sync(place));
+        }
+        if !process.reads.is_empty() {
+            steps.push(Step::Read(place));
+        }
     }
-    if may_start && state.seconds < bounds.seconds {
+    for place in state.writing() {
+        steps.push(Step::Written(place, WriteEnd::Done));
+        if counts.fulls < bounds.fulls {
+            steps.push(Step::Written(place, WriteEnd::DiskFull));
+        }
+        if counts.failures < bounds.failures {
+            let failed = |is_written| Step::Written(place, WriteEnd::Failed { is_written });
+            steps.extend([false, true].map(failed));
+        }
+    }
+    if may_start && counts.seconds < bounds.seconds {
         steps.push(Step::Second);
     }
 }
 
-/// Whom a message can reach.
-pub(super) fn receivers(state: &State, frame: &Frame) -> impl Iterator<Item = usize> {
-    let (node, recovering) = match frame {
-        Frame::Append(n, _) | Frame::Fetch(n, _) => (Some(*n), false),
-        Frame::Fetched(_) => (None, true),
-        Frame::Ack(_) | Frame::Announce(_) => (None, false),
+fn restarts(state: &State, place: Place, losses: &[Loss], steps: &mut Vec<Step>) {
+    let journal = match place {
+        Place::Master(m) => &state.cluster.masters[m].journal,
+        Place::Secondary(n) => &state.cluster.secondaries[n].journal,
     };
-    let masters = state
-        .living()
-        .filter(move |(_, m)| node.is_none() && (!recovering || m.leader.is_recovering()));
-    node.into_iter().chain(masters.map(|(m, _)| m))
+    for loss in losses {
+        let differs = match loss {
+            Loss::Nothing | Loss::Everything => true,
+            Loss::Unsynced => journal.is_unsynced(),
+            Loss::SinceBackup => journal.has_older_copy(),
+        };
+        if differs {
+            steps.push(Step::Restart(place, *loss, false));
+            if journal.is_writing() && *loss == Loss::Nothing {
+                steps.push(Step::Restart(place, *loss, true));
+            }
+        }
+    }
 }
 
 /// Lets it happen.
-pub(super) fn take(bounds: &Bounds, state: &mut State, step: &Step) {
+pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
+    let State {
+        cluster, counts, ..
+    } = state;
     match step {
-        Step::Ask(client, m) => ask(bounds, state, *client, *m),
-        Step::Store(m) => store(&mut state.masters[*m]),
-        Step::Deliver(frame, to) => deliver(state, frame, *to),
-        Step::Tick(m) => state.masters[*m].leader.tick(NOW),
-        Step::Crash(n) => crash(state, *n),
-        Step::Rebirth(m) => {
-            state.births += 1;
-            die(bounds, state, *m);
-            start(bounds, state);
+        Step::Append(client, m) => {
+            let w = WriteConcern::Count(bounds.clients[client].w.into());
+            cluster.append(client, m, w, None, None);
         }
-        Step::Second => {
-            state.seconds += 1;
-            start(bounds, state);
+        Step::Deliver(key, place) => {
+            let message = state.network[&key].message.clone();
+            cluster.deliver(place, message);
         }
-        Step::Clear(m) => clear(bounds, state, *m),
-        Step::LinkDown(m) => {
-            state.outages += 1;
-            state.masters[*m].linked = false;
-            state.masters[*m].leader.link_down(NOW);
+        Step::Written(place, end) => {
+            counts.fulls += u8::from(end == WriteEnd::DiskFull);
+            counts.failures += u8::from(matches!(end, WriteEnd::Failed { .. }));
+            cluster.finish_write(place, end);
         }
-        Step::LinkUp(m) => {
-            state.masters[*m].linked = true;
-            state.masters[*m].leader.link_up(NOW);
+        Step::Read(place) => cluster.finish_read(place, 0),
+        Step::Tick(place) => {
+            counts.ticks += u8::from(bounds.ticks.is_some());
+            let time = match place {
+                Place::Master(_) => TICK,
+                Place::Secondary(_) => SECONDARY_TICK,
+            };
+            cluster.tick(place, time);
         }
-        Step::NoResponders(n, m) => state.masters[*m].leader.no_responders(&node_id(*n), NOW),
-    }
-    for m in 0..state.masters.len() {
-        if state.masters[m].lives {
-            if !bounds.slow_store {
-                store(&mut state.masters[m]);
+        Step::Restart(place, loss, is_written) => {
+            cluster.crash(place, loss, is_written);
+            match place {
+                Place::Master(m) => {
+                    counts.rebirths += 1;
+                    state.start_master(m, false);
+                }
+                Place::Secondary(n) => {
+                    counts.restarts += 1;
+                    state.start_secondary(n);
+                }
             }
-            pump(bounds, state, m);
+        }
+        Step::BackUp(n) => {
+            counts.backups += 1;
+            cluster.back_up(n);
+        }
+        Step::Copy(n, older) => {
+            counts.copies += 1;
+            let copy = cluster.copy(n, older);
+            state.settle_secondary(copy);
+        }
+        Step::Sync(place) => cluster.sync(place),
+        Step::Second => {
+            counts.seconds += 1;
+            let m = cluster.add_master();
+            state.start_master(m, bounds.takeover);
+        }
+        Step::Clear(m) => {
+            counts.clears += 1;
+            cluster.clear(m);
+        }
+        Step::Renew(n) => {
+            counts.renewals += 1;
+            cluster.renew(n, false);
+        }
+        Step::Link(m, is_up) => {
+            counts.outages += u8::from(!is_up);
+            cluster.link(Place::Master(m), is_up);
+        }
+        Step::NoResponders(m, n) => {
+            let name = cluster.secondaries[n].name.clone();
+            let address = Address::Ack(name, AckOf::Seq(Seq::ZERO));
+            cluster.no_responders(Place::Master(m), address);
+        }
+        Step::Rot(place, seq) => {
+            counts.rots += 1;
+            cluster.rot(place, seq);
         }
     }
-}
-
-fn ask(bounds: &Bounds, state: &mut State, client: usize, m: usize) {
-    let asked = bounds.clients[client];
-    let draft = Draft {
-        content: content(asked.message),
-        message_id: message_id(asked.message),
-        w: concern(asked.w),
-        until: None,
-        expected_seq: None,
-        older: Default::default(),
-    };
-    let master = &mut state.masters[m];
-    let log = &master.log;
-    let existing = |seq: Seq| log.get(usize::try_from(seq.prev().0).ok()?).cloned();
-    let waiter = u8::try_from(client).expect("few clients");
-    state.fates[client] = match master.leader.append(draft, waiter, NOW, existing) {
-        Ok(placement) => Fate::Waiting(m, placement),
-        Err(_) => Fate::Refused,
-    };
-}
-
-fn store(master: &mut Master) {
-    if let Some(keep) = master.leader.take_cut() {
-        master
-            .log
-            .truncate(usize::try_from(keep.seq.0).expect("a small log"));
-    }
-    let staged = master.leader.take_staged();
-    let Some(last) = staged.last().map(|e| e.seq) else {
-        return;
-    };
-    master.log.extend(staged);
-    master.leader.stored(last);
-}
-
-fn crash(state: &mut State, n: usize) {
-    state.crashes += 1;
-    let node = &mut state.nodes[n];
-    node.bury();
-    node.crashes += 1;
-    node.follower = Follower::new(node_id(n), incarnation(node.crashes));
-    node.stored.clear();
-    state.told = std::mem::take(&mut state.told)
-        .into_iter()
-        .filter_map(|told| told.without(n))
-        .collect();
-    state.say(n);
-}
-
-/// The program has ended; whoever waits for an answer gets none.
-pub(super) fn die(bounds: &Bounds, state: &mut State, m: usize) {
-    let master = &mut state.masters[m];
-    let past = (master.history(), std::mem::take(&mut master.log));
-    *master = Master::start(bounds, 0);
-    master.lives = false;
-    state.past.insert(past);
-    for fate in &mut state.fates {
-        if matches!(fate, Fate::Waiting(of, _) if *of == m) {
-            *fate = Fate::Lost;
-        }
-    }
-}
-
-pub(super) fn start(bounds: &Bounds, state: &mut State) {
-    let birth = u8::try_from(state.masters.len()).expect("few masters");
-    state.masters.push(Master::start(bounds, birth));
-}
-
-fn clear(bounds: &Bounds, state: &mut State, m: usize) {
-    state.clears += 1;
-    let birth = u8::try_from(m).expect("few masters");
-    let (before, id) = (state.masters[m].history(), log_id(birth, state.clears));
-    // Answered from what the old history holds, before there is a new one.
-    if state.masters[m].leader.clear(id, NOW).is_err() {
-        return;
-    }
-    let log = std::mem::take(&mut state.masters[m].log);
-    state.past.insert((before, log));
-    state.cleared.insert(before);
-    answer(bounds, state, m);
+    // A node that has ended by itself is started again where that is looked at.
+    state.cluster.check_waiting();
+    state.carry();
 }

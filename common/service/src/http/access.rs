@@ -1,0 +1,162 @@
+//! What a handler needs to read the log: the newest view, and the stop of the program.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use replog_protocol::ids::Seq;
+use replog_protocol::node::{Query, ReadError};
+use replog_storage::journal::LogReader;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::problem::Problem;
+use crate::snapshot::{View, Views};
+
+/// How long a request for the log waits for a master that recovers.
+pub const RECOVERY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Access to the log of this node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LogAccess {
+    views: Views,
+    stop: CancellationToken,
+    streams: Arc<Semaphore>,
+}
+
+/// How a wait for a view has ended.
+#[derive(Clone, Debug)]
+pub enum Waited {
+    /// The view is there.
+    Reached(View),
+    /// The time was up before.
+    TimedOut,
+    /// The program is about to end.
+    Stopping,
+}
+
+impl LogAccess {
+    /// Reads what `views` show until `stop` is cancelled; so many streams at once.
+    #[must_use]
+    pub fn new(views: Views, stop: CancellationToken, max_streams: usize) -> Self {
+        let streams = max_streams.min(Semaphore::MAX_PERMITS);
+        Self {
+            views,
+            stop,
+            streams: Arc::new(Semaphore::new(streams)),
+        }
+    }
+
+    /// What is shown now, also by a master that recovers.
+    #[must_use]
+    pub fn now(&self) -> View {
+        self.views.borrow().clone()
+    }
+
+    /// Whether the log that `view` shows is the one that is shown now: neither its end nor all of it was taken out since.
+    #[must_use]
+    pub fn is_current(&self, view: &View) -> bool {
+        self.views.borrow().snapshot.generation == view.snapshot.generation
+    }
+
+    /// Waits for a view with that quality, at most so long, and not longer than the program runs.
+    pub async fn wait_for(
+        &self,
+        within: Duration,
+        mut is_awaited: impl FnMut(&View) -> bool,
+    ) -> Waited {
+        if let Some(view) = Some(self.now()).filter(|view| is_awaited(view)) {
+            return Waited::Reached(view);
+        }
+        if within.is_zero() {
+            return Waited::TimedOut;
+        }
+        let mut views = self.views.clone();
+        tokio::select! {
+            biased;
+            reached = views.wait_for(is_awaited) => match reached {
+                Ok(view) => Waited::Reached(view.clone()),
+                Err(_) => Waited::Stopping, // the owner of the log has ended
+            },
+            () = self.stop.cancelled() => Waited::Stopping,
+            () = tokio::time::sleep(within) => Waited::TimedOut,
+        }
+    }
+
+    /// What is shown, once it is known what is to be shown.
+    ///
+    /// # Errors
+    /// 503 when a master still recovers after [`RECOVERY_PATIENCE`], or the program is about to end.
+    pub async fn readable(&self) -> Result<View, Problem> {
+        let readable = |view: &View| view.snapshot.is_readable;
+        match self.wait_for(RECOVERY_PATIENCE, readable).await {
+            Waited::Reached(view) => Ok(view),
+            Waited::Stopping => Err(Problem::stopping()),
+            Waited::TimedOut => Err(Problem::unavailable(
+                "recovering",
+                "the master has to ask the secondaries first what they hold, once the broker is there",
+            )),
+        }
+    }
+
+    /// Room for one more stream, given back when the permit is dropped.
+    ///
+    /// # Errors
+    /// 503 when there are as many as there may be.
+    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        permit.map_err(|_| {
+            Problem::unavailable(
+                "too_many_streams",
+                "as many streams are open as there may be",
+            )
+        })
+    }
+}
+
+/// Reads entries; where that waits for a disk, not on a thread that serves.
+///
+/// # Errors
+/// As [`LogReader::read`].
+pub async fn read(
+    reader: &Arc<dyn LogReader>,
+    query: Query,
+) -> Result<Option<replog_protocol::entry::EntryBatch>, ReadError> {
+    if let Some(read) = reader.read_now(&query) {
+        return read;
+    }
+    let reader = Arc::clone(reader);
+    off_thread(move || reader.read(&query)).await
+}
+
+/// Does what waits for a disk, on a thread that may wait.
+///
+/// # Errors
+/// What it ends with; [`ReadError::Failed`] if it has panicked.
+pub async fn off_thread<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let failed = |error: tokio::task::JoinError| ReadError::Failed(error.to_string());
+    tokio::task::spawn_blocking(run).await.map_err(failed)?
+}
+
+/// A log that cannot be read, for the client: 503 where it soon can be again.
+#[must_use]
+pub fn unreadable(error: &ReadError) -> Problem {
+    match error {
+        ReadError::Damaged(seq) => damaged(*seq),
+        ReadError::Gone => {
+            Problem::unavailable("recovering", "the log was replaced just now: read it again")
+        }
+        ReadError::Failed(_) => {
+            tracing::error!(%error, "the log cannot be read");
+            Problem::internal(format!("the log cannot be read: {error}"))
+        }
+    }
+}
+
+fn damaged(seq: Seq) -> Problem {
+    let detail = format!(
+        "entry {seq} is damaged on this node's disk; it is fetched again from another node that holds it"
+    );
+    Problem::unavailable("damaged", detail).with_field("seq", seq)
+}

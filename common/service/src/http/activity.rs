@@ -1,0 +1,229 @@
+//! What moves on a connection, noted where it moves, so that one timer can tell what the connection waits for.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What a connection waits for. Two waits that are equal are one wait that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// For the server: a request is being answered.
+    Server,
+    /// For the rest of the headers of a request, or for the first request.
+    Headers,
+    /// For a request after that many.
+    NextRequest(u64),
+    /// For the client to read on, after that many writes.
+    Reading(u64),
+}
+
+/// Whose turn it is.
+const TURN_HEADERS: u8 = 0;
+const TURN_SERVER: u8 = 1;
+const TURN_IDLE: u8 = 2;
+
+/// The notes of one connection. Only the task of that connection writes and reads them.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    turn: AtomicU8,
+    requests: AtomicU64,
+    writes: AtomicU64,
+    is_blocked: AtomicBool,
+}
+
+impl Activity {
+    /// What the connection waits for now.
+    pub(super) fn wait(&self) -> Wait {
+        if self.is_blocked.load(Ordering::Relaxed) {
+            return Wait::Reading(self.writes.load(Ordering::Relaxed));
+        }
+        match self.turn.load(Ordering::Relaxed) {
+            TURN_HEADERS => Wait::Headers,
+            TURN_SERVER => Wait::Server,
+            _ => Wait::NextRequest(self.requests.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn received(&self, bytes: usize) {
+        if bytes > 0 && self.turn.load(Ordering::Relaxed) == TURN_IDLE {
+            self.turn.store(TURN_HEADERS, Ordering::Relaxed);
+        }
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        self.is_blocked
+            .store(result.is_pending(), Ordering::Relaxed);
+        if result.is_ready() {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A request is being answered as long as this value lives.
+#[derive(Debug)]
+pub(super) struct Answering(Arc<Activity>);
+
+impl Answering {
+    /// The headers of a request are here.
+    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
+        activity.turn.store(TURN_SERVER, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.turn.store(TURN_IDLE, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer: the request is being answered until all of the body is handed out.
+#[derive(Debug)]
+pub(super) struct AnswerBody {
+    body: Body,
+    _answering: Answering,
+}
+
+impl AnswerBody {
+    /// The same body, with the note.
+    pub(super) fn new(body: Body, answering: Answering) -> Self {
+        Self {
+            body,
+            _answering: answering,
+        }
+    }
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A socket that notes what comes and what leaves.
+#[derive(Debug)]
+pub(super) struct NotingStream {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl NotingStream {
+    /// Notes in `activity` what moves on `stream`.
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+
+    /// The socket.
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl AsyncRead for NotingStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.activity.received(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for NotingStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_follows_what_moves() {
+        let activity = Arc::new(Activity::default());
+        assert_eq!(activity.wait(), Wait::Headers);
+        activity.received(10);
+        assert_eq!(activity.wait(), Wait::Headers);
+        let answering = Answering::begin(&activity);
+        activity.received(10); // a request that is sent before the former one is answered
+        assert_eq!(activity.wait(), Wait::Server);
+        drop(answering);
+        assert_eq!(activity.wait(), Wait::NextRequest(1));
+        activity.received(0);
+        assert_eq!(activity.wait(), Wait::NextRequest(1));
+        activity.received(1);
+        assert_eq!(activity.wait(), Wait::Headers);
+        drop(Answering::begin(&activity));
+        assert_eq!(activity.wait(), Wait::NextRequest(2));
+    }
+
+    #[test]
+    fn a_client_that_reads_begins_another_wait() {
+        let activity = Arc::new(Activity::default());
+        let _answering = Answering::begin(&activity);
+        activity.wrote(&Poll::Ready(Ok(9)));
+        assert_eq!(activity.wait(), Wait::Server);
+        activity.wrote(&Poll::Pending);
+        let blocked = activity.wait();
+        activity.wrote(&Poll::Pending);
+        assert_eq!(activity.wait(), blocked);
+        activity.wrote(&Poll::Ready(Ok(1)));
+        activity.wrote(&Poll::Pending);
+        assert_ne!(activity.wait(), blocked);
+        assert_ne!(activity.wait(), Wait::Server);
+    }
+}

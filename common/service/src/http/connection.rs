@@ -1,0 +1,262 @@
+//! One connection: hyper in front of the router, the limits on every body, and one timer that watches the client.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service as HyperService;
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tracing::{debug, error};
+
+use super::activity::{Activity, AnswerBody, Answering, NotingStream, Wait};
+use super::bounded::BoundedBody;
+use super::problem::Problem;
+use super::server::HttpLimits;
+
+/// hyper's own lower bound of its buffer.
+const MIN_BUFFER_BYTES: usize = 8192;
+/// Header lines of one request; more is 431.
+const MAX_HEADERS: usize = 100;
+/// How long, and for how many bytes, a client is listened to after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 4 * 1024 * 1024;
+/// A silent client is probed after that time, and then that often: a machine that is gone is noticed within minutes.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// What the tasks of all connections share.
+#[derive(Clone)]
+pub(super) struct Connections {
+    http: http1::Builder,
+    router: Router,
+    limits: HttpLimits,
+}
+
+type Connection = http1::Connection<TokioIo<NotingStream>, Requests>;
+
+/// How a connection has ended.
+enum End {
+    /// Nothing more comes, and nothing more is to be sent.
+    Finished,
+    /// The client broke the connection or the rules of HTTP.
+    Broken(hyper::Error),
+    /// The client was waited for too long.
+    TimedOut(Wait),
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, limits: HttpLimits) -> Self {
+        let mut http = http1::Builder::new();
+        // The timer of a `Watchdog` tells an idle client from a slow one; hyper's would not.
+        http.header_read_timeout(None)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(limits.max_header_bytes)
+            .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES))
+            // A client that hangs up drops its handler.
+            .half_close(false);
+        Self {
+            http,
+            router,
+            limits,
+        }
+    }
+
+    /// Answers requests until the client is done, or takes too long, or `stop` is cancelled: then an idle connection is
+    /// closed at once, and another one after the answer that it is at.
+    pub(super) async fn run(self, stream: TcpStream, stop: CancellationToken) {
+        prepare(&stream, self.limits.write_timeout);
+        let activity = Arc::new(Activity::default());
+        let requests = Requests {
+            router: self.router,
+            body_timeout: self.limits.body_timeout,
+            max_body_bytes: self.limits.max_body_bytes,
+            activity: Arc::clone(&activity),
+        };
+        let mut watchdog = Watchdog::new(Arc::clone(&activity), &self.limits);
+        let io = TokioIo::new(NotingStream::new(stream, activity));
+        let mut connection = self.http.serve_connection(io, requests);
+        let end = tokio::select! {
+            biased;
+            end = drive(&mut connection, &mut watchdog) => Some(end),
+            () = stop.cancelled() => None,
+        };
+        let end = match end {
+            Some(end) => end,
+            None => {
+                Pin::new(&mut connection).graceful_shutdown();
+                drive(&mut connection, &mut watchdog).await
+            }
+        };
+        let stream = connection.into_parts().io.into_inner().into_inner();
+        match end {
+            End::TimedOut(wait) => {
+                debug!(?wait, "a client took too long and was cut off");
+                // What the client does not read is not kept for it.
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).ok();
+                return;
+            }
+            End::Broken(error) => debug!(%error, "a connection broke off"),
+            End::Finished => {}
+        }
+        tokio::select! {
+            biased;
+            () = close(stream) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// What the system does for a connection.
+fn prepare(stream: &TcpStream, write_timeout: Duration) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY);
+    let set = || -> io::Result<()> {
+        // Answers are written whole; waiting to fill a packet only delays them.
+        stream.set_nodelay(true)?;
+        socket.set_tcp_keepalive(&keepalive)?;
+        // A machine that is gone while an answer is on its way to it acknowledges nothing, and keepalive does not probe then.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(write_timeout.max(KEEPALIVE_AFTER)))?;
+        #[cfg(not(target_os = "linux"))]
+        let _ = write_timeout;
+        Ok(())
+    };
+    if let Err(error) = set() {
+        debug!(%error, "a connection could not be prepared"); // it is gone already
+    }
+}
+
+/// Runs the connection until it ends, or its client has been waited for too long.
+async fn drive(connection: &mut Connection, watchdog: &mut Watchdog) -> End {
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(ended.map_or_else(End::Broken, |()| End::Finished));
+        }
+        watchdog.poll(cx).map(End::TimedOut)
+    })
+    .await
+}
+
+/// Closes in a way that lets the client read the last answer: a close with unread input resets the connection, and a client
+/// still sending a body that was refused would see that instead of the 413.
+async fn close(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let mut rest = stream.take(LINGER_BYTES);
+        let _ =
+            tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    }
+}
+
+/// The one timer of a connection.
+struct Watchdog {
+    activity: Arc<Activity>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    write_timeout: Duration,
+    wait: Wait,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Watchdog {
+    fn new(activity: Arc<Activity>, limits: &HttpLimits) -> Self {
+        Self {
+            wait: activity.wait(),
+            activity,
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            write_timeout: limits.write_timeout,
+            timer: Box::pin(tokio::time::sleep(limits.header_timeout)),
+        }
+    }
+
+    /// To be called after each step of the connection; ready when its time is up.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wait> {
+        let wait = self.activity.wait();
+        let limit = match wait {
+            Wait::Server => {
+                self.wait = wait;
+                return Poll::Pending; // a client that waits is never in the way
+            }
+            Wait::Headers => self.header_timeout,
+            Wait::NextRequest(_) => self.idle_timeout,
+            Wait::Reading(_) => self.write_timeout,
+        };
+        if wait != self.wait {
+            self.wait = wait;
+            self.timer.as_mut().reset(Instant::now() + limit);
+        }
+        self.timer.as_mut().poll(cx).map(|()| wait)
+    }
+}
+
+/// The router as hyper calls it.
+struct Requests {
+    router: Router,
+    body_timeout: Duration,
+    max_body_bytes: usize,
+    activity: Arc<Activity>,
+}
+
+impl Requests {
+    fn bounded(&self, body: Incoming) -> Result<Body, Problem> {
+        if body.is_end_stream() {
+            return Ok(Body::empty());
+        }
+        let max_bytes = self.max_body_bytes;
+        if body.size_hint().lower() > max_bytes as u64 {
+            let limit = super::bounded::BodyLimit::Bytes { max_bytes };
+            return Err(Problem::payload_too_large(limit.to_string()));
+        }
+        let until = Instant::now() + self.body_timeout;
+        Ok(Body::new(BoundedBody::new(body, max_bytes, until)))
+    }
+}
+
+impl HyperService<Request<Incoming>> for Requests {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answering = Answering::begin(&self.activity);
+        let (head, body) = request.into_parts();
+        let answer = match self.bounded(body) {
+            Ok(body) => Ok(self.router.clone().call(Request::from_parts(head, body))),
+            Err(problem) => Err(problem),
+        };
+        Box::pin(async move {
+            let response = match answer {
+                Err(problem) => problem.into_response(),
+                Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
+                    Ok(Ok(response)) => response,
+                    Err(_) => {
+                        error!("a request handler panicked");
+                        Problem::internal("this is a bug; the server's log says more")
+                            .into_response()
+                    }
+                },
+            };
+            Ok(response.map(|body| AnswerBody::new(body, answering)))
+        })
+    }
+}

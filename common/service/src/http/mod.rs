@@ -1,0 +1,30 @@
+//! HTTP: a server whose every resource is bounded, requests whose every name is checked, and the reading of a log, which is
+//! the same on every node.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`server`], `connection`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
+//! | [`query`], [`body`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
+//! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
+//! | [`access`], [`reading`], `listing`, [`stream`], [`rollbacks`] | the log, read |
+
+pub mod access;
+mod activity;
+pub mod answer;
+pub mod body;
+mod bounded;
+mod connection;
+pub mod fallbacks;
+pub mod fields;
+pub mod health;
+mod listing;
+pub mod path;
+pub mod problem;
+pub mod python;
+pub mod query;
+pub mod reading;
+pub mod rollbacks;
+pub mod server;
+pub mod stream;
+#[cfg(test)]
+mod test_log;

@@ -1,0 +1,164 @@
+//! Errors over HTTP: RFC 9457 problem details.
+//!
+//! `type` is `about:blank`: the status says it all, with its own phrase as `title`. What differs between two occurrences is in
+//! `detail`, for people, and in `reason` and further fields, for programs.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// The media type of every error.
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// One error answer.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    reason: Option<&'static str>,
+    fields: Vec<(&'static str, Box<RawValue>)>,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// An error of that status; `detail` is a sentence for the person who reads it.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            reason: None,
+            fields: Vec::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// 400.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 413.
+    pub fn payload_too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 500: a bug, or a disk that fails.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// 503 with `Retry-After: 1` and a `reason`, a word for programs such as `recovering`.
+    pub fn unavailable(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_reason(reason)
+        }
+    }
+
+    /// 503: the program is about to end, and does not wait any longer.
+    pub fn stopping() -> Self {
+        Self::unavailable("stopping", "this node is stopping")
+    }
+
+    /// A word for programs, right after the standard fields.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// One more field, after `reason` and the fields before it. What cannot be written as JSON becomes null.
+    #[must_use]
+    pub fn with_field(mut self, name: &'static str, value: impl Serialize) -> Self {
+        let value = to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        self.fields.push((name, value));
+        self
+    }
+
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence for the person who reads it.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The word for programs, if there is one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("type", "about:blank")?;
+        object.serialize_entry("title", self.status.canonical_reason().unwrap_or("Error"))?;
+        object.serialize_entry("status", &self.status.as_u16())?;
+        object.serialize_entry("detail", &self.detail)?;
+        if let Some(reason) = self.reason {
+            object.serialize_entry("reason", reason)?;
+        }
+        for (name, value) in &self.fields {
+            object.serialize_entry(name, value)?;
+        }
+        object.end()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = super::answer::json_with(self.status, &self);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_standard_fields_come_first_and_a_newline_last() {
+        let problem = Problem::unavailable("damaged", "entry 9 \"x\"").with_field("seq", 9);
+        let response = problem.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(response.headers()["retry-after"], "1");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let expected = concat!(
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
+            r#""detail":"entry 9 \"x\"","reason":"damaged","seq":9}"#,
+            "\n"
+        );
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn without_a_reason_there_is_none() {
+        let problem = Problem::not_found("there is no entry 9").with_field("last_seq", 4);
+        let json = serde_json::to_string(&problem).unwrap();
+        let expected = concat!(
+            r#"{"type":"about:blank","title":"Not Found","status":404,"#,
+            r#""detail":"there is no entry 9","last_seq":4}"#
+        );
+        assert_eq!(json, expected);
+    }
+}

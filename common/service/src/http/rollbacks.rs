@@ -1,0 +1,86 @@
+//! `GET /diverged`: what was rolled back and is kept.
+
+use axum::response::Response;
+use replog_protocol::ids::{LogId, Seq};
+use replog_protocol::node::ReadError;
+use replog_storage::journal::Rollback;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::access::{LogAccess, off_thread, unreadable};
+use super::answer;
+use super::problem::Problem;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Rollbacks {
+    /// The oldest first.
+    tails: Vec<Tail>,
+    /// How many entries could not be kept, because there were too many for the memory.
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped_entries: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// The end of a log that was rolled back at one time.
+#[derive(Debug, Serialize)]
+struct Tail {
+    /// The history that it was the end of.
+    log_id: LogId,
+    first_seq: Seq,
+    last_seq: Seq,
+    /// When, in milliseconds since 1970.
+    at_ms: u64,
+    /// The name of the file in the data directory that holds the entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The entries, where they are in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<Box<RawValue>>,
+}
+
+/// `GET /diverged`.
+///
+/// # Errors
+/// 500 where the disk refuses.
+pub async fn diverged(access: &LogAccess) -> Result<Response, Problem> {
+    let reader = access.now().reader;
+    let rollbacks = off_thread(move || {
+        let kept = reader.rollbacks()?.into_iter();
+        Ok(Rollbacks {
+            tails: kept.map(tail).collect::<Result<_, _>>()?,
+            dropped_entries: reader.dropped_rollback_entries(),
+        })
+    });
+    let rollbacks = rollbacks.await.map_err(|error| unreadable(&error))?;
+    Ok(answer::json(&rollbacks))
+}
+
+fn tail(rollback: Rollback) -> Result<Tail, ReadError> {
+    let entries = match rollback.file {
+        Some(_) => None,
+        None => Some(array(&rollback.entries)?),
+    };
+    let name = |file: std::path::PathBuf| {
+        let name = file.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    Ok(Tail {
+        log_id: rollback.log_id,
+        first_seq: rollback.first,
+        last_seq: rollback.last,
+        at_ms: rollback.at_ms,
+        file: rollback.file.map(name),
+        entries,
+    })
+}
+
+/// The JSON array of objects that are there with commas between.
+fn array(entries: &[u8]) -> Result<Box<RawValue>, ReadError> {
+    let failed = |error: &dyn std::fmt::Display| ReadError::Failed(error.to_string());
+    let text = std::str::from_utf8(entries).map_err(|e| failed(&e))?;
+    RawValue::from_string(["[", text, "]"].concat()).map_err(|e| failed(&e))
+}

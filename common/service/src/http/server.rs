@@ -1,0 +1,138 @@
+//! The HTTP server: a loop that accepts, and one task per connection.
+//!
+//! axum's own server has no header timeout, no connection cap, and no end to a graceful shutdown with one blocked request;
+//! `axum-server` has no connection cap, no write timeout, and one timeout for idle and for slow clients. Here every resource
+//! that a client can take is bounded: [`HttpLimits`].
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::connection::Connections;
+
+/// After an error that will not go away by itself, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What one client, and all clients together, may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// For sending the headers of a request, counted from its first byte, or from the beginning of the connection.
+    pub header_timeout: Duration,
+    /// For sending the whole body of a request, counted from its headers; then 408.
+    pub body_timeout: Duration,
+    /// For reading on: a client that reads nothing of an answer for that time is cut off.
+    pub write_timeout: Duration,
+    /// Between an answer and the next request; then the connection is closed. Above the 60 s of common load balancers.
+    pub idle_timeout: Duration,
+    /// Headers of one request with its request line; more is 431. Below 8,192 a client may still have that much read before
+    /// it is refused.
+    pub max_header_bytes: usize,
+    /// Body of one request; more is 413.
+    pub max_body_bytes: usize,
+    /// Connections at once, at least 1; further ones wait in the system's queue.
+    pub max_connections: usize,
+    /// Streams at once, see [`super::access::LogAccess`]; further ones are 503.
+    pub max_streams: usize,
+    /// How long a stop waits for requests that are being answered.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            max_header_bytes: 16 * 1024,
+            max_body_bytes: 8 * 1024 * 1024,
+            max_connections: 10_240,
+            max_streams: 1024,
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Serves the router until `stop` is cancelled; then accepts no more, closes idle connections, lets each other one finish the
+/// request that it is at, and returns when all have ended, or after the grace time, which drops the rest.
+///
+/// A handler is dropped when its client hangs up. A handler that panics is answered with 500.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    stop: CancellationToken,
+) {
+    let max_connections = limits.max_connections.max(1);
+    let grace = limits.shutdown_grace;
+    let connections = Connections::new(router, limits);
+    let mut open = JoinSet::new();
+    loop {
+        let has_room = open.len() < max_connections;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = open.join_next(), if !open.is_empty() => log_end(ended),
+            stream = accept(&listener), if has_room => {
+                open.spawn(connections.clone().run(stream, stop.child_token()));
+            }
+        }
+    }
+    drop(listener);
+    finish(open, grace).await;
+}
+
+/// The next connection; errors are waited out, because a server that ends on one serves nobody.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) if is_about_one_client(&error) => {
+                debug!(%error, "a client was gone before it was accepted")
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn finish(mut open: JoinSet<()>, grace: Duration) {
+    let all_ended = async {
+        while let Some(ended) = open.join_next().await {
+            log_end(ended);
+        }
+    };
+    if tokio::time::timeout(grace, all_ended).await.is_err() {
+        warn!(
+            connections = open.len(),
+            "dropping connections that did not finish in time"
+        );
+        open.shutdown().await;
+    }
+}
+
+fn log_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        warn!(%error, "a connection ended badly");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What the journal does beside the node's task: one write at a time, any number of reads, and a look now and then whether
+//! the journal is still there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use replog_protocol::ids::{Seq, Time};
+use replog_protocol::node::{Page, Read, WriteJob, WriteResult};
+use replog_storage::journal::{Begun, Journal, LogReader};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tracing::{error, info};
+
+/// The journal is asked that often which entries it has found damaged: readers over HTTP find them as well.
+const DAMAGE_INTERVAL: Duration = Duration::from_millis(500);
+/// The journal is asked that often whether it still lies where it was opened.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The journal, and what it is doing.
+#[derive(Debug)]
+pub(super) struct JournalJobs {
+    journal: Box<dyn Journal>,
+    reader: Arc<dyn LogReader>,
+    write: Option<JoinHandle<WriteResult>>,
+    reads: JoinSet<Page>,
+    check: Option<JoinHandle<Result<(), String>>>,
+    check_at: Time,
+    damage_at: Time,
+    /// What was damaged when that was asked last.
+    damaged: Vec<Seq>,
+    /// The last write found no room.
+    is_full: bool,
+}
+
+/// What has ended.
+#[derive(Debug)]
+pub(super) enum Finished {
+    Write(WriteResult),
+    Read(Page),
+    Check(Result<(), String>),
+}
+
+impl JournalJobs {
+    /// Nothing is being done yet; the first looks are due `now`.
+    pub(super) fn new(journal: Box<dyn Journal>, now: Time) -> Self {
+        let reader = journal.reader();
+        Self {
+            journal,
+            reader,
+            write: None,
+            reads: JoinSet::new(),
+            check: None,
+            check_at: now,
+            damage_at: now,
+            damaged: Vec::new(),
+            is_full: false,
+        }
+    }
+
+    /// Reads what is durable.
+    pub(super) fn reader(&self) -> &Arc<dyn LogReader> {
+        &self.reader
+    }
+
+    /// Hands a write to the journal; its result, if it has ended already.
+    pub(super) fn write(&mut self, job: WriteJob) -> Option<WriteResult> {
+        assert!(self.write.is_none(), "one write at a time");
+        match self.journal.write(job) {
+            Begun::Done(result) => Some(self.written(result)),
+            Begun::Blocking(run) => {
+                self.write = Some(tokio::task::spawn_blocking(run));
+                None
+            }
+        }
+    }
+
+    fn written(&mut self, result: WriteResult) -> WriteResult {
+        self.write = None;
+        self.reader = self.journal.reader();
+        match &result {
+            WriteResult::DiskFull if !self.is_full => {
+                self.is_full = true;
+                error!(
+                    "the disk is full: nothing is stored until there is room; what is there can be read"
+                );
+            }
+            WriteResult::Done { .. } if self.is_full => {
+                self.is_full = false;
+                info!("there is room on the disk again");
+            }
+            WriteResult::Done { .. } | WriteResult::DiskFull => {}
+            WriteResult::Conflict => error!("another master has written to the journal"),
+            WriteResult::Failed(error) => error!(%error, "the log can be used no more"),
+        }
+        result
+    }
+
+    /// Reads what is asked for; the page, if that waits for nothing.
+    pub(super) fn read(&mut self, read: Read) -> Option<Page> {
+        let Read { purpose, query } = read;
+        if let Some(entries) = self.reader.read_now(&query) {
+            return Some(Page { purpose, entries });
+        }
+        let reader = Arc::clone(&self.reader);
+        self.reads.spawn_blocking(move || Page {
+            purpose,
+            entries: reader.read(&query),
+        });
+        None
+    }
+
+    /// What ends next. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Finished {
+        tokio::select! {
+            biased;
+            result = ended(&mut self.write) => Finished::Write(self.written(result)),
+            Some(page) = self.reads.join_next() => Finished::Read(unwrapped(page).await),
+            checked = ended(&mut self.check) => {
+                self.check = None;
+                Finished::Check(checked)
+            }
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn deadline(&self) -> Time {
+        match self.check {
+            None => self.damage_at.min(self.check_at),
+            Some(_) => self.damage_at,
+        }
+    }
+
+    /// Whether the next look for damaged entries is due.
+    pub(super) fn is_damage_due(&self, now: Time) -> bool {
+        self.damage_at <= now
+    }
+
+    /// All entries that the journal knows to be damaged, if they are others than at the last look.
+    pub(super) fn look_for_damage(&mut self, now: Time) -> Option<Vec<Seq>> {
+        self.damage_at = now + DAMAGE_INTERVAL;
+        let damaged = self.reader.damaged();
+        if damaged == self.damaged {
+            return None;
+        }
+        self.damaged.clone_from(&damaged);
+        Some(damaged)
+    }
+
+    /// Begins to look whether the journal is still there, if that is due. One look at a time: a disk that hangs is no reason
+    /// to look more often.
+    pub(super) fn check_if_due(&mut self, now: Time) {
+        if self.check.is_some() || now < self.check_at {
+            return;
+        }
+        self.check_at = now + CHECK_INTERVAL;
+        let reader = Arc::clone(&self.reader);
+        self.check = Some(tokio::task::spawn_blocking(move || reader.check()));
+    }
+
+    /// Closes the journal, within `limit`: so much time is given to a disk that is slow. Where a write still hangs, the
+    /// journal is left as it is: to close it would wait for the same disk.
+    pub(super) async fn close(self, limit: Duration) {
+        let Self {
+            journal,
+            reader,
+            write,
+            ..
+        } = self;
+        if write.is_some_and(|write| !write.is_finished()) {
+            std::mem::forget((journal, reader));
+            return;
+        }
+        let closing = tokio::task::spawn_blocking(move || drop((journal, reader)));
+        // Whether it has closed in time, and how, changes nothing any more: the next start finds out.
+        let _ = tokio::time::timeout(limit, closing).await;
+    }
+}
+
+/// The result of a job, once there is one.
+async fn ended<T>(job: &mut Option<JoinHandle<T>>) -> T {
+    match job {
+        Some(handle) => unwrapped(handle.await).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The result of a job that has ended. A panic goes on here; a job that the end of the runtime has cancelled has no result.
+async fn unwrapped<T>(result: Result<T, JoinError>) -> T {
+    match result.map_err(JoinError::try_into_panic) {
+        Ok(result) => result,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_cancelled)) => std::future::pending().await,
+    }
+}

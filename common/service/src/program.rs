@@ -1,0 +1,176 @@
+//! From arguments to a running program, and to its exit code: the same for both.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::exit::{Exit, Failure};
+use crate::http::server::{self, HttpLimits};
+use crate::settings::values::HttpAddr;
+use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
+use crate::{descriptors, healthcheck, logging, signals};
+
+/// What [`main`] needs to know of a program.
+pub trait Program: Settings + Send + 'static {
+    /// The program's name, as in `--help`.
+    const NAME: &'static str;
+
+    /// The settings of every node.
+    fn common(&self) -> &CommonArgs;
+
+    /// The same, to be fitted to what this machine allows.
+    fn common_mut(&mut self) -> &mut CommonArgs;
+
+    /// Where HTTP listens.
+    fn http_addr(&self) -> &HttpAddr;
+
+    /// Whether nothing is to be served, only a living node is to be asked whether it lives.
+    fn is_healthcheck(&self) -> bool;
+
+    /// Runs until `stop` is cancelled: the program's one token, which everything that waits is to wait for as well.
+    ///
+    /// # Errors
+    /// What ended the program before.
+    fn run(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<(), Failure>>;
+}
+
+/// The whole program, with `args` (its name first) and this process's environment.
+pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut program: P = match parse(args) {
+        Ok(program) => program,
+        Err(exit) => return exit.report().into(),
+    };
+    let threads = program.common().threads;
+    let mut runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match runtime.worker_threads(threads).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end::<P>(Failure::cannot_start(format!("no runtime: {error}"))),
+    };
+    if program.is_healthcheck() {
+        return match runtime.block_on(healthcheck::check(program.http_addr())) {
+            Ok(()) => Exit::Stopped.into(),
+            Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
+        };
+    }
+    let guard = match logging::init(P::NAME, program.common().log_format) {
+        Ok(guard) => guard,
+        Err(exit) => return exit.report().into(),
+    };
+    warn_of_unknown_variables::<P>();
+    leave_descriptors(program.common_mut());
+    let ended = runtime.block_on(start(program));
+    // A disk that hangs must not hang the exit: whatever still waits for it is left to itself.
+    runtime.shutdown_background();
+    drop(guard); // the last lines are written before the reason
+    match ended {
+        Ok(()) => Exit::Stopped.into(),
+        Err(failure) => end::<P>(failure),
+    }
+}
+
+async fn start<P: Program>(program: P) -> Result<(), Failure> {
+    let addr = program.http_addr();
+    let listener = TcpListener::bind(addr.to_host_port()).await;
+    let listener =
+        listener.map_err(|e| Failure::cannot_start(format!("cannot listen on {addr}: {e}")))?;
+    let stop = CancellationToken::new();
+    let signals = signals::cancel_on_signal(stop.clone());
+    signals.map_err(|e| Failure::cannot_start(format!("cannot be stopped by signals: {e}")))?;
+    program.run(listener, stop).await
+}
+
+/// Serves HTTP, and runs the node's task (of [`NodeTask::run`](crate::node_task::NodeTask::run)), until both have ended: when
+/// `stop` is cancelled, or when the task ends by itself, which cancels `stop`.
+///
+/// # Errors
+/// What the task ended with; [`Exit::Panicked`] where it panicked.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    node: JoinHandle<Result<(), Failure>>,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let node = async {
+        let ended = node.await;
+        stop.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(node, server::serve(listener, router, limits, stop.clone()));
+    ended.unwrap_or_else(|error| {
+        Err(Failure {
+            exit: Exit::Panicked,
+            why: format!("the node's task failed, which is a bug: {error}"),
+        })
+    })
+}
+
+fn warn_of_unknown_variables<P: Program>() {
+    for unknown in unknown_variables::<P>(std::env::vars_os().map(|(name, _)| name)) {
+        let variable = unknown.name;
+        match unknown.nearest {
+            Some(nearest) => warn!(variable, "nothing knows this variable: is {nearest} meant?"),
+            None => warn!(variable, "nothing knows this variable"),
+        }
+    }
+}
+
+/// Raises the limit of open files, and keeps connections from taking those that the broker's link and the log need.
+fn leave_descriptors(common: &mut CommonArgs) {
+    let limit = descriptors::raise_limit();
+    let wanted = common.http.max_connections;
+    let connections = descriptors::connections_within(wanted, limit);
+    if connections < wanted {
+        warn!(
+            wanted,
+            connections,
+            limit,
+            "fewer HTTP connections than --max-connections: the limit of open files leaves no more"
+        );
+        common.http.max_connections = connections;
+    }
+}
+
+fn end<P: Program>(failure: Failure) -> ExitCode {
+    eprintln!("{}: {failure}", P::NAME);
+    failure.exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ended(node: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stop = CancellationToken::new();
+        let (router, limits) = (Router::new(), HttpLimits::default());
+        serve(listener, router, limits, node, stop).await
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ends_ends_the_program() {
+        let failure = Failure::disk_failed("no such device");
+        let told = failure.clone();
+        assert_eq!(ended(tokio::spawn(async { Err(told) })).await, Err(failure));
+        assert_eq!(ended(tokio::spawn(async { Ok(()) })).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_node_is_a_bug() {
+        let panics = tokio::spawn(async { panic!("on purpose") });
+        let failure = ended(panics).await.unwrap_err();
+        assert_eq!(failure.exit.code(), 101);
+    }
+}

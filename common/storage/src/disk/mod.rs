@@ -1,0 +1,409 @@
+//! The journal on a disk: entries, message ids and the hard state, in one transaction of [redb](https://docs.rs/redb).
+//!
+//! The newest entries are in memory too; older ones are read from the disk. Every entry and every fact has a checksum of its
+//! own, because the database looks at its own ones only when it repairs itself. The database undoes a torn write at the end;
+//! rot before it is reported ([`ReadError::Damaged`](replog_protocol::node::ReadError::Damaged)), never cut away.
+
+mod cached;
+mod damage;
+mod database;
+mod error;
+mod first_edition;
+mod medium;
+mod opening;
+mod reader;
+mod record;
+mod rollback_files;
+mod tables;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use redb::Database;
+use replog_protocol::entry::EntryBatch;
+use replog_protocol::epochs::{EpochStart, EpochTable};
+use replog_protocol::hard_state::HardState;
+use replog_protocol::ids::Seq;
+use replog_protocol::node::{Restored, RolledBack, WriteJob, WriteResult};
+
+pub use error::OpenError;
+pub(crate) use medium::{FileMedium, Medium};
+pub(crate) use rollback_files::sync_dir;
+
+use crate::directory::Owner;
+use crate::journal::{Begun, Journal, LogReader, check_order};
+use crate::rollbacks::KeptRollbacks;
+use cached::{Cached, Lookup};
+use damage::Damage;
+use database::OpenDatabase;
+use error::Refused;
+use reader::DiskReader;
+use rollback_files::RollbackFile;
+
+/// What is read at one time of entries that are rolled back.
+const ROLLBACK_PAGE_BYTES: usize = 1 << 20;
+
+/// When a write is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// It is synced before it counts: it survives power loss.
+    #[default]
+    Always,
+    /// When the operating system likes: it survives the end of the process.
+    Never,
+}
+
+impl Fsync {
+    /// What it is called in the settings and in `/health`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// How a log is kept on a disk.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// Whose log it is: a directory of another node is refused.
+    pub owner: Owner,
+    /// When a write is durable.
+    pub fsync: Fsync,
+    /// How many bytes of the newest entries stay in memory, at most.
+    pub cache_bytes: usize,
+    /// Whether equal contents are one message, so that entries are found by their content too.
+    pub deduplicate_contents: bool,
+}
+
+/// A journal on a disk. Each write is one transaction, to be run on a thread that may block.
+#[derive(Debug)]
+pub struct DiskJournal {
+    shared: Arc<Shared>,
+}
+
+/// What the journal and its readers share.
+#[derive(Debug)]
+struct Shared {
+    options: DiskOptions,
+    database: OpenDatabase,
+    cached: RwLock<Cached>,
+    damage: Damage,
+    rollbacks: Rollbacks,
+    /// The hard state as it was stored last. Who holds it is the one who writes.
+    writer: Mutex<HardState>,
+}
+
+/// Where rolled-back entries are kept.
+#[derive(Debug)]
+enum Rollbacks {
+    /// In files of that directory.
+    Files(PathBuf),
+    /// Where there is no directory.
+    InMemory(KeptRollbacks),
+}
+
+/// Rolled-back entries that are kept already, while they are still in the log.
+enum Pending {
+    File(PathBuf),
+    Text(Vec<u8>),
+}
+
+impl DiskJournal {
+    /// Opens the log that lies on `medium`, or begins an empty one there.
+    pub(crate) fn open(
+        medium: Box<dyn Medium>,
+        options: &DiskOptions,
+    ) -> Result<(Self, Restored), OpenError> {
+        let rollbacks = match medium.dir() {
+            Some(dir) => {
+                rollback_files::remove_unfinished(dir).map_err(OpenError::Io)?;
+                Rollbacks::Files(dir.to_owned())
+            }
+            None => Rollbacks::InMemory(KeptRollbacks::default()),
+        };
+        let damage = Damage::default();
+        let opening = || {
+            let database = OpenDatabase::open(medium, options.fsync)?;
+            let found = database.look(|db| opening::look_over(db, options, &damage))?;
+            Ok((database, found))
+        };
+        // A database that reads what it has not written may panic.
+        let opened = catch_unwind(AssertUnwindSafe(opening));
+        let opened = opened.unwrap_or_else(|_| Err(OpenError::senseless()));
+        let (database, (hard_state, epochs)) = opened?;
+        let restored = Restored {
+            hard_state: hard_state.clone(),
+            last: epochs.last(),
+        };
+        let shared = Shared {
+            options: options.clone(),
+            database,
+            cached: RwLock::new(Cached::new(epochs, options.cache_bytes)),
+            damage,
+            rollbacks,
+            writer: Mutex::new(hard_state),
+        };
+        let shared = Arc::new(shared);
+        Ok((Self { shared }, restored))
+    }
+}
+
+impl Journal for DiskJournal {
+    fn write(&mut self, job: WriteJob) -> Begun {
+        let shared = Arc::clone(&self.shared);
+        Begun::Blocking(Box::new(move || shared.carry_out(job)))
+    }
+
+    fn reader(&self) -> Arc<dyn LogReader> {
+        Arc::new(DiskReader::new(Arc::clone(&self.shared)))
+    }
+}
+
+impl Shared {
+    fn cached(&self) -> RwLockReadGuard<'_, Cached> {
+        self.cached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached_mut(&self) -> RwLockWriteGuard<'_, Cached> {
+        self.cached.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever has it writes; nobody else does meanwhile.
+    fn writer(&self) -> MutexGuard<'_, HardState> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn carry_out(&self, job: WriteJob) -> WriteResult {
+        let mut stored = self.writer();
+        let done = self.write(job, &mut stored);
+        self.cached_mut().end_truncation();
+        match done {
+            Ok(rolled_back) => WriteResult::Done { rolled_back },
+            Err(Refused::Full) => WriteResult::DiskFull,
+            Err(Refused::Failed(why)) => WriteResult::Failed(why),
+            Err(Refused::Interrupted) => {
+                WriteResult::Failed(self.database.fail("a read has broken the database"))
+            }
+        }
+    }
+
+    fn write(&self, job: WriteJob, stored: &mut HardState) -> Result<Option<RolledBack>, Refused> {
+        if let Some(why) = self.database.failure() {
+            return Err(Refused::Failed(why.to_owned()));
+        }
+        if job.is_empty() {
+            return Ok(None);
+        }
+        let epochs = self.cached().epochs.clone();
+        let last = epochs.last().seq;
+        check_order(&job, last).map_err(Refused::Failed)?;
+        let is_clear = job
+            .truncate
+            .is_some_and(|t| t.after == Seq::ZERO && t.rollback_of.is_none());
+        let truncate_after = job.truncate.map(|t| t.after).filter(|s| *s < last);
+        let hard_state = new_hard_state(job.hard_state, stored, truncate_after);
+        let starts = &hard_state.as_ref().unwrap_or(stored).epochs;
+        let kept = truncate_after.unwrap_or(last);
+        check_epochs(starts, &epochs, kept, &job.entries).map_err(Refused::Failed)?;
+        let repairs: Vec<EntryBatch> = (job.repairs.iter())
+            .filter_map(|batch| batch.range(batch.first(), kept))
+            .filter(|batch| is_placed_by_its_epoch(starts, batch))
+            .collect();
+
+        let rollback = match (truncate_after, job.truncate.and_then(|t| t.rollback_of)) {
+            (Some(after), Some(log_id)) => {
+                let what = RolledBack {
+                    log_id,
+                    first: after.next(),
+                    last,
+                };
+                Some((what, self.keep_a_copy(what)?))
+            }
+            _ => None,
+        };
+        let change = tables::Change {
+            truncate_after,
+            epochs: &epochs,
+            entries: &job.entries,
+            hard_state: hard_state.as_ref(),
+            repairs: &repairs,
+            indexes_contents: self.options.deduplicate_contents,
+        };
+        if truncate_after.is_some() {
+            self.cached_mut().begin_truncation();
+        }
+        if let Err(refused) = self.database.write(|db| tables::write(db, &change)) {
+            // After any other failure the transaction may be on the disk all the same: then the file has the only copy.
+            if let (Refused::Full, Some((_, Pending::File(file)))) = (&refused, &rollback) {
+                std::fs::remove_file(file).ok();
+            }
+            return Err(refused);
+        }
+        // What went into a file that was deleted meanwhile is not durable.
+        let checked = self.database.medium().check();
+        checked.map_err(|why| Refused::Failed(self.database.fail(&why)))?;
+
+        if let Some(hard_state) = hard_state {
+            *stored = hard_state;
+        }
+        if let Some(after) = truncate_after {
+            self.damage.forget_after(after);
+        }
+        for seq in repairs.iter().flat_map(|b| b.first().0..=b.last().0) {
+            self.damage.repaired(Seq(seq));
+        }
+        let mut cached = self.cached_mut();
+        cached.generation += u64::from(is_clear);
+        cached.written(truncate_after, job.entries);
+        drop(cached);
+        Ok(rollback.map(|(what, pending)| {
+            if let (Rollbacks::InMemory(kept), Pending::Text(text)) = (&self.rollbacks, pending) {
+                kept.push(what, text.into());
+            }
+            what
+        }))
+    }
+
+    /// Keeps a copy of entries that are about to go out of the log. What is damaged is written down as that.
+    fn keep_a_copy(&self, what: RolledBack) -> Result<Pending, Refused> {
+        let kept = match &self.rollbacks {
+            Rollbacks::InMemory(_) => {
+                let mut text = Vec::new();
+                let copied = self.each_line(what, |line| {
+                    if !text.is_empty() {
+                        text.push(b',');
+                    }
+                    text.extend_from_slice(line);
+                    Ok(())
+                });
+                copied.map(|()| Pending::Text(text))
+            }
+            Rollbacks::Files(dir) => {
+                let mut file = RollbackFile::create(dir, what.log_id)?;
+                let copied = self.each_line(what, |line| file.write_line(line));
+                let finished = copied.and_then(|()| file.finish());
+                if finished.is_err() {
+                    file.discard();
+                }
+                finished.map(Pending::File)
+            }
+        };
+        kept.map_err(|refused| match refused {
+            Refused::Failed(why) => Refused::Failed(self.database.fail(&why)),
+            refused => refused,
+        })
+    }
+
+    fn each_line(
+        &self,
+        what: RolledBack,
+        mut write: impl FnMut(&[u8]) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let mut next = what.first;
+        while next <= what.last {
+            let page = self.cached().lookup(next, what.last, ROLLBACK_PAGE_BYTES);
+            let page = match page {
+                Lookup::InMemory(parts) => EntryBatch::concat(&parts),
+                Lookup::OnDisk(last, epoch, _) => {
+                    let read =
+                        |db: &Database| tables::read(db, (next, last), ROLLBACK_PAGE_BYTES, epoch);
+                    self.database.read(read)?.ok()
+                }
+                Lookup::None | Lookup::Truncating => None,
+            };
+            match page {
+                Some(page) => {
+                    page.iter().try_for_each(|e| write(e.json.as_bytes()))?;
+                    next = page.last().next();
+                }
+                None => {
+                    write(format!(r#"{{"seq":{next},"damaged":true}}"#).as_bytes())?;
+                    next = next.next();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The hard state to be stored: the node's; or, where entries go out and the node leaves it as it was, what is there, with the
+/// epochs of the entries that stay.
+fn new_hard_state(
+    of_node: Option<HardState>,
+    stored: &HardState,
+    truncate_after: Option<Seq>,
+) -> Option<HardState> {
+    let cut = |after: Seq| {
+        let mut cut = stored.clone();
+        cut.epochs.retain(|start| start.first <= after);
+        (cut != *stored).then_some(cut)
+    };
+    of_node.or_else(|| truncate_after.and_then(cut))
+}
+
+/// Whether the epochs of the hard state are those of the entries that stay and of those that come. What is stored of an entry
+/// is the number of its epoch only: without the rest it could not be read again.
+fn check_epochs(
+    starts: &[EpochStart],
+    epochs: &EpochTable,
+    kept: Seq,
+    entries: &[EntryBatch],
+) -> Result<(), String> {
+    let is_kept = kept == Seq::ZERO
+        || epochs.at(kept).map(|p| p.epoch) == start_of(starts, kept).map(|s| s.epoch);
+    if !is_kept {
+        return Err(format!("the hard state has another epoch at entry {kept}"));
+    }
+    match entries.iter().find(|b| !is_placed_by_its_epoch(starts, b)) {
+        Some(batch) => {
+            let first = batch.first();
+            Err(format!("the hard state has another epoch at entry {first}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether all entries of a batch are of the epoch that placed them, as the hard state has it.
+fn is_placed_by_its_epoch(starts: &[EpochStart], batch: &EntryBatch) -> bool {
+    let (first, last) = (
+        start_of(starts, batch.first()),
+        start_of(starts, batch.last()),
+    );
+    first == last && first.is_some_and(|start| start.epoch == batch.epoch())
+}
+
+/// Where the epoch of an entry begins.
+fn start_of(starts: &[EpochStart], seq: Seq) -> Option<&EpochStart> {
+    let rows = starts.partition_point(|start| start.first <= seq);
+    starts.get(rows.checked_sub(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{append, disk_options, entries};
+    use crate::sim_disk::SimDisk;
+    use replog_protocol::ids::MessageId;
+    use replog_protocol::node::{Query, ReadError};
+
+    /// An answer that is not of the message that was asked for would be a false "already there".
+    #[test]
+    fn an_index_that_names_a_wrong_entry_is_a_failure() {
+        let disk = SimDisk::default();
+        let (mut journal, _) = disk.open(&disk_options(0)).unwrap();
+        append(&mut journal, entries(1..=5, 10));
+        let message_id = MessageId(uuid::Uuid::from_u128(77));
+        let misindex = |db: &Database| tables::misindex(db, message_id, Seq(3));
+        journal.shared.database.write(misindex).unwrap();
+        let reader = journal.reader();
+        let found = reader.read(&Query::Find {
+            message_id,
+            content: None,
+        });
+        assert!(matches!(found, Err(ReadError::Failed(_))), "{found:?}");
+        assert!(reader.check().is_err(), "the program is to end");
+    }
+}

@@ -1,0 +1,15 @@
+//! Journals, in memory and on disks that are cut off, rot, are full, fail, hang, or are somebody else's.
+
+mod contract;
+mod conversion;
+mod directories;
+mod failing;
+mod full;
+mod gone;
+mod hanging;
+mod made;
+mod memory;
+mod restarts;
+mod rollbacks;
+mod rot;
+mod torn;

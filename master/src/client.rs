@@ -1,0 +1,42 @@
+//! A client that waits for the leader's answer.
+
+use replog_protocol::leader::command::{Answer, Waiter};
+use tokio::sync::oneshot;
+
+/// Through whom a client is answered.
+#[derive(Debug)]
+pub struct Client(oneshot::Sender<Answer>);
+
+impl Client {
+    /// A client, and where its answer comes. Dropped unanswered, it was never taken by the leader, or the leader did not stop
+    /// in time.
+    #[must_use]
+    pub fn new() -> (Self, oneshot::Receiver<Answer>) {
+        let (sender, answer) = oneshot::channel();
+        (Self(sender), answer)
+    }
+
+    /// Tells the client, if it is still there.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.0.send(answer);
+    }
+}
+
+impl Waiter for Client {
+    fn has_left(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_hung_up_has_left() {
+        let (client, answer) = Client::new();
+        assert!(!client.has_left());
+        drop(answer);
+        assert!(client.has_left());
+    }
+}

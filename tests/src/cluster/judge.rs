@@ -1,0 +1,359 @@
+//! Every step against what really is.
+
+use std::sync::Arc;
+
+use replog_protocol::epochs::LogPosition;
+use replog_protocol::event::Event;
+use replog_protocol::follower;
+use replog_protocol::ids::{Leadership, LogId, NodeId, Seq, StorageId};
+use replog_protocol::leader::command::{Answer, Appended, Reply};
+use replog_protocol::node::Outbound;
+use replog_protocol::wire::{Ack, FetchResponse, Message, Promise};
+
+use crate::cluster::clients::{Client, Fate};
+use crate::cluster::members::{Master, Secondary};
+use crate::cluster::process::Done;
+use crate::cluster::rules::{Rule, Violation};
+use crate::cluster::world::Cluster;
+
+type Judged = Result<(), Violation>;
+
+/// What a master has done.
+pub(super) fn master(cluster: &mut Cluster, m: usize, done: &Done<Reply<Client>>) -> Judged {
+    comes_to_rest(done.bug.as_ref())?;
+    for applied in &done.applied {
+        let master = &cluster.masters[m];
+        let entries = &master.journal.stored().entries;
+        let truth = Arc::make_mut(&mut cluster.truth);
+        truth.wrote(master.id.0, Some(master.id), entries, false, applied)?;
+    }
+    for outbound in &done.messages {
+        master_says(&cluster.masters[m], outbound)?;
+    }
+    for event in &done.events {
+        if let Event::Serving {
+            heard, not_heard, ..
+        } = event
+        {
+            serves(cluster, m, heard, not_heard)?;
+        }
+    }
+    for reply in &done.replies {
+        answers(cluster, m, reply)?;
+    }
+    never_overestimates(cluster, m)
+}
+
+/// What a secondary has done.
+pub(super) fn secondary(
+    cluster: &mut Cluster,
+    n: usize,
+    done: &Done<follower::Reply<Client>>,
+) -> Judged {
+    comes_to_rest(done.bug.as_ref())?;
+    let secondary = Arc::make_mut(&mut cluster.secondaries[n]);
+    for applied in &done.applied {
+        let entries = &secondary.journal.stored().entries;
+        let truth = Arc::make_mut(&mut cluster.truth);
+        let may_delete = secondary.is_emptying;
+        truth.wrote(secondary.storage.0, None, entries, may_delete, applied)?;
+        secondary.is_emptying &= applied.removed.is_empty();
+    }
+    for outbound in &done.messages {
+        secondary_says(secondary, &outbound.message)?;
+    }
+    let is_done = |r: &follower::Reply<Client>| matches!(r.answer, follower::Answer::Done { .. });
+    match done.replies.iter().any(is_done) && secondary.journal.is_writing() {
+        true => Err(Violation::new(Rule::NoLie, "it is not empty yet")),
+        false => Ok(()),
+    }
+}
+
+fn comes_to_rest(bug: Option<&String>) -> Judged {
+    match bug {
+        None => Ok(()),
+        Some(bug) => Err(Violation::new(Rule::ComesToRest, bug.clone())),
+    }
+}
+
+// ---- What leaves.
+
+fn master_says(master: &Master, outbound: &Outbound) -> Judged {
+    let Some(leads) = master.leads() else {
+        return Ok(());
+    };
+    let stored = master.journal.stored();
+    let is_durable = |l: Leadership| {
+        (stored.hard_state.log_id, stored.hard_state.epoch) == (Some(l.log_id), l.epoch)
+    };
+    let not = |what: &str| {
+        let what = format!("{what}: {outbound:?}");
+        Err(Violation::new(Rule::SaysWhatIsDurable, what))
+    };
+    let leader = match &outbound.message {
+        Message::Append(append) => {
+            if append.tail > stored.last().seq || append.last() > stored.last().seq {
+                return not("not in the master's journal");
+            }
+            append.leader
+        }
+        Message::Fetch(fetch) => fetch.leader,
+        Message::Announcement(announcement) if announcement.is_serving => announcement.leader,
+        _ => return Ok(()),
+    };
+    match leader == leads && is_durable(leader) {
+        true => Ok(()),
+        false => not("the epoch is not in the master's journal"),
+    }
+}
+
+fn secondary_says(secondary: &mut Secondary, message: &Message) -> Judged {
+    let (position, last) = match message {
+        Message::Ack(ack) | Message::Promise(Promise { position: ack }) => (ack, None),
+        Message::FetchResponse(FetchResponse {
+            position, entries, ..
+        }) => (position, entries.as_ref().map(|batch| batch.last_position())),
+        _ => return Ok(()),
+    };
+    let is_durable = is_durable(secondary, position)
+        && last.is_none_or(|last| secondary.journal.stored().get(last.seq).is_some());
+    if !is_durable {
+        let what = format!("{message:?} with {:?}", secondary.journal);
+        return Err(Violation::new(Rule::SaysWhatIsDurable, what));
+    }
+    let Some(log_id) = position.log_id else {
+        return Ok(());
+    };
+    let epoch = secondary.epochs_said.insert(log_id, position.epoch);
+    match epoch.filter(|before| *before > position.epoch) {
+        None => Ok(()),
+        Some(before) => {
+            let what = format!("{position:?} after {before:?}");
+            Err(Violation::new(Rule::KeepsItsPromise, what))
+        }
+    }
+}
+
+fn is_durable(secondary: &Secondary, ack: &Ack) -> bool {
+    let stored = secondary.journal.stored();
+    let hard_state = &stored.hard_state;
+    let is_there = |p: LogPosition| {
+        p == LogPosition::default() || stored.get(p.seq).is_some_and(|e| e.position() == p)
+    };
+    (ack.log_id, ack.epoch, &ack.cleared)
+        == (hard_state.log_id, hard_state.epoch, &hard_state.cleared)
+        && ack.upto <= stored.last().seq
+        && is_there(ack.last)
+}
+
+// ---- What a master believes.
+
+fn never_overestimates(cluster: &Cluster, m: usize) -> Judged {
+    let master = &cluster.masters[m];
+    let Some(process) = &master.process else {
+        return Ok(());
+    };
+    let log_id = process.node.leadership().log_id;
+    for (node, peer) in process.node.peers().iter() {
+        let matched = peer.matched();
+        if matched == Seq::ZERO {
+            continue;
+        }
+        let position = process.node.log().epochs().at(matched).unwrap_or_default();
+        if !counts(cluster, master, node, log_id, position) {
+            let seen = master.seen.get(node);
+            let what = format!("{node} is believed to hold {position:?}; {seen:?}");
+            return Err(Violation::new(Rule::NeverOverestimated, what));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the storage that counts under that name holds that entry, or has held it.
+fn counts(
+    cluster: &Cluster,
+    master: &Master,
+    node: &NodeId,
+    log_id: LogId,
+    position: LogPosition,
+) -> bool {
+    let storage = master.seen.get(node).and_then(|seen| seen.counts());
+    storage.is_some_and(|storage| has_held(cluster, storage, log_id, position))
+}
+
+fn has_held(
+    cluster: &Cluster,
+    storage: StorageId,
+    log_id: LogId,
+    position: LogPosition,
+) -> bool {
+    let mut living = cluster.secondaries.iter().filter(|s| s.storage == storage);
+    living.any(|s| s.journal.stored().has(log_id, position))
+        || cluster.truth.once_held(storage.0, log_id, position)
+}
+
+// ---- What clients are told.
+
+fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
+    let lie = |what: String| Err(Violation::new(Rule::NoLie, format!("{what}: {reply:?}")));
+    let stored = cluster.masters[m].journal.stored();
+    if let Answer::Cleared(leadership) = &reply.answer {
+        return match stored.hard_state.log_id == Some(leadership.log_id) {
+            true => Ok(()),
+            false => lie("the new history is not durable".to_owned()),
+        };
+    }
+    let number = reply.waiter.number;
+    let Some(request) = cluster.clients.get_mut(number) else {
+        return Ok(()); // who asked for a clearing is refused
+    };
+    if request.fate != Fate::Waiting(m) {
+        return match request.fate {
+            Fate::Gone => Ok(()),
+            _ => lie("nobody waits".to_owned()),
+        };
+    }
+    request.fate = Fate::Answered(reply.answer.clone());
+    let request = &cluster.clients[number];
+    match &reply.answer {
+        Answer::Replicated { appended, acks } => {
+            let position = placed(cluster, m, appended)?;
+            let is_enough = *acks >= appended.w && request.w.is_none_or(|w| w == appended.w);
+            let held = holders(cluster, m, appended.log_id, position);
+            if !is_enough || held < *acks {
+                return lie(format!("{held} nodes hold it"));
+            }
+            if *acks > 1 {
+                let (log_id, epoch) = (appended.log_id, cluster.masters[m].epoch());
+                let truth = Arc::make_mut(&mut cluster.truth);
+                truth.acknowledge(Leadership { log_id, epoch }, position);
+            }
+            Ok(())
+        }
+        Answer::NotReplicated { appended, acks, .. } => {
+            let position = placed(cluster, m, appended)?;
+            let held = holders(cluster, m, appended.log_id, position);
+            match held < *acks || *acks >= appended.w {
+                true => lie(format!("{held} nodes hold it")),
+                false => Ok(()),
+            }
+        }
+        Answer::ClearedMeanwhile(appended) => {
+            let by = stored.hard_state.cleared.cleared_by(appended.log_id);
+            match by {
+                Some(_) => Ok(()),
+                None => lie("that it was cleared is not durable".to_owned()),
+            }
+        }
+        Answer::Refused(_) => {
+            let mut same = cluster.clients.iter().filter(|c| c.message_id == request.message_id);
+            let is_alone = same.nth(1).is_none();
+            match is_alone && stored.entries.iter().any(|e| e.id == request.message_id) {
+                true => lie("it is in the log".to_owned()),
+                false => Ok(()),
+            }
+        }
+        Answer::NotKnown { .. } | Answer::Cleared(_) => Ok(()),
+    }
+}
+
+/// The entry that a client was told of, which the master's journal holds, or held until the log was cleared just now.
+fn placed(cluster: &Cluster, m: usize, appended: &Appended) -> Result<LogPosition, Violation> {
+    let master = &cluster.masters[m];
+    let stored = master.journal.stored();
+    let here = stored.get(appended.last).map(|e| e.position());
+    let position = match stored.hard_state.log_id == Some(appended.log_id) {
+        true => here,
+        false => cluster.truth.once_held_at(master.id.0, appended.log_id, appended.last),
+    };
+    let is_it = |p: &LogPosition| {
+        let message_id = cluster.truth.message_at(appended.log_id, *p);
+        p.epoch.n == appended.epoch && message_id == Some(appended.message_id)
+    };
+    position.filter(is_it).ok_or_else(|| {
+        let what = format!("the master has {position:?} there: {appended:?}");
+        Violation::new(Rule::NoLie, what)
+    })
+}
+
+/// How many nodes hold that entry: the master, and each member of whose name the storage that counts does, or did.
+fn holders(cluster: &Cluster, m: usize, log_id: LogId, position: LogPosition) -> u32 {
+    let master = &cluster.masters[m];
+    let Some(process) = &master.process else {
+        return 0;
+    };
+    let peers = process.node.peers();
+    let members = peers.iter().filter(|(node, _)| peers.is_member(node));
+    let holds = members.filter(|(node, _)| counts(cluster, master, node, log_id, position));
+    1 + u32::try_from(holds.count()).unwrap_or(u32::MAX - 1)
+}
+
+/// Nobody waits for what the master knows to be there.
+///
+/// # Errors
+/// Somebody does.
+pub(super) fn answered_at_once(cluster: &Cluster) -> Result<(), Violation> {
+    for request in &cluster.clients {
+        let Fate::Waiting(m) = request.fate else {
+            continue;
+        };
+        let master = &cluster.masters[m];
+        let (Some(process), Some(w)) = (&master.process, request.w) else {
+            continue;
+        };
+        let mut entries = master.journal.stored().entries.iter();
+        let Some(entry) = entries.find(|e| e.id == request.message_id) else {
+            continue;
+        };
+        let seq = entry.position().seq;
+        let is_met = process.node.log().durable() >= seq && process.node.commit().acks(seq) >= w;
+        if is_met && process.node.phase().leads() {
+            let what = format!("{request:?} is met");
+            return Err(Violation::new(Rule::AnsweredAtOnce, what));
+        }
+    }
+    Ok(())
+}
+
+// ---- A master that begins to serve.
+
+fn serves(cluster: &mut Cluster, m: usize, seen: &[NodeId], not_seen: &[NodeId]) -> Judged {
+    let master = Arc::clone(&cluster.masters[m]);
+    let Some(leadership) = master.leads() else {
+        return Ok(());
+    };
+    let Leadership { log_id, epoch } = leadership;
+    let end = master.journal.stored().last();
+    let mut truth = std::mem::take(&mut cluster.truth);
+    let facts = Arc::make_mut(&mut truth);
+    let mut served = facts.serves(leadership, end);
+    let mut cleared = master.learned.cleared.iter();
+    if facts.is_cleared(log_id) && cleared.any(|c| c.covers(log_id, end.epoch)) {
+        let what = format!("serves {leadership:?} up to {end:?}, which was cleared away");
+        served = served.and(Err(Violation::new(Rule::NeverGoesBack, what)));
+    }
+    let relied: Vec<LogPosition> = facts.acknowledged(log_id).collect();
+    let missing = |p: &LogPosition| p.epoch < epoch && !facts.contains(log_id, end, *p);
+    let missing: Vec<LogPosition> = relied.into_iter().filter(missing).collect();
+    for position in missing {
+        let was_asked = |s: &Secondary| {
+            master.learned.follows.get(&s.storage) == Some(&leadership)
+                && seen.contains(&s.name)
+                && !not_seen.contains(&s.name)
+        };
+        let has_it = |s: &Secondary| s.journal.stored().has(log_id, position);
+        let is_patient = cluster.setup.is_patient;
+        let mut all = cluster.secondaries.iter();
+        match all.find(|s| has_it(s) && (is_patient || was_asked(s))) {
+            Some(holder) => {
+                let name = &holder.name;
+                let what = format!("{leadership:?} begins without {position:?}, which {name} has");
+                let lost = Violation::new(Rule::KeepsWhatWasAcknowledged, what);
+                served = served.and(Err(lost));
+            }
+            None => facts.give_up(log_id, position),
+        }
+    }
+    cluster.truth = truth;
+    served
+}

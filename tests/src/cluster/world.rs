@@ -1,0 +1,558 @@
+//! The cluster, and everything that can happen to it.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use replog_protocol::follower::{self, Follower};
+use replog_protocol::ids::{NodeId, Seq, Time};
+use replog_protocol::leader::command::{Append, AppendRequest, Command, Reply};
+use replog_protocol::leader::Leader;
+use replog_protocol::node::{Input, LinkState, Outbound};
+use replog_protocol::wire::{Address, AckOf, Message};
+use replog_protocol::write_concern::WriteConcern;
+
+use crate::cluster::clients::{Fate, Request};
+use crate::cluster::journal::{Loss, SimJournal, WriteEnd};
+use crate::cluster::judge;
+use crate::cluster::members::{Learned, Master, Secondary};
+use crate::cluster::moments::hash_relative;
+use crate::cluster::process::{Done, Process};
+use crate::cluster::rules::{Rule, Violation};
+use crate::cluster::setup::Setup;
+use crate::cluster::truth::Truth;
+use crate::cluster::{Client, members};
+
+/// Where a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The n-th master.
+    Master(usize),
+    /// The n-th secondary.
+    Secondary(usize),
+}
+
+/// A cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its settings.
+    pub setup: Arc<Setup>,
+    /// The masters.
+    pub masters: Vec<Arc<Master>>,
+    /// The secondaries.
+    pub secondaries: Vec<Arc<Secondary>>,
+    /// The clients.
+    pub clients: Vec<Request>,
+    /// What really was.
+    pub truth: Arc<Truth>,
+    /// What has left the nodes and was not carried on yet.
+    pub outbox: Vec<(Place, Outbound)>,
+    /// What operators were told and was not read yet.
+    pub events: Vec<(Place, replog_protocol::event::Event)>,
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+}
+
+impl Hash for Cluster {
+    /// Without the settings, which never change, and relative to the clocks.
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        for master in &self.masters {
+            let now = master.process.as_ref().map_or(Time::ZERO, |p| p.now);
+            // While a master recovers it matters whether a moment was now or a second ago.
+            let horizon = Duration::from_secs(u64::from(master.recovers()));
+            hash_relative(&**master, now, horizon, into);
+        }
+        for secondary in &self.secondaries {
+            let now = secondary.process.as_ref().map_or(Time::ZERO, |p| p.now);
+            hash_relative(&**secondary, now, Duration::ZERO, into);
+        }
+        self.clients.iter().for_each(|c| c.fate.hash(into));
+        self.truth.hash(into);
+        self.violation.hash(into);
+    }
+}
+
+impl Cluster {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn new(setup: Arc<Setup>) -> Self {
+        Self {
+            setup,
+            masters: Vec::new(),
+            secondaries: Vec::new(),
+            clients: Vec::new(),
+            truth: Arc::default(),
+            outbox: Vec::new(),
+            events: Vec::new(),
+            violation: None,
+        }
+    }
+
+    // ---- Processes.
+
+    /// One more place for a master, with an empty disk.
+    pub fn add_master(&mut self) -> usize {
+        self.masters.push(Arc::new(Master {
+            journal: SimJournal::new(self.setup.is_lazy),
+            process: None,
+            id: self.setup.master_id(self.masters.len(), 0),
+            starts: 0,
+            clears: 0,
+            seen: Default::default(),
+            highest_round: 0,
+            learned: Learned::default(),
+            end: None,
+        }));
+        self.masters.len() - 1
+    }
+
+    /// One more place for a secondary of that name, with that disk.
+    pub fn add_secondary(&mut self, name: NodeId, journal: SimJournal) -> usize {
+        self.secondaries.push(Arc::new(Secondary {
+            name,
+            journal,
+            process: None,
+            storage: self.setup.storage_id(self.secondaries.len(), 0),
+            starts: 0,
+            renewals: 0,
+            is_emptying: false,
+            epochs_said: Default::default(),
+            end: None,
+        }));
+        self.secondaries.len() - 1
+    }
+
+    /// The master of that place starts with what its disk holds, without a link.
+    pub fn start_master(&mut self, m: usize, takeover: bool) {
+        let setup = Arc::clone(&self.setup);
+        let master = Arc::make_mut(&mut self.masters[m]);
+        master.starts += 1;
+        master.id = setup.master_id(m, master.starts);
+        let new_log_id = setup.log_id(m, master.starts << 8);
+        let restored = master.journal.restored();
+        let leader = setup.leader(master.id, new_log_id, takeover, restored);
+        master.process = Some(Process::new(leader));
+        master.seen.clear();
+        master.highest_round = 0;
+        master.learned = Learned::default();
+        master.end = None;
+    }
+
+    /// The secondary of that place starts with what its disk holds, without a link.
+    pub fn start_secondary(&mut self, n: usize) {
+        let setup = Arc::clone(&self.setup);
+        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        secondary.starts += 1;
+        secondary.storage = setup.storage_id(n, secondary.starts << 8);
+        secondary.end = None;
+        secondary.is_emptying = false;
+        let restored = secondary.journal.restored();
+        let follower = setup.follower(secondary.name.clone(), secondary.storage, restored);
+        secondary.process = Some(Process::new(follower));
+    }
+
+    /// The process of that place ends at once, and its disk is found with that loss. The write in flight is lost with it, or
+    /// was written just before.
+    pub fn crash(&mut self, place: Place, loss: Loss, is_written: bool) {
+        let crashed = match place {
+            Place::Master(m) => self.crash_master(m, loss, is_written),
+            Place::Secondary(n) => self.crash_secondary(n, loss, is_written),
+        };
+        self.keep(crashed);
+    }
+
+    fn crash_master(&mut self, m: usize, loss: Loss, is_written: bool) -> Result<(), Violation> {
+        let truth = Arc::make_mut(&mut self.truth);
+        let master = Arc::make_mut(&mut self.masters[m]);
+        master.process = None;
+        let applied = master.journal.crash(Loss::Nothing, is_written).map_err(bug)?;
+        let entries = &master.journal.stored().entries;
+        truth.wrote(master.id.0, Some(master.id), entries, false, &applied)?;
+        master.journal.crash(loss, false).map_err(bug)?;
+        for request in &mut self.clients {
+            if request.fate == Fate::Waiting(m) {
+                request.fate = Fate::Gone;
+            }
+        }
+        Ok(())
+    }
+
+    fn crash_secondary(&mut self, n: usize, loss: Loss, is_written: bool) -> Result<(), Violation> {
+        let truth = Arc::make_mut(&mut self.truth);
+        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        secondary.process = None;
+        let start = secondary.storage.0;
+        let applied = secondary.journal.crash(Loss::Nothing, is_written).map_err(bug)?;
+        let entries = &secondary.journal.stored().entries;
+        truth.wrote(start, None, entries, secondary.is_emptying, &applied)?;
+        let held = secondary.journal.stored();
+        if let Some(log_id) = held.hard_state.log_id {
+            truth.lost(start, log_id, &held.entries);
+        }
+        secondary.journal.crash(loss, false).map_err(bug)?;
+        if loss != Loss::Nothing {
+            let found = &secondary.journal.stored().hard_state;
+            let said = found.log_id.map(|log_id| (log_id, found.epoch));
+            secondary.epochs_said = said.into_iter().collect();
+        }
+        Ok(())
+    }
+
+    /// A second process of a name starts on a copy of its disk, as it is or as it was when it was backed up.
+    pub fn copy(&mut self, n: usize, older: bool) -> usize {
+        let name = self.secondaries[n].name.clone();
+        let journal = self.secondaries[n].journal.copied(older);
+        let copy = self.add_secondary(name, journal);
+        self.start_secondary(copy);
+        copy
+    }
+
+    /// A copy is made of what a secondary's storage holds.
+    pub fn back_up(&mut self, n: usize) {
+        Arc::make_mut(&mut self.secondaries[n]).journal.back_up();
+    }
+
+    /// What the journal of that place has acknowledged is synced.
+    pub fn sync(&mut self, place: Place) {
+        self.journal_mut(place).sync();
+    }
+
+    /// An entry of that place cannot be read any more; the node is told when its clock goes on, or when it reads it.
+    pub fn rot(&mut self, place: Place, seq: Seq) {
+        self.journal_mut(place).rot(seq);
+    }
+
+    fn journal_mut(&mut self, place: Place) -> &mut SimJournal {
+        match place {
+            Place::Master(m) => &mut Arc::make_mut(&mut self.masters[m]).journal,
+            Place::Secondary(n) => &mut Arc::make_mut(&mut self.secondaries[n]).journal,
+        }
+    }
+
+    // ---- What happens to a process.
+
+    /// The link of that place is there, or is gone.
+    pub fn link(&mut self, place: Place, is_up: bool) {
+        let max_payload = self.setup.max_payload;
+        let state = match is_up {
+            true => LinkState::Up { max_payload },
+            false => LinkState::Down,
+        };
+        self.step(place, Input::Link(state), Input::Link(state));
+    }
+
+    /// So much time passes for the process of that place, and it does what is due.
+    pub fn tick(&mut self, place: Place, time: Duration) {
+        match place {
+            Place::Master(m) => {
+                let master = Arc::make_mut(&mut self.masters[m]);
+                if let Some(process) = &mut master.process {
+                    process.let_pass(time);
+                    process.look_for_damage(&master.journal);
+                }
+            }
+            Place::Secondary(n) => {
+                let secondary = Arc::make_mut(&mut self.secondaries[n]);
+                if let Some(process) = &mut secondary.process {
+                    process.let_pass(time);
+                    process.look_for_damage(&secondary.journal);
+                }
+            }
+        }
+        self.step(place, Input::Tick, Input::Tick);
+    }
+
+    /// The program of that place is told to end.
+    pub fn stop(&mut self, place: Place) {
+        self.step(place, Input::Stop, Input::Stop);
+    }
+
+    /// The broker says that nobody listens where an answer to that address would come from.
+    pub fn no_responders(&mut self, place: Place, address: Address) {
+        let for_secondary = Input::NoResponders(address.clone());
+        self.step(place, Input::NoResponders(address), for_secondary);
+    }
+
+    /// A message reaches that place.
+    pub fn deliver(&mut self, place: Place, message: Message) {
+        if let Place::Master(m) = place {
+            Arc::make_mut(&mut self.masters[m]).learn(&message);
+        }
+        self.step(place, Input::Message(message.clone()), Input::Message(message));
+    }
+
+    /// The write in flight of that place ends.
+    pub fn finish_write(&mut self, place: Place, end: WriteEnd) {
+        match place {
+            Place::Master(m) => {
+                let pace = self.setup.master_pace;
+                let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+                if let Some(process) = process {
+                    let done = process.finish_write(journal, pace, end);
+                    self.after_master(m, done);
+                }
+            }
+            Place::Secondary(n) => {
+                let pace = self.setup.secondary_pace;
+                let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+                if let Some(process) = process {
+                    let done = process.finish_write(journal, pace, end);
+                    self.after_secondary(n, done);
+                }
+            }
+        }
+    }
+
+    /// The `i`-th read of that place ends.
+    pub fn finish_read(&mut self, place: Place, i: usize) {
+        match place {
+            Place::Master(m) => {
+                let pace = self.setup.master_pace;
+                let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+                if let Some(process) = process {
+                    let done = process.finish_read(journal, pace, i);
+                    self.after_master(m, done);
+                }
+            }
+            Place::Secondary(n) => {
+                let pace = self.setup.secondary_pace;
+                let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+                if let Some(process) = process {
+                    let done = process.finish_read(journal, pace, i);
+                    self.after_secondary(n, done);
+                }
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        place: Place,
+        for_master: Input<Command<Client>>,
+        for_secondary: Input<follower::Command<Client>>,
+    ) {
+        match place {
+            Place::Master(m) => self.step_master(m, for_master),
+            Place::Secondary(n) => self.step_secondary(n, for_secondary),
+        }
+    }
+
+    fn step_master(&mut self, m: usize, input: Input<Command<Client>>) {
+        let pace = self.setup.master_pace;
+        let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+        if let Some(process) = process {
+            let done = process.step(journal, pace, input);
+            self.after_master(m, done);
+        }
+    }
+
+    fn step_secondary(&mut self, n: usize, input: Input<follower::Command<Client>>) {
+        let pace = self.setup.secondary_pace;
+        let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+        if let Some(process) = process {
+            let done = process.step(journal, pace, input);
+            self.after_secondary(n, done);
+        }
+    }
+
+    // ---- Clients.
+
+    /// That client appends at that master.
+    pub fn append(
+        &mut self,
+        client: usize,
+        m: usize,
+        w: WriteConcern,
+        timeout: Option<Duration>,
+        expected_seq: Option<Seq>,
+    ) {
+        let request = &mut self.clients[client];
+        request.fate = Fate::Waiting(m);
+        let append = Append {
+            requests: vec![AppendRequest {
+                content: request.content.clone(),
+                message_id: request.message_id,
+                is_new_id: false,
+            }],
+            w,
+            timeout,
+            expected_seq,
+            waiter: request.client.clone(),
+        };
+        self.step_master(m, Input::Client(Command::Append(append)));
+    }
+
+    /// Somebody clears the log at that master.
+    pub fn clear(&mut self, m: usize) {
+        let waiter = Client::new(usize::MAX);
+        let master = Arc::make_mut(&mut self.masters[m]);
+        master.clears += 1;
+        let log_id = self.setup.log_id(m, master.starts << 8 | master.clears);
+        let former = self.masters[m].leads();
+        if let Some(former) = former {
+            Arc::make_mut(&mut self.truth).clear(former.log_id);
+        }
+        self.step_master(m, Input::Client(Command::Clear { log_id, waiter }));
+        let leads = self.masters[m].leads();
+        if let Some(former) = former {
+            let is_done = leads.is_some_and(|l| l.log_id == log_id);
+            let truth = Arc::make_mut(&mut self.truth);
+            truth.was_cleared(former.log_id, is_done);
+            if let Some(leads) = leads.filter(|_| is_done) {
+                let serves = truth.serves(leads, Default::default());
+                self.keep(serves);
+            }
+        }
+    }
+
+    /// Somebody empties that secondary; or, with `rejoin`, has it follow the master of another history.
+    pub fn renew(&mut self, n: usize, rejoin: bool) {
+        let waiter = Client::new(usize::MAX);
+        let truth = Arc::make_mut(&mut self.truth);
+        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        let Some(process) = &secondary.process else {
+            return;
+        };
+        if rejoin && process.node.foreign().is_none() {
+            return;
+        }
+        let held = secondary.journal.stored();
+        if let Some(log_id) = held.hard_state.log_id {
+            truth.lost(secondary.storage.0, log_id, &held.entries);
+        }
+        secondary.renewals += 1;
+        let number = secondary.starts << 8 | secondary.renewals;
+        let storage = self.setup.storage_id(n, number);
+        secondary.storage = storage;
+        secondary.is_emptying = true;
+        if rejoin {
+            secondary.epochs_said.clear();
+        }
+        let command = match rejoin {
+            true => follower::Command::Rejoin { storage, waiter },
+            false => follower::Command::Clear { storage, waiter },
+        };
+        self.step_secondary(n, Input::Client(command));
+    }
+
+    // ---- What follows.
+
+    fn after_master(&mut self, m: usize, done: Done<Reply<Client>>) {
+        let judged = judge::master(self, m, &done);
+        self.keep(judged);
+        let master = Arc::make_mut(&mut self.masters[m]);
+        let sent = done.messages.iter().filter_map(members::round_of);
+        master.highest_round = sent.chain([master.highest_round]).max().unwrap_or(0);
+        if let Some(end) = done.end {
+            master.end = Some(end);
+            let crashed = self.crash_master(m, Loss::Nothing, false);
+            self.keep(crashed);
+        }
+        let from = Place::Master(m);
+        self.outbox.extend(done.messages.into_iter().map(|o| (from, o)));
+        self.events.extend(done.events.into_iter().map(|e| (from, e)));
+    }
+
+    fn after_secondary(&mut self, n: usize, done: Done<follower::Reply<Client>>) {
+        let judged = judge::secondary(self, n, &done);
+        self.keep(judged);
+        if let Some(end) = done.end {
+            Arc::make_mut(&mut self.secondaries[n]).end = Some(end);
+            let crashed = self.crash_secondary(n, Loss::Nothing, false);
+            self.keep(crashed);
+        }
+        let from = Place::Secondary(n);
+        self.outbox.extend(done.messages.into_iter().map(|o| (from, o)));
+        self.events.extend(done.events.into_iter().map(|e| (from, e)));
+    }
+
+    /// Whether nobody is left waiting for what a master knows to be there.
+    pub fn check_waiting(&mut self) {
+        let checked = judge::answered_at_once(self);
+        self.keep(checked);
+    }
+
+    /// The first rule that is broken is kept.
+    fn keep(&mut self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    // ---- Who is who.
+
+    /// The processes that listen on that address, but for the one that has sent the message.
+    pub fn listeners(&self, from: Place, to: &Address) -> Vec<Place> {
+        let masters = || {
+            let all = self.masters.iter().enumerate();
+            all.filter(|(_, m)| m.process.is_some()).map(|(m, _)| Place::Master(m))
+        };
+        let named = |name: Option<&NodeId>| -> Vec<Place> {
+            let all = self.secondaries.iter().enumerate();
+            all.filter(|(_, s)| s.process.is_some() && name.is_none_or(|name| *name == s.name))
+                .map(|(n, _)| Place::Secondary(n))
+                .collect()
+        };
+        let mut all = match to {
+            Address::Append(node)
+            | Address::Heartbeat(node)
+            | Address::Prepare(node)
+            | Address::Fetch(node)
+            | Address::Claim(node) => named(Some(node)),
+            Address::Ack(node, AckOf::Hello) => masters().chain(named(Some(node))).collect(),
+            Address::Ack(..) | Address::Promise(_) | Address::Fetched(_) => masters().collect(),
+            Address::Announce => masters().chain(named(None)).collect(),
+            Address::Event(..) => Vec::new(),
+        };
+        all.retain(|place| *place != from);
+        all
+    }
+
+    /// The masters that run.
+    pub fn leaders(&self) -> impl Iterator<Item = (usize, &Leader<Client>)> {
+        let all = self.masters.iter().enumerate();
+        all.filter_map(|(m, master)| Some((m, &master.process.as_ref()?.node)))
+    }
+
+    /// The secondaries that run.
+    pub fn followers(&self) -> impl Iterator<Item = (usize, &Follower<Client>)> {
+        let all = self.secondaries.iter().enumerate();
+        all.filter_map(|(n, s)| Some((n, &s.process.as_ref()?.node)))
+    }
+
+    /// Whether a process of that place has a link.
+    #[must_use]
+    pub fn is_linked(&self, place: Place) -> bool {
+        self.running(place).is_some_and(|(_, is_linked, _)| is_linked)
+    }
+
+    /// Whether a write of a process of that place is in flight.
+    #[must_use]
+    pub fn is_writing(&self, place: Place) -> bool {
+        self.running(place).is_some_and(|(journal, ..)| journal.is_writing())
+    }
+
+    /// Whether a process of that place waits for a read.
+    #[must_use]
+    pub fn is_reading(&self, place: Place) -> bool {
+        self.running(place).is_some_and(|(_, _, reads)| reads > 0)
+    }
+
+    /// Of a process: its journal, whether it has a link, and how many reads are under way.
+    fn running(&self, place: Place) -> Option<(&SimJournal, bool, usize)> {
+        match place {
+            Place::Master(m) => {
+                let Master { journal, process, .. } = &*self.masters[m];
+                process.as_ref().map(|p| (journal, p.is_linked, p.reads.len()))
+            }
+            Place::Secondary(n) => {
+                let Secondary { journal, process, .. } = &*self.secondaries[n];
+                process.as_ref().map(|p| (journal, p.is_linked, p.reads.len()))
+            }
+        }
+    }
+}
+
+fn bug(what: String) -> Violation {
+    Violation::new(Rule::ComesToRest, what)
+}
