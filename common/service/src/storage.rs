@@ -90,6 +90,9 @@ mod tests {
         assert_eq!(failure.exit, Exit::CannotStart);
         let named = format!("--data-dir {} cannot be used: ", dir.path().display());
         assert!(failure.why.starts_with(&named), "{failure}");
-        assert!(failure.why.contains("secondary a of cluster test"), "{failure}");
+        assert!(
+            failure.why.contains("secondary a of cluster test"),
+            "{failure}"
+        );
     }
 }

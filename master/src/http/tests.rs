@@ -301,6 +301,7 @@ async fn what_is_not_understood_is_named() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_ends_says_that_the_entry_is_in_the_log() {
     let world = World::start(&["--secondaries", "a", "--allow-clear"]);
+    world.appended("zero").await; // once it has recovered
     let (status, problem) = world
         .post(
             "/messages",
@@ -309,7 +310,7 @@ async fn a_wait_that_ends_says_that_the_entry_is_in_the_log() {
         .await;
     assert_eq!((status, &problem["reason"]), (504, &json!("timeout")));
     for (field, value) in [
-        ("seq", json!(1)),
+        ("seq", json!(2)),
         ("acks", json!(1)),
         ("w", json!(2)),
         ("in_log", json!(true)),

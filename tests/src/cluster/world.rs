@@ -1,6 +1,6 @@
 //! The cluster, and everything that can happen to it.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,16 +56,8 @@ pub struct Cluster {
 impl Hash for Cluster {
     /// Without the settings, which never change, and relative to the clocks.
     fn hash<H: Hasher>(&self, into: &mut H) {
-        for master in &self.masters {
-            let now = master.process.as_ref().map_or(Time::ZERO, |p| p.now);
-            // While a master recovers it matters whether a moment was now or a second ago.
-            let horizon = Duration::from_secs(u64::from(master.recovers()));
-            hash_relative(&**master, now, horizon, into);
-        }
-        for secondary in &self.secondaries {
-            let now = secondary.process.as_ref().map_or(Time::ZERO, |p| p.now);
-            hash_relative(&**secondary, now, Duration::ZERO, into);
-        }
+        (0..self.masters.len()).for_each(|m| self.hash_place(Place::Master(m), into));
+        (0..self.secondaries.len()).for_each(|n| self.hash_place(Place::Secondary(n), into));
         self.clients.iter().for_each(|c| c.fate.hash(into));
         self.truth.hash(into);
         self.violation.hash(into);
@@ -73,6 +65,39 @@ impl Hash for Cluster {
 }
 
 impl Cluster {
+    /// A number that is the same for the same node, disk and twin in that place.
+    #[must_use]
+    pub fn fingerprint(&self, place: Place) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_place(place, &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_place<H: Hasher>(&self, place: Place, into: &mut H) {
+        match place {
+            Place::Master(m) => {
+                let master = &*self.masters[m];
+                let now = master.process.as_ref().map_or(Time::ZERO, |p| p.now);
+                // While a master recovers it matters whether a moment was now or a second ago.
+                let horizon = Duration::from_secs(u64::from(master.recovers()));
+                hash_relative(master, now, horizon, into);
+            }
+            Place::Secondary(n) => {
+                let secondary = &*self.secondaries[n];
+                let now = secondary.process.as_ref().map_or(Time::ZERO, |p| p.now);
+                hash_relative(secondary, now, Duration::ZERO, into);
+            }
+        }
+    }
+
+    /// Where a process runs.
+    #[must_use]
+    pub fn running(&self) -> Vec<Place> {
+        let masters = self.leaders().map(|(m, _)| Place::Master(m));
+        let secondaries = self.followers().map(|(n, _)| Place::Secondary(n));
+        masters.chain(secondaries).collect()
+    }
+
     /// Nothing runs yet.
     #[must_use]
     pub fn new(setup: Arc<Setup>) -> Self {
@@ -523,23 +548,23 @@ impl Cluster {
     /// Whether a process of that place has a link.
     #[must_use]
     pub fn is_linked(&self, place: Place) -> bool {
-        self.running(place).is_some_and(|(_, is_linked, _)| is_linked)
+        self.process(place).is_some_and(|(_, is_linked, _)| is_linked)
     }
 
     /// Whether a write of a process of that place is in flight.
     #[must_use]
     pub fn is_writing(&self, place: Place) -> bool {
-        self.running(place).is_some_and(|(journal, ..)| journal.is_writing())
+        self.process(place).is_some_and(|(journal, ..)| journal.is_writing())
     }
 
     /// Whether a process of that place waits for a read.
     #[must_use]
     pub fn is_reading(&self, place: Place) -> bool {
-        self.running(place).is_some_and(|(_, _, reads)| reads > 0)
+        self.process(place).is_some_and(|(_, _, reads)| reads > 0)
     }
 
     /// Of a process: its journal, whether it has a link, and how many reads are under way.
-    fn running(&self, place: Place) -> Option<(&SimJournal, bool, usize)> {
+    fn process(&self, place: Place) -> Option<(&SimJournal, bool, usize)> {
         match place {
             Place::Master(m) => {
                 let Master { journal, process, .. } = &*self.masters[m];

@@ -239,6 +239,7 @@ impl<W> Follower<W> {
             log_id,
             epoch,
             cleared,
+            former,
             ..
         } = restored.hard_state.clone();
         let first_hello = (heartbeat_interval * 3).min(MAX_HELLO_WAIT);
@@ -250,7 +251,7 @@ impl<W> Follower<W> {
             log_id,
             epoch,
             cleared,
-            former: None,
+            former,
             log: Log::new(restored),
             verified: Seq::ZERO,
             reorder: Reorder::default(),
@@ -670,6 +671,7 @@ impl<W> Follower<W> {
             epoch: self.epoch,
             epochs: Vec::new(),
             cleared: self.cleared.clone(),
+            former: self.former,
             is_partial: false,
         }
     }

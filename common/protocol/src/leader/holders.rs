@@ -77,7 +77,10 @@ impl Holders {
         if before.is_some_and(|b| b.is_later_than(ack, promised)) {
             return;
         }
-        let (is_new, asked_until) = (before.is_none(), before.and_then(|b| b.asked_until));
+        let is_new = before.is_none();
+        // A promise answers what was asked; after anything else the question is still under way.
+        let asked_until = before.filter(|b| b.promised || !promised);
+        let asked_until = asked_until.and_then(|b| b.asked_until);
         if is_new && !self.make_room(&ack.node, is_listed) {
             return;
         }

@@ -435,6 +435,7 @@ impl<W: Waiter> Leader<W> {
                     epoch: self.log.hard_state().epoch,
                     epochs: Vec::new(),
                     cleared: self.cleared.clone(),
+                    former: None,
                     is_partial: !recovery.is_whole(),
                 }
             }
@@ -443,6 +444,7 @@ impl<W: Waiter> Leader<W> {
                 epoch: self.leadership.epoch,
                 epochs: Vec::new(),
                 cleared: self.cleared.clone(),
+                former: None,
                 is_partial: false,
             },
         };
@@ -634,12 +636,11 @@ impl<W: Waiter> Leader<W> {
             (Phase::Recovering(recovery), true) if recovery.is_above(it) => recovery.overtakes(it),
             (Phase::Recovering(_), true) => self.end = Some(End::OtherMaster(it)),
             // Of two that start at once one stays.
-            (Phase::Recovering(recovery), false)
-                if me.epoch.master < it.epoch.master && !recovery.is_takeover() =>
-            {
-                self.announce(true, None);
+            (Phase::Recovering(recovery), false) if recovery.is_takeover() => {}
+            (Phase::Recovering(_), false) if me.epoch.master < it.epoch.master => {
+                self.announce(false, None);
             }
-            (Phase::Recovering(_), false) => {}
+            (Phase::Recovering(_), false) => self.end = Some(End::OtherMaster(it)),
             (_, true)
                 if other.overtakes == Some(me.epoch.master)
                     || it.log_id == me.log_id && it.epoch > me.epoch =>
@@ -653,7 +654,8 @@ impl<W: Waiter> Leader<W> {
                     reason,
                     Some(Unavailable::Fenced | Unavailable::Stopping | Unavailable::DiskFailed)
                 );
-                if !is_final {
+                // With an epoch that is not durable yet it says so once it is.
+                if !is_final && self.is_leadership_durable() {
                     self.announce(true, None);
                 }
             }

@@ -1,1 +1,224 @@
-//! To be written.
+//! Masters that begin, and what secondaries promise them.
+
+use replog_protocol::ids::Seq;
+use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
+use replog_protocol::wire::{MasterAnnouncement, Message, Prepare};
+
+use super::clearing::cleared_once;
+use crate::support::cluster::Cluster;
+use crate::support::hand::{secondary, secondary_by};
+use crate::support::{at, cleared, epoch, heartbeat, leadership, log, post};
+
+#[test]
+fn a_promise_to_one_that_died_does_not_fence_its_successors() {
+    let mut cluster = cleared_once();
+    drop(cluster.kill('1'));
+    // This one hears only who slept through the clearing, and dies before it serves.
+    cluster.master('2', "ab");
+    cluster.run("2b", 3_200);
+    assert_eq!(cluster.ack('b').epoch.master, crate::support::master(2));
+    drop(cluster.kill('2'));
+    cluster.master('3', "ab");
+    cluster.run("3ab", 9_000);
+    assert_eq!(cluster.unavailable('3'), None);
+    assert_eq!(cluster.leadership('3').log_id, log(77));
+    assert_eq!(
+        cluster.journal('b').entries,
+        cluster.journal('3').entries,
+        "it came over by itself"
+    );
+}
+
+#[test]
+fn nobody_is_fenced_by_a_promise_to_itself() {
+    let mut cluster = cleared_once();
+    drop(cluster.kill('1'));
+    cluster.master('2', "ab");
+    cluster.run("2b", 400);
+    // B's promises are lost, and B is given up; A speaks.
+    let prepare = |cluster: &Cluster| {
+        let mut sent = cluster.trace.iter().rev();
+        sent.find_map(|s| match &s.out.message {
+            Message::Prepare(prepare) if s.from == '2' => Some(prepare.clone()),
+            _ => None,
+        })
+    };
+    while cluster.now() < at(9_000 + 3_300) {
+        cluster.run("2", 50);
+        if let Some(prepare) = prepare(&cluster) {
+            cluster.step('b', Message::Prepare(prepare));
+        }
+    }
+    cluster.run("2a", 10_000);
+    assert_eq!(cluster.leadership('2').log_id, log(77));
+    let promised = cluster.ack('b');
+    cluster.step('2', Message::Ack(promised));
+    assert_eq!(cluster.unavailable('2'), None);
+}
+
+#[test]
+fn a_master_that_ends_for_another_one_leaves_that_one_unfenced() {
+    let mut cluster = cleared_once();
+    cluster.master('2', "b");
+    cluster.run("2b", 3_100);
+    let lives = MasterAnnouncement {
+        leader: cluster.leadership('1'),
+        is_serving: true,
+        overtakes: None,
+    };
+    if cluster.unavailable('2').is_some() {
+        cluster.step('2', Message::Announcement(lives));
+        assert!(cluster.has_ended('2'));
+    }
+    cluster.run("1ab", 3_000);
+    assert_eq!(cluster.unavailable('1'), None);
+}
+
+/// Its log is empty because only somebody was heard who held nothing of the history.
+#[test]
+fn an_empty_log_gives_way_to_a_latecomer_of_the_same_history() {
+    for c_has_promised in [true, false] {
+        let mut cluster = Cluster::new("bc");
+        cluster.master('1', "bc");
+        cluster.run("1b", 5_000);
+        (0..3).for_each(|_| drop(cluster.append('1', 1)));
+        cluster.run("1b", 1_000);
+        if !c_has_promised {
+            // C has heard of the history, and has no entries yet.
+            let first = heartbeat(cluster.leadership('1'));
+            cluster.step('c', Message::Append(first));
+        }
+        drop(cluster.kill('1'));
+        cluster.master('2', "bc");
+        if c_has_promised {
+            // Both are heard in time; B falls silent before it was asked.
+            cluster.run("2bc", 400);
+        }
+        cluster.run("2c", 14_000);
+        assert_eq!(cluster.unavailable('2'), None);
+        assert_eq!(cluster.journal('2').last(), Seq::ZERO);
+        let position = cluster.ack('b');
+        cluster.step('2', Message::Ack(position));
+        cluster.run("2bc", 9_000);
+        assert_eq!(cluster.unavailable('2'), None);
+        assert_eq!(cluster.journal('2').last(), Seq(3));
+        assert_eq!(cluster.journal('b').rolled_back(), 0, "nothing that was acknowledged");
+        assert_eq!(cluster.journal('c').entries, cluster.journal('2').entries);
+    }
+}
+
+#[test]
+fn who_holds_only_what_was_cleared_has_to_promise() {
+    let mut cluster = cleared_once();
+    // B has still not heard of the clearing when both are asked.
+    cluster.master('2', "ab");
+    cluster.run("2ab", 550);
+    cluster.run("2a", 1_000);
+    assert_eq!(cluster.unavailable('2'), None);
+    // The former one goes on without knowing; B hears it before any heartbeat of the new one.
+    cluster.command('1', post(70, 2, 70));
+    cluster.run("1b", 6_000);
+    let told = cluster.answer('1', 70);
+    assert!(
+        matches!(told, Some(Answer::NotReplicated { acks: 1, because: WaitEnd::Fenced, .. })),
+        "{told:?}"
+    );
+    assert_eq!(cluster.unavailable('1'), Some(Unavailable::Fenced));
+}
+
+/// What it heard before it was stopped, and what it was promised, may not be so any more.
+#[test]
+fn a_master_that_was_stopped_while_it_recovered_begins_again() {
+    let mut cluster = Cluster::settled("a", 3);
+    drop(cluster.kill('1'));
+    // While it listened: the answers lie in its socket.
+    cluster.master('2', "a");
+    cluster.run("2a", 50);
+    cluster.suspend('2');
+    cluster.run("2a", 10_000);
+    cluster.resume('2');
+    cluster.run("2", 400);
+    assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+    drop(cluster.kill('2'));
+    // While it asked for promises: somebody else was promised more meanwhile, and serves.
+    cluster.master('3', "ab");
+    cluster.run("3a", 2_990);
+    cluster.suspend('3');
+    cluster.master('4', "a");
+    cluster.run("4a", 3_000);
+    assert_eq!(cluster.unavailable('4'), None);
+    let written = cluster.append('4', 2);
+    cluster.run("4a", 100);
+    assert_eq!(cluster.replicated('4', written), Some(2));
+    cluster.resume('3');
+    cluster.run("3a", 400);
+    assert_eq!(cluster.unavailable('3'), Some(Unavailable::Recovering));
+    // It finds the living one and ends; nothing that was acknowledged is touched.
+    cluster.run("34a", 1_000);
+    assert!(cluster.has_ended('3'));
+    assert_eq!(cluster.unavailable('4'), None);
+    assert_eq!(cluster.journal('a').last(), Seq(4));
+}
+
+#[test]
+fn an_empty_secondary_that_has_promised_does_not_follow_the_former_master() {
+    let mut cluster = Cluster::settled("ab", 3);
+    cluster.run("1ab", 100);
+    // C holds nothing of it, and is asked by the second master.
+    cluster.master('2', "abc");
+    cluster.run("2abc", 5_000);
+    assert_eq!(cluster.unavailable('2'), None);
+    cluster.restart('c');
+    let refused = cluster.append('1', 2);
+    cluster.run("1c", 3_000);
+    assert_eq!(cluster.ack('c').epoch.master, crate::support::master(2));
+    assert!(!matches!(cluster.answer('1', refused), Some(Answer::Replicated { .. })));
+}
+
+#[test]
+fn one_word_of_another_history_does_not_undo_a_promise() {
+    let mut empty = secondary("c");
+    let prepare = Prepare {
+        leader: leadership(1, 6, 5),
+        cleared: cleared(&[]),
+    };
+    empty.message(Message::Prepare(prepare), at(1));
+    let former = heartbeat(leadership(1, 5, 4));
+    empty.receive(former.clone(), at(2));
+    assert_eq!(empty.node.position().epoch, epoch(6, 5));
+    empty.receive(heartbeat(leadership(9, 1, 9)), at(3));
+    assert_eq!(empty.node.position().log_id, Some(log(9)));
+    empty.receive(former.clone(), at(4));
+    assert_eq!(empty.node.position().log_id, Some(log(9)), "nor by way of another one");
+    // The promise is on its disk, too.
+    let mut again = secondary_by("c", 10, empty.journal.clone());
+    again.receive(former, at(5));
+    assert_eq!(again.node.position().log_id, Some(log(9)));
+    empty.receive(heartbeat(leadership(1, 6, 5)), at(6));
+    assert_eq!(empty.node.position().epoch, epoch(6, 5));
+}
+
+/// Two that were promised one after the other: the entry of the first one is seen by the second one, or never counted.
+#[test]
+fn an_entry_is_acknowledged_before_a_promise_or_not_at_all() {
+    let mut cluster = Cluster::settled("ab", 3);
+    cluster.master('2', "ab");
+    // B promises the second master; A is still the first one's.
+    cluster.run("1a 2b", 3_100);
+    let waits = cluster.append('1', 3);
+    let met = cluster.append('1', 2);
+    cluster.run("1ab", 2_000);
+    let held = |cluster: &Cluster, client| {
+        matches!(cluster.answer('1', client), Some(Answer::Replicated { .. }))
+    };
+    assert!(!held(&cluster, waits));
+    // Whatever the first one has acknowledged, the second one has once it has heard who holds it.
+    let was_met = held(&cluster, met);
+    cluster.run("2ab", 6_000);
+    assert_eq!(cluster.unavailable('2'), None);
+    if was_met {
+        assert!(cluster.journal('2').texts().contains(&met.to_string()));
+    }
+    assert_eq!(cluster.journal('a').entries, cluster.journal('2').entries);
+    assert_eq!(cluster.journal('b').entries, cluster.journal('2').entries);
+}

@@ -22,7 +22,7 @@ fn is_heard_in_silence(mut master: Master, ack: &Ack, what: &str) {
     // Entries that are in flight may take all of the window.
     master.sent.clear();
     master.reads.clear();
-    let until = master.deadline(now).expect("it goes on");
+    let until = master.deadline().expect("it goes on");
     let before = Time(until.0.saturating_sub(ms(1)));
     for now in [now, before.max(now)] {
         for _ in 0..100 {

@@ -231,6 +231,6 @@ fn a_fenced_master_stops_at_once() {
     assert!(cluster.has_ended('1'));
     assert_eq!(cluster.now(), now);
     cluster.command('2', post(70, 2, 70));
-    cluster.run("2a", 100);
+    cluster.run("2a", 3_000);
     assert_eq!(cluster.replicated('2', 70), Some(2));
 }

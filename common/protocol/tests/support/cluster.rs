@@ -373,8 +373,8 @@ impl Cluster {
 
     fn deadline(&self, key: char) -> Option<Time> {
         match self.masters.get(&key) {
-            Some(process) => process.deadline(self.now),
-            None => self.secondaries.get(&key)?.deadline(self.now),
+            Some(process) => process.deadline(),
+            None => self.secondaries.get(&key)?.deadline(),
         }
     }
 

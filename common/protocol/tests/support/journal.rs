@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::epochs::{EpochTable, LogPosition};
 use replog_protocol::hard_state::HardState;
-use replog_protocol::ids::{LogId, Seq};
+use replog_protocol::ids::{Epoch, LogId, Seq};
 use replog_protocol::node::{
     Query, ReadError, Restored, RolledBack, Truncate, WriteJob, WriteResult,
 };
@@ -23,6 +23,26 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// A log of that history, with so many entries of each of those epochs, the last of which was promised.
+    pub(crate) fn of(log_id: LogId, runs: &[(u64, Epoch)]) -> Self {
+        let (mut journal, mut table) = (Self::default(), EpochTable::default());
+        for (count, epoch) in runs {
+            let from = journal.last().0 + 1;
+            for seq in from..from + count {
+                let id = u128::from(epoch.n) * 1_000 + u128::from(seq);
+                journal.entries.push(super::entry(seq, *epoch, id));
+                table.append(*epoch, Seq(seq));
+            }
+        }
+        journal.hard_state = HardState {
+            log_id: Some(log_id),
+            epoch: runs.last().map_or(Epoch::ZERO, |(_, epoch)| *epoch),
+            epochs: table.starts().to_vec(),
+            ..HardState::default()
+        };
+        journal
+    }
+
     pub(crate) fn last(&self) -> Seq {
         Seq(self.entries.len() as u64)
     }

@@ -35,6 +35,7 @@ pub(crate) struct Process<N: Checked> {
     pub(crate) disk: Disk,
     /// When it started: its own clock begins then.
     pub(crate) born: Time,
+    due: Option<Time>,
     /// The write in flight, if the disk is slow.
     pub(crate) writing: Option<WriteJob>,
     /// Reads wait until the test lets them go on, see [`Process::read`].
@@ -60,6 +61,7 @@ impl<N: Checked> Process<N> {
             journal,
             disk: Disk::Prompt,
             born: Time::ZERO,
+            due: None,
             writing: None,
             reads_wait: false,
             reads: VecDeque::new(),
@@ -75,6 +77,7 @@ impl<N: Checked> Process<N> {
         let now = self.local(now);
         self.node.step(input, now);
         self.carry_out(now);
+        self.due = self.node.deadline(now);
     }
 
     /// That moment as the clock of the process shows it.
@@ -82,9 +85,9 @@ impl<N: Checked> Process<N> {
         Time(now.since(self.born))
     }
 
-    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
-        let next = self.node.deadline(self.local(now))?;
-        Some(self.born + next.0)
+    /// When it wants to be called, as it has said after its last call.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        Some(self.born + self.due?.0)
     }
 
     pub(crate) fn tick(&mut self, now: Time) {
@@ -134,11 +137,11 @@ impl<N: Checked> Process<N> {
     /// Lets the clock go on from deadline to deadline, with nothing heard, up to `end`.
     pub(crate) fn idle(&mut self, mut now: Time, end: Time) {
         while self.end.is_none()
-            && let Some(next) = self.deadline(now).filter(|next| *next <= end)
+            && let Some(next) = self.deadline().filter(|next| *next <= end)
         {
             now = next.max(now);
             self.tick(now);
-            let is_overdue = self.deadline(now).is_some_and(|next| next <= now);
+            let is_overdue = self.deadline().is_some_and(|next| next <= now);
             assert!(!is_overdue || self.end.is_some(), "it is never done");
         }
     }

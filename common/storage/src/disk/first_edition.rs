@@ -85,6 +85,7 @@ fn converted(former: FormerHardState) -> Result<HardState, Error> {
         epoch: epoch(former.epoch, former.master)?,
         epochs: epochs?,
         cleared,
+        former: None,
         is_partial: former.is_partial,
     })
 }

@@ -73,6 +73,7 @@ fn expected() -> Restored {
                 start(6, epoch(4, 24)),
             ],
             cleared: ClearedLogs::new(cleared).expect("two"),
+            former: None,
             is_partial: true,
         },
         last: LogPosition {

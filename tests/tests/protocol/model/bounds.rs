@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use replog_protocol::leader::recovery::RecoverySettings;
 use replog_protocol::leader::settings::Replication;
-use replog_tests::cluster::Setup;
+use replog_tests::cluster::{Place, Setup};
 use replog_tests::cluster::journal::Loss;
 use replog_tests::cluster::process::Pace;
 
@@ -189,6 +189,37 @@ impl Bounds {
             max_waiting: 100,
             seed: 1,
         }
+    }
+
+    /// Whether one of these clusters is known to become well.
+    pub(super) fn is_healed(&self, clusters: &[u64]) -> bool {
+        let healed = self.healed.lock().expect("nobody panics with it");
+        clusters.iter().any(|cluster| healed.contains(cluster))
+    }
+
+    /// All of these clusters were seen to become well.
+    pub(super) fn has_healed(&self, clusters: Vec<u64>) {
+        let mut healed = self.healed.lock().expect("nobody panics with it");
+        healed.extend(clusters);
+    }
+
+    /// By how much the clock of that place goes on at each step of time.
+    pub(super) fn tick_of(&self, place: Place) -> Duration {
+        match place {
+            Place::Master(_) => TICK,
+            Place::Secondary(_) => SECONDARY_TICK,
+        }
+    }
+
+    /// Whether time makes a difference to a secondary whose writes all end well.
+    pub(super) fn secondaries_tick(&self) -> bool {
+        self.fulls + self.rots > 0
+    }
+
+    /// Whether the clock of that place may go on at any time.
+    pub(super) fn ticks_are_free(&self, place: Place) -> bool {
+        let may_tick = matches!(place, Place::Master(_)) || self.secondaries_tick();
+        may_tick && self.ticks.is_none()
     }
 
     /// The highest number of a heartbeat that is looked at.

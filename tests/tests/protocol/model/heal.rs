@@ -19,28 +19,22 @@ const MAX_MESSAGES: usize = 200;
 /// With the links up and no more faults, even if all that is under way is lost, all is well within few rounds of the timers,
 /// and then there is nothing but heartbeats and their ACKs.
 pub(super) fn recovers(bounds: &Bounds, state: &State) -> bool {
-    let key = fingerprint(&state.cluster);
-    let is_known = |healed: &std::collections::HashSet<u64>| healed.contains(&key);
-    if is_known(&bounds.healed.lock().expect("nobody panics with it")) {
-        return true;
-    }
-    let is_well = heal(&mut state.cluster.clone()).is_ok();
-    if is_well {
-        bounds.healed.lock().expect("nobody panics with it").insert(key);
-    }
-    is_well
+    heal(bounds, &mut state.cluster.clone()).is_ok()
 }
 
-/// The same; an error says what is not well.
-pub(super) fn heal(cluster: &mut Cluster) -> Result<(), String> {
+/// The same; an error says what is not well. A cluster from which it was seen to become well is not looked at twice, whatever
+/// it has come from.
+pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String> {
     if cluster.violation.is_some() {
         return Ok(()); // which is reported as what it is
     }
+    let mut passed = vec![fingerprint(cluster)];
+    if bounds.is_healed(&passed) {
+        return Ok(());
+    }
     cluster.outbox.clear();
     start_again(cluster);
-    let mut rounds = 0;
-    loop {
-        rounds += 1;
+    for rounds in 1.. {
         if rounds % ROUNDS_OF_PATIENCE == 0 {
             for m in 0..cluster.masters.len() {
                 if cluster.masters[m].recovers() {
@@ -56,11 +50,23 @@ pub(super) fn heal(cluster: &mut Cluster) -> Result<(), String> {
             }
             _ => {}
         }
+        obeys(cluster)?;
+        passed.push(fingerprint(cluster));
+        if bounds.is_healed(&passed[rounds..]) {
+            bounds.has_healed(passed);
+            return Ok(());
+        }
     }
     for _ in 0..3 {
         let sent = round(cluster)?;
         is_quiet(cluster, &sent)?;
     }
+    obeys(cluster)?;
+    bounds.has_healed(passed);
+    Ok(())
+}
+
+fn obeys(cluster: &Cluster) -> Result<(), String> {
     match &cluster.violation {
         None => Ok(()),
         Some(violation) => Err(format!("while it heals: {violation}")),

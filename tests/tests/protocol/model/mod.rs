@@ -117,7 +117,13 @@ impl Bounds {
 /// Explores everything within the bounds.
 fn explore(bounds: Bounds, expected_states: usize) {
     let begun = Instant::now();
-    let checker = bounds.clone().checker().threads(2).spawn_bfs().join();
+    let checker = bounds.clone().checker().threads(2).spawn_bfs();
+    while std::env::var("DBG").is_ok() && !checker.is_done() {
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        eprintln!("DBG {} unique {} depth {} healed {}", checker.state_count(), checker.unique_state_count(), checker.max_depth(), bounds.healed.lock().map_or(0, |h| h.len()));
+        if checker.discoveries().iter().any(|(n,_)| bounds.properties().iter().any(|p| p.name==*n && p.expectation==Expectation::Always)) { report(&bounds, &checker); }
+    }
+    let checker = checker.join();
     let states = checker.unique_state_count();
     let healed = bounds.healed.lock().map_or(0, |healed| healed.len());
     let time = begun.elapsed();
@@ -150,7 +156,7 @@ fn report<C: Checker<Bounds>>(bounds: &Bounds, checker: &C) {
                     panic!("{name:?} is broken: {violation}");
                 }
                 let mut cluster = last.cluster.clone();
-                let why = heal::heal(&mut cluster);
+                let why = heal::heal(bounds, &mut cluster);
                 panic!("{name:?} is broken: {why:?}\nin the end {cluster:#?}");
             }
             _ => {}

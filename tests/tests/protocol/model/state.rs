@@ -13,6 +13,7 @@ use replog_tests::cluster::{self, Cluster, Fate, Place, Request};
 use uuid::Uuid;
 
 use super::bounds::{Bounds, TICK};
+use super::step::Step;
 
 /// A message under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,12 +44,18 @@ pub(super) struct Counts {
 ///
 /// The network is the set of all that was ever sent: any of it may arrive at any time, any number of times, or never. That is
 /// loss, duplication, delay and reordering in one, without bounds.
+///
+/// So the network only grows, and more of it makes nothing impossible. Whatever could happen that changes no node, and only
+/// sends something, is therefore taken to have happened ([`State::close`]): each such message would double the states
+/// otherwise, and show nothing that is not shown with the message under way.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) cluster: Cluster,
     /// By fingerprint.
     pub(super) network: BTreeMap<u64, Arc<Frame>>,
     pub(super) counts: Counts,
+    /// The deliveries and ticks that change a node.
+    pub(super) live: Vec<Step>,
 }
 
 impl Hash for State {
@@ -90,6 +97,7 @@ impl State {
             cluster,
             network: BTreeMap::new(),
             counts: Counts::default(),
+            live: Vec::new(),
         };
         let is_lazy = state.cluster.setup.is_lazy;
         for name in state.cluster.setup.names.clone() {
@@ -108,7 +116,57 @@ impl State {
         state.cluster.tick(Place::Master(m), TICK);
         state.finish_writes();
         state.carry();
+        state.close(bounds);
         state
+    }
+
+    /// Lets everything happen that changes no node, until that sends nothing new.
+    pub(super) fn close(&mut self, bounds: &Bounds) {
+        self.live.clear();
+        if self.cluster.violation.is_some() {
+            return;
+        }
+        let before = self.cluster.clone();
+        let places = before.running();
+        let hashes: BTreeMap<Place, u64> =
+            places.iter().map(|place| (*place, before.fingerprint(*place))).collect();
+        let mut queue: Vec<u64> = self.network.keys().copied().collect();
+        for place in places {
+            if !bounds.ticks_are_free(place) {
+                continue;
+            }
+            self.cluster.tick(place, bounds.tick_of(place));
+            self.keep_or_revert(&before, place, hashes[&place], Step::Tick(place), &mut queue);
+        }
+        while let Some(key) = queue.pop() {
+            let frame = Arc::clone(&self.network[&key]);
+            for place in self.receivers(&frame) {
+                self.cluster.deliver(place, frame.message.clone());
+                let step = Step::Deliver(key, place);
+                self.keep_or_revert(&before, place, hashes[&place], step, &mut queue);
+            }
+        }
+    }
+
+    /// Something has happened to one node: what that has sent is under way if it has changed nothing else; or it has not
+    /// happened, and is a step of its own.
+    fn keep_or_revert(
+        &mut self,
+        before: &Cluster,
+        place: Place,
+        hash: u64,
+        step: Step,
+        queue: &mut Vec<u64>,
+    ) {
+        let is_same = self.cluster.violation.is_none()
+            && Arc::ptr_eq(&self.cluster.truth, &before.truth)
+            && self.cluster.clients.iter().map(|c| &c.fate).eq(before.clients.iter().map(|c| &c.fate))
+            && self.cluster.fingerprint(place) == hash;
+        match is_same {
+            true => queue.extend(self.carry()),
+            false => self.live.push(step),
+        }
+        self.cluster.clone_from(before);
     }
 
     /// A master starts and has its link.
@@ -153,8 +211,9 @@ impl State {
             .collect()
     }
 
-    /// What has left is under way from now on.
-    pub(super) fn carry(&mut self) {
+    /// What has left is under way from now on: what of it is new.
+    pub(super) fn carry(&mut self) -> Vec<u64> {
+        let mut new = Vec::new();
         self.cluster.events.clear();
         let is_alone = self.cluster.masters.len() == 1;
         for (_, Outbound { to, message, .. }) in std::mem::take(&mut self.cluster.outbox) {
@@ -166,16 +225,22 @@ impl State {
                 to => to,
             };
             let message = match message {
-                Message::Append(mut append) if append.storage.is_none() => {
-                    append.round = 0; // which does not travel
+                Message::Append(mut append) => {
+                    if append.storage.is_none() {
+                        append.round = 0; // which does not travel
+                    }
+                    append.commit = Seq::ZERO; // which is only shown
                     Message::Append(append)
                 }
                 message => message,
             };
             let frame = Frame { to, message };
             let key = fingerprint(&frame);
-            self.network.entry(key).or_insert_with(|| Arc::new(frame));
+            if self.network.insert(key, Arc::new(frame)).is_none() {
+                new.push(key);
+            }
         }
+        new
     }
 
     /// Whom a message can reach.

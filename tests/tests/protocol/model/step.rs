@@ -6,7 +6,7 @@ use replog_protocol::write_concern::WriteConcern;
 use replog_tests::cluster::journal::{Loss, WriteEnd};
 use replog_tests::cluster::{Fate, Place};
 
-use super::bounds::{Bounds, SECONDARY_TICK, TICK};
+use super::bounds::Bounds;
 use super::state::State;
 
 /// One thing that happens.
@@ -53,7 +53,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     let is_answered = |c: &replog_tests::cluster::Request| matches!(c.fate, Fate::Answered(_));
     let is_late = !bounds.late || cluster.clients.iter().any(is_answered);
     let may_start = is_late && (!bounds.late || counts.clears == bounds.clears);
-    let may_tick = bounds.ticks.is_none_or(|most| counts.ticks < most);
+    let may_tick = bounds.ticks.is_some_and(|most| counts.ticks < most);
     for (m, leader) in cluster.leaders() {
         let place = Place::Master(m);
         // Who asks a master that recovers waits before it.
@@ -87,10 +87,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
             steps.push(Step::Read(place));
         }
     }
-    for (key, frame) in &state.network {
-        let receivers = state.receivers(frame).into_iter();
-        steps.extend(receivers.map(|to| Step::Deliver(*key, to)));
-    }
+    steps.extend_from_slice(&state.live);
     for (n, secondary) in cluster.secondaries.iter().enumerate() {
         let place = Place::Secondary(n);
         let Some(process) = &secondary.process else {
@@ -111,7 +108,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         if counts.renewals < bounds.renewals {
             steps.push(Step::Renew(n));
         }
-        if may_tick && bounds.fulls + bounds.rots > 0 {
+        if may_tick && bounds.secondaries_tick() {
             steps.push(Step::Tick(place));
         }
         if counts.rots < bounds.rots {
@@ -182,11 +179,7 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
         Step::Read(place) => cluster.finish_read(place, 0),
         Step::Tick(place) => {
             counts.ticks += u8::from(bounds.ticks.is_some());
-            let time = match place {
-                Place::Master(_) => TICK,
-                Place::Secondary(_) => SECONDARY_TICK,
-            };
-            cluster.tick(place, time);
+            cluster.tick(place, bounds.tick_of(place));
         }
         Step::Restart(place, loss, is_written) => {
             cluster.crash(place, loss, is_written);
@@ -241,4 +234,5 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
     // A node that has ended by itself is started again where that is looked at.
     state.cluster.check_waiting();
     state.carry();
+    state.close(bounds);
 }

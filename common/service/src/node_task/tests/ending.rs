@@ -36,6 +36,21 @@ async fn a_stop_is_told_once_and_everybody_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_than_is_taken_at_one_time_is_answered_at_a_stop() {
+    let many = 3 * MAX_TAKEN as u64;
+    let (mut world, task) = World::prepare(3 * MAX_TAKEN);
+    for n in 1..=many {
+        world.put(n);
+    }
+    world.stop.cancel();
+    assert_eq!(task.run().await, Ok(()));
+    for n in 1..=many {
+        assert_eq!(world.replies.recv().await, Some(1000 + n));
+    }
+    assert_eq!(world.effects.all().len() as u64, many, "nothing is written");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_journal_that_hangs_stops_neither_the_task_nor_its_end() {
     let mut world = World::start();
     let write = world.hold_next_write();

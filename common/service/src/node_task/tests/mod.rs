@@ -253,6 +253,9 @@ impl LogReader for TestReader {
     }
 }
 
+/// How long something that must happen may take, on paused time: a test fails rather than hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What left on the link.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -391,9 +394,15 @@ impl World {
             .unwrap();
     }
 
+    /// What the node is told next.
+    async fn input(&mut self) -> String {
+        let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
+        input.expect("in time").expect("the node is there")
+    }
+
     /// Waits until the node was told that.
     async fn told(&mut self, input: &str) {
-        while self.inputs.recv().await.expect("the node is there") != input {}
+        while self.input().await != input {}
     }
 
     /// Waits until the task has done everything that there was to do.

@@ -124,7 +124,7 @@ async fn a_link_that_is_never_silent_keeps_nobody_waiting() {
     world.put(2);
     let (mut downs, mut others) = (0, Vec::new());
     while downs < 5 * MAX_TAKEN {
-        match world.inputs.recv().await.unwrap() {
+        match world.input().await {
             input if input == "Down" => downs += 1,
             input => others.push((input, downs / MAX_TAKEN)),
         }

@@ -59,10 +59,7 @@ async fn what_cannot_be_read_is_counted_and_goes_no_further() {
         .link
         .send(delivered(address.clone(), good.encode(1)))
         .unwrap();
-    assert_eq!(
-        world.inputs.recv().await,
-        Some(format!("Message({good:?})"))
-    );
+    assert_eq!(world.input().await, format!("Message({good:?})"));
     assert_eq!(world.handle.undecodable(), 4);
 
     // Another version is no such thing: it is a sign of life.
@@ -72,14 +69,14 @@ async fn what_cannot_be_read_is_counted_and_goes_no_further() {
         .send(delivered(address.clone(), foreign))
         .unwrap();
     let expected = format!("OtherVersion({address:?}, 9)");
-    assert_eq!(world.inputs.recv().await, Some(expected));
+    assert_eq!(world.input().await, expected);
     let nobody = LinkEvent::Delivered {
         address: address.clone(),
         payload: Payload::NoResponders,
     };
     world.link.send(nobody).unwrap();
     let expected = format!("NoResponders({address:?})");
-    assert_eq!(world.inputs.recv().await, Some(expected));
+    assert_eq!(world.input().await, expected);
     assert_eq!(world.handle.undecodable(), 4);
 }
 
@@ -107,9 +104,6 @@ async fn the_link_is_told_and_asked_in_one_go() {
     let mut world = World::start();
     world.link.send(LinkEvent::Down).unwrap();
     world.link.send(LinkEvent::Up { max_payload: 1 }).unwrap();
-    assert_eq!(world.inputs.recv().await.as_deref(), Some("Down"));
-    assert_eq!(
-        world.inputs.recv().await.as_deref(),
-        Some("Up { max_payload: 1 }")
-    );
+    assert_eq!(world.input().await, "Down");
+    assert_eq!(world.input().await, "Up { max_payload: 1 }");
 }

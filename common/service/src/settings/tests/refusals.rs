@@ -111,13 +111,20 @@ fn a_refusal_is_one_short_line_without_passwords() {
 
 #[test]
 fn one_user_for_all_brokers() {
-    let line = refusal(&[], &[("NATS_URL", "nats://a:s3cret@h:1,nats://b:s3cret@h:2")]);
+    let line = refusal(
+        &[],
+        &[("NATS_URL", "nats://a:s3cret@h:1,nats://b:s3cret@h:2")],
+    );
     assert_eq!(
         line,
         "sample: --nats-url (NATS_URL): \"nats://h:1,nats://h:2\" is not allowed: \
          expected the same user in all of them, or NATS_USER and NATS_PASSWORD"
     );
-    for urls in ["nats://a:b@h:1,nats://a:b@h:2", "nats://a:b@h:1,h:2", "h:1,h:2"] {
+    for urls in [
+        "nats://a:b@h:1,nats://a:b@h:2",
+        "nats://a:b@h:1,h:2",
+        "h:1,h:2",
+    ] {
         settings(&[], &[("NATS_URL", urls)]);
     }
 }
