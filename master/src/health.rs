@@ -6,6 +6,7 @@ use replog_protocol::leader::command::{Unavailable, Waiter};
 use replog_protocol::leader::health::Status;
 use replog_protocol::leader::peer::Peer;
 use replog_protocol::leader::phase::Phase;
+use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::http::health::{StorageHealth, broker, millis};
 use replog_storage::journal::StorageKind;
@@ -78,6 +79,7 @@ struct CannotRead {
 struct OtherVersion {
     id: NodeId,
     version: u32,
+    problem: String,
 }
 
 /// One secondary as the master sees it.
@@ -154,6 +156,10 @@ impl Health {
                 .map(|(id, version)| OtherVersion {
                     id: id.clone(),
                     version,
+                    problem: format!(
+                        "{id} speaks protocol version {version}, this master speaks {PROTOCOL_VERSION}: stop all nodes, then \
+                         start all of one version"
+                    ),
                 })
                 .collect(),
             not_heard: leader.not_seen().cloned().collect(),

@@ -347,6 +347,15 @@ impl EntryBatch {
         self.epoch
     }
 
+    /// The position of the first entry, with its epoch.
+    #[must_use]
+    pub fn first_position(&self) -> LogPosition {
+        LogPosition {
+            seq: self.first,
+            epoch: self.epoch,
+        }
+    }
+
     /// The position of the last entry, with its epoch.
     #[must_use]
     pub fn last_position(&self) -> LogPosition {

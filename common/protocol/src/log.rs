@@ -230,6 +230,7 @@ impl Log {
             repairs: std::mem::take(&mut self.repairs),
         };
         if job.is_empty() {
+            self.full_until = None; // nothing waits for room any more
             return None;
         }
         let last = job.entries.last().map_or(self.durable, EntryBatch::last);

@@ -162,8 +162,11 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_ends_ends_the_program() {
         let failure = Failure::disk_failed("no such device");
-        let told = failure.clone();
-        assert_eq!(ended(tokio::spawn(async { Err(told) })).await, Err(failure));
+        let ends_with = failure.clone();
+        assert_eq!(
+            ended(tokio::spawn(async { Err(ends_with) })).await,
+            Err(failure)
+        );
         assert_eq!(ended(tokio::spawn(async { Ok(()) })).await, Ok(()));
     }
 

@@ -90,7 +90,8 @@ pub(super) async fn play(
         }
         Fault::KillAll => kill_all(cluster, ledger).await?,
     }
-    tokio::time::sleep(random.between(Duration::from_millis(200), Duration::from_millis(2500))).await;
+    tokio::time::sleep(random.between(Duration::from_millis(200), Duration::from_millis(2500)))
+        .await;
     Ok(())
 }
 

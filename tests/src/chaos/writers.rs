@@ -58,7 +58,8 @@ async fn one(
         if ledger.has_ended() {
             break;
         }
-        tokio::time::sleep(random.between(Duration::from_millis(10), Duration::from_millis(100))).await;
+        tokio::time::sleep(random.between(Duration::from_millis(10), Duration::from_millis(100)))
+            .await;
     }
     Ok(match may_be_there {
         true => Known::Unknown,

@@ -47,13 +47,16 @@ impl Stored {
     /// The entry at `seq`.
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&StoredEntry> {
-        self.entries.get(usize::try_from(seq.0.checked_sub(1)?).ok()?)
+        self.entries
+            .get(usize::try_from(seq.0.checked_sub(1)?).ok()?)
     }
 
     /// Whether the log is of that history and has that very entry.
     #[must_use]
     pub fn has(&self, log_id: LogId, position: LogPosition) -> bool {
-        let is_there = self.get(position.seq).is_some_and(|e| e.position() == position);
+        let is_there = self
+            .get(position.seq)
+            .is_some_and(|e| e.position() == position);
         self.hard_state.log_id == Some(log_id) && is_there
     }
 }
@@ -323,7 +326,9 @@ impl SimJournal {
             } => {
                 let says = |e: &&StoredEntry| {
                     let entry = e.batch.get(e.batch.first());
-                    content.as_ref().is_some_and(|c| entry.is_some_and(|e| e.says(c)))
+                    content
+                        .as_ref()
+                        .is_some_and(|c| entry.is_some_and(|e| e.says(c)))
                 };
                 let all = &self.current.entries;
                 let same = all.iter().find(says);

@@ -112,7 +112,10 @@ fn secondary_says(secondary: &mut Secondary, message: &Message) -> Judged {
         Message::Ack(ack) | Message::Promise(Promise { position: ack }) => (ack, None),
         Message::FetchResponse(FetchResponse {
             position, entries, ..
-        }) => (position, entries.as_ref().map(|batch| batch.last_position())),
+        }) => (
+            position,
+            entries.as_ref().map(|batch| batch.last_position()),
+        ),
         _ => return Ok(()),
     };
     let is_durable = is_durable(secondary, position)
@@ -181,12 +184,7 @@ fn counts(
     storage.is_some_and(|storage| has_held(cluster, storage, log_id, position))
 }
 
-fn has_held(
-    cluster: &Cluster,
-    storage: StorageId,
-    log_id: LogId,
-    position: LogPosition,
-) -> bool {
+fn has_held(cluster: &Cluster, storage: StorageId, log_id: LogId, position: LogPosition) -> bool {
     let mut living = cluster.secondaries.iter().filter(|s| s.storage == storage);
     living.any(|s| s.journal.stored().has(log_id, position))
         || cluster.truth.once_held(storage.0, log_id, position)
@@ -246,7 +244,10 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
             }
         }
         Answer::Refused(_) => {
-            let mut same = cluster.clients.iter().filter(|c| c.message_id == request.message_id);
+            let mut same = cluster
+                .clients
+                .iter()
+                .filter(|c| c.message_id == request.message_id);
             let is_alone = same.nth(1).is_none();
             match is_alone && stored.entries.iter().any(|e| e.id == request.message_id) {
                 true => lie("it is in the log".to_owned()),
@@ -264,7 +265,9 @@ fn placed(cluster: &Cluster, m: usize, appended: &Appended) -> Result<LogPositio
     let here = stored.get(appended.last).map(|e| e.position());
     let position = match stored.hard_state.log_id == Some(appended.log_id) {
         true => here,
-        false => cluster.truth.once_held_at(master.id.0, appended.log_id, appended.last),
+        false => cluster
+            .truth
+            .once_held_at(master.id.0, appended.log_id, appended.last),
     };
     let is_it = |p: &LogPosition| {
         let message_id = cluster.truth.message_at(appended.log_id, *p);

@@ -128,6 +128,8 @@ impl SeenStorages {
             Some(first) if round > *first => {
                 self.first.remove(&storage);
                 self.former.extend(self.counts.replace(storage));
+                // The answer of another one may be the last word of a dead one, if it was under way before.
+                self.first.values_mut().for_each(|first| *first = highest);
             }
             Some(_) => {}
             None => drop(self.first.insert(storage, highest)),

@@ -10,8 +10,9 @@
 //! * [`well`]: whether a cluster without faults has become well again.
 
 mod clients;
-mod judge;
+mod fingerprint;
 pub mod journal;
+mod judge;
 pub mod members;
 pub mod moments;
 pub mod process;
@@ -22,6 +23,7 @@ pub mod well;
 mod world;
 
 pub use clients::{Client, Fate, Request};
+pub use fingerprint::fingerprint;
 pub use rules::{Rule, Violation};
 pub use setup::Setup;
 pub use world::{Cluster, Place};

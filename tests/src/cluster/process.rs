@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use replog_protocol::event::Event;
 use replog_protocol::ids::{Seq, Time};
-use replog_protocol::node::{
-    End, Input, LinkState, Node, Outbound, Page, Read, Ready, Snapshot,
-};
+use replog_protocol::node::{End, Input, LinkState, Node, Outbound, Page, Read, Ready, Snapshot};
 
 use crate::cluster::journal::{Applied, SimJournal, WriteEnd};
 use crate::cluster::moments::MARK;
@@ -146,12 +144,20 @@ impl<N: Node> Process<N> {
             if done.bug.is_some() || done.end.is_some() {
                 return;
             }
-            if self.node.deadline(self.now).is_some_and(|at| at <= self.now) {
+            if self
+                .node
+                .deadline(self.now)
+                .is_some_and(|at| at <= self.now)
+            {
                 self.node.step(Input::Tick, self.now);
             }
             let ready = self.node.ready(self.now);
             if ready.is_empty() {
-                if self.node.deadline(self.now).is_some_and(|at| at <= self.now) {
+                if self
+                    .node
+                    .deadline(self.now)
+                    .is_some_and(|at| at <= self.now)
+                {
                     done.bug = Some("it wants to be woken at once, for ever".to_owned());
                 }
                 return;

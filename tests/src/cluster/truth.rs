@@ -113,7 +113,12 @@ impl Truth {
         }
         self.lost(start, log_id, &applied.removed);
         let relied = |e: &&StoredEntry| self.acknowledged.contains(&(log_id, e.position()));
-        match applied.removed.iter().find(relied).filter(|_| !may_delete && !applied.former.is_partial) {
+        match applied
+            .removed
+            .iter()
+            .find(relied)
+            .filter(|_| !may_delete && !applied.former.is_partial)
+        {
             None => Ok(()),
             Some(entry) => {
                 let what = format!("{entry:?} goes out of a log, and a client relies on it");
@@ -200,7 +205,10 @@ impl Truth {
     /// on without it, nobody can rely on that.
     pub fn acknowledge(&mut self, leadership: Leadership, position: LogPosition) {
         let Leadership { log_id, epoch } = leadership;
-        let mut later = self.served.iter().filter(|(l, _)| l.log_id == log_id && l.epoch > epoch);
+        let mut later = self
+            .served
+            .iter()
+            .filter(|(l, _)| l.log_id == log_id && l.epoch > epoch);
         if !self.cleared.contains(&log_id)
             && later.all(|(_, end)| self.contains(log_id, *end, position))
         {
@@ -211,7 +219,8 @@ impl Truth {
     /// The entries of that history that clients rely on.
     pub fn acknowledged(&self, log_id: LogId) -> impl Iterator<Item = LogPosition> {
         let all = self.acknowledged.iter();
-        all.filter(move |(log, _)| *log == log_id).map(|(_, position)| *position)
+        all.filter(move |(log, _)| *log == log_id)
+            .map(|(_, position)| *position)
     }
 
     /// Nobody can rely on that any more: a master has gone on that could ask nobody who has it.

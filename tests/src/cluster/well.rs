@@ -13,8 +13,10 @@ impl Secondary {
     #[must_use]
     pub fn is_foreign_to(&self, cluster: &Cluster, m: usize) -> bool {
         let stored = self.journal.stored();
-        let Some((log_id, process)) =
-            stored.hard_state.log_id.zip(cluster.masters[m].process.as_ref())
+        let Some((log_id, process)) = stored
+            .hard_state
+            .log_id
+            .zip(cluster.masters[m].process.as_ref())
         else {
             return false;
         };
@@ -50,7 +52,10 @@ pub fn unwell(cluster: &Cluster) -> Option<String> {
     if serving == 0 {
         return Some("no master serves".to_owned());
     }
-    let dead = cluster.secondaries.iter().find(|s| s.process.is_none() && s.end.is_none());
+    let dead = cluster
+        .secondaries
+        .iter()
+        .find(|s| s.process.is_none() && s.end.is_none());
     dead.map(|s| format!("{} does not run", s.name))
 }
 
@@ -64,8 +69,13 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
         }
     }
     let stored = master.journal.stored();
-    if !master.journal.damaged().is_empty() && cluster.secondaries.iter().any(|s| s.process.is_some()) {
-        return Some(format!("master {m} has damaged entries: {:?}", master.journal.damaged()));
+    if !master.journal.damaged().is_empty()
+        && cluster.secondaries.iter().any(|s| s.process.is_some())
+    {
+        return Some(format!(
+            "master {m} has damaged entries: {:?}",
+            master.journal.damaged()
+        ));
     }
     let last = stored.last().seq;
     let mut names: Vec<_> = Vec::new();
@@ -79,7 +89,9 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
         let held = secondary.journal.stored();
         if held.entries != stored.entries || follower.verified() != last {
             let (has, shown) = (held.last().seq, follower.verified());
-            return Some(format!("{name} has {has}, of which {shown} are shown, of {last}"));
+            return Some(format!(
+                "{name} has {has}, of which {shown} are shown, of {last}"
+            ));
         }
         if follower.committed() > last || follower.master_tail() != last {
             return Some(format!("{name} does not know how long the log is"));
@@ -97,8 +109,9 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
     names.sort_unstable();
     names.dedup();
     let reachable = u32::try_from(names.len() + 1).unwrap_or(u32::MAX);
-    let stuck = cluster.clients.iter().find(|c| {
-        c.fate == Fate::Waiting(m) && c.w.is_some_and(|w| w <= reachable)
-    });
+    let stuck = cluster
+        .clients
+        .iter()
+        .find(|c| c.fate == Fate::Waiting(m) && c.w.is_some_and(|w| w <= reachable));
     stuck.map(|client| format!("{client:?} still waits"))
 }

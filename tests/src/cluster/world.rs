@@ -1,18 +1,19 @@
 //! The cluster, and everything that can happen to it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use replog_protocol::follower::{self, Follower};
 use replog_protocol::ids::{NodeId, Seq, Time};
-use replog_protocol::leader::command::{Append, AppendRequest, Command, Reply};
 use replog_protocol::leader::Leader;
+use replog_protocol::leader::command::{Append, AppendRequest, Command, Reply};
 use replog_protocol::node::{Input, LinkState, Outbound};
-use replog_protocol::wire::{Address, AckOf, Message};
+use replog_protocol::wire::{AckOf, Address, Message};
 use replog_protocol::write_concern::WriteConcern;
 
 use crate::cluster::clients::{Fate, Request};
+use crate::cluster::fingerprint::Fingerprinter;
 use crate::cluster::journal::{Loss, SimJournal, WriteEnd};
 use crate::cluster::judge;
 use crate::cluster::members::{Learned, Master, Secondary};
@@ -53,22 +54,11 @@ pub struct Cluster {
     pub violation: Option<Violation>,
 }
 
-impl Hash for Cluster {
-    /// Without the settings, which never change, and relative to the clocks.
-    fn hash<H: Hasher>(&self, into: &mut H) {
-        (0..self.masters.len()).for_each(|m| self.hash_place(Place::Master(m), into));
-        (0..self.secondaries.len()).for_each(|n| self.hash_place(Place::Secondary(n), into));
-        self.clients.iter().for_each(|c| c.fate.hash(into));
-        self.truth.hash(into);
-        self.violation.hash(into);
-    }
-}
-
 impl Cluster {
     /// A number that is the same for the same node, disk and twin in that place.
     #[must_use]
     pub fn fingerprint(&self, place: Place) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Fingerprinter::default();
         self.hash_place(place, &mut hasher);
         hasher.finish()
     }
@@ -88,6 +78,40 @@ impl Cluster {
                 hash_relative(secondary, now, Duration::ZERO, into);
             }
         }
+    }
+
+    /// The same for the cluster as a whole, without its settings, which never change, and relative to the clocks.
+    #[must_use]
+    pub fn fingerprint_of_all(&self) -> u64 {
+        let mut hasher = Fingerprinter::default();
+        (0..self.masters.len()).for_each(|m| self.hash_place(Place::Master(m), &mut hasher));
+        (0..self.secondaries.len()).for_each(|n| self.hash_place(Place::Secondary(n), &mut hasher));
+        self.clients.iter().for_each(|c| c.fate.hash(&mut hasher));
+        self.truth.hash(&mut hasher);
+        self.violation.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// That place is as it is in `other` again, and what has left it since, or was told, has not.
+    pub fn revert(&mut self, place: Place, other: &Cluster) {
+        match place {
+            Place::Master(m) => self.masters[m] = Arc::clone(&other.masters[m]),
+            Place::Secondary(n) => self.secondaries[n] = Arc::clone(&other.secondaries[n]),
+        }
+        self.truth = Arc::clone(&other.truth);
+        if !self.has_same_fates(other) {
+            self.clients.clone_from(&other.clients);
+        }
+        self.violation.clone_from(&other.violation);
+        self.outbox.clear();
+        self.events.clear();
+    }
+
+    /// Whether all clients fare as they do in `other`.
+    #[must_use]
+    pub fn has_same_fates(&self, other: &Cluster) -> bool {
+        let mut pairs = self.clients.iter().zip(&other.clients);
+        self.clients.len() == other.clients.len() && pairs.all(|(a, b)| a.fate == b.fate)
     }
 
     /// Where a process runs.
@@ -190,7 +214,10 @@ impl Cluster {
         let truth = Arc::make_mut(&mut self.truth);
         let master = Arc::make_mut(&mut self.masters[m]);
         master.process = None;
-        let applied = master.journal.crash(Loss::Nothing, is_written).map_err(bug)?;
+        let applied = master
+            .journal
+            .crash(Loss::Nothing, is_written)
+            .map_err(bug)?;
         let entries = &master.journal.stored().entries;
         truth.wrote(master.id.0, Some(master.id), entries, false, &applied)?;
         master.journal.crash(loss, false).map_err(bug)?;
@@ -207,7 +234,10 @@ impl Cluster {
         let secondary = Arc::make_mut(&mut self.secondaries[n]);
         secondary.process = None;
         let start = secondary.storage.0;
-        let applied = secondary.journal.crash(Loss::Nothing, is_written).map_err(bug)?;
+        let applied = secondary
+            .journal
+            .crash(Loss::Nothing, is_written)
+            .map_err(bug)?;
         let entries = &secondary.journal.stored().entries;
         truth.wrote(start, None, entries, secondary.is_emptying, &applied)?;
         let held = secondary.journal.stored();
@@ -303,7 +333,11 @@ impl Cluster {
         if let Place::Master(m) = place {
             Arc::make_mut(&mut self.masters[m]).learn(&message);
         }
-        self.step(place, Input::Message(message.clone()), Input::Message(message));
+        self.step(
+            place,
+            Input::Message(message.clone()),
+            Input::Message(message),
+        );
     }
 
     /// The write in flight of that place ends.
@@ -311,7 +345,9 @@ impl Cluster {
         match place {
             Place::Master(m) => {
                 let pace = self.setup.master_pace;
-                let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+                let Master {
+                    journal, process, ..
+                } = Arc::make_mut(&mut self.masters[m]);
                 if let Some(process) = process {
                     let done = process.finish_write(journal, pace, end);
                     self.after_master(m, done);
@@ -319,7 +355,9 @@ impl Cluster {
             }
             Place::Secondary(n) => {
                 let pace = self.setup.secondary_pace;
-                let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+                let Secondary {
+                    journal, process, ..
+                } = Arc::make_mut(&mut self.secondaries[n]);
                 if let Some(process) = process {
                     let done = process.finish_write(journal, pace, end);
                     self.after_secondary(n, done);
@@ -333,7 +371,9 @@ impl Cluster {
         match place {
             Place::Master(m) => {
                 let pace = self.setup.master_pace;
-                let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+                let Master {
+                    journal, process, ..
+                } = Arc::make_mut(&mut self.masters[m]);
                 if let Some(process) = process {
                     let done = process.finish_read(journal, pace, i);
                     self.after_master(m, done);
@@ -341,7 +381,9 @@ impl Cluster {
             }
             Place::Secondary(n) => {
                 let pace = self.setup.secondary_pace;
-                let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+                let Secondary {
+                    journal, process, ..
+                } = Arc::make_mut(&mut self.secondaries[n]);
                 if let Some(process) = process {
                     let done = process.finish_read(journal, pace, i);
                     self.after_secondary(n, done);
@@ -364,7 +406,9 @@ impl Cluster {
 
     fn step_master(&mut self, m: usize, input: Input<Command<Client>>) {
         let pace = self.setup.master_pace;
-        let Master { journal, process, .. } = Arc::make_mut(&mut self.masters[m]);
+        let Master {
+            journal, process, ..
+        } = Arc::make_mut(&mut self.masters[m]);
         if let Some(process) = process {
             let done = process.step(journal, pace, input);
             self.after_master(m, done);
@@ -373,7 +417,9 @@ impl Cluster {
 
     fn step_secondary(&mut self, n: usize, input: Input<follower::Command<Client>>) {
         let pace = self.setup.secondary_pace;
-        let Secondary { journal, process, .. } = Arc::make_mut(&mut self.secondaries[n]);
+        let Secondary {
+            journal, process, ..
+        } = Arc::make_mut(&mut self.secondaries[n]);
         if let Some(process) = process {
             let done = process.step(journal, pace, input);
             self.after_secondary(n, done);
@@ -474,8 +520,10 @@ impl Cluster {
             self.keep(crashed);
         }
         let from = Place::Master(m);
-        self.outbox.extend(done.messages.into_iter().map(|o| (from, o)));
-        self.events.extend(done.events.into_iter().map(|e| (from, e)));
+        self.outbox
+            .extend(done.messages.into_iter().map(|o| (from, o)));
+        self.events
+            .extend(done.events.into_iter().map(|e| (from, e)));
     }
 
     fn after_secondary(&mut self, n: usize, done: Done<follower::Reply<Client>>) {
@@ -487,8 +535,10 @@ impl Cluster {
             self.keep(crashed);
         }
         let from = Place::Secondary(n);
-        self.outbox.extend(done.messages.into_iter().map(|o| (from, o)));
-        self.events.extend(done.events.into_iter().map(|e| (from, e)));
+        self.outbox
+            .extend(done.messages.into_iter().map(|o| (from, o)));
+        self.events
+            .extend(done.events.into_iter().map(|e| (from, e)));
     }
 
     /// Whether nobody is left waiting for what a master knows to be there.
@@ -510,7 +560,8 @@ impl Cluster {
     pub fn listeners(&self, from: Place, to: &Address) -> Vec<Place> {
         let masters = || {
             let all = self.masters.iter().enumerate();
-            all.filter(|(_, m)| m.process.is_some()).map(|(m, _)| Place::Master(m))
+            all.filter(|(_, m)| m.process.is_some())
+                .map(|(m, _)| Place::Master(m))
         };
         let named = |name: Option<&NodeId>| -> Vec<Place> {
             let all = self.secondaries.iter().enumerate();
@@ -548,13 +599,15 @@ impl Cluster {
     /// Whether a process of that place has a link.
     #[must_use]
     pub fn is_linked(&self, place: Place) -> bool {
-        self.process(place).is_some_and(|(_, is_linked, _)| is_linked)
+        self.process(place)
+            .is_some_and(|(_, is_linked, _)| is_linked)
     }
 
     /// Whether a write of a process of that place is in flight.
     #[must_use]
     pub fn is_writing(&self, place: Place) -> bool {
-        self.process(place).is_some_and(|(journal, ..)| journal.is_writing())
+        self.process(place)
+            .is_some_and(|(journal, ..)| journal.is_writing())
     }
 
     /// Whether a process of that place waits for a read.
@@ -567,12 +620,20 @@ impl Cluster {
     fn process(&self, place: Place) -> Option<(&SimJournal, bool, usize)> {
         match place {
             Place::Master(m) => {
-                let Master { journal, process, .. } = &*self.masters[m];
-                process.as_ref().map(|p| (journal, p.is_linked, p.reads.len()))
+                let Master {
+                    journal, process, ..
+                } = &*self.masters[m];
+                process
+                    .as_ref()
+                    .map(|p| (journal, p.is_linked, p.reads.len()))
             }
             Place::Secondary(n) => {
-                let Secondary { journal, process, .. } = &*self.secondaries[n];
-                process.as_ref().map(|p| (journal, p.is_linked, p.reads.len()))
+                let Secondary {
+                    journal, process, ..
+                } = &*self.secondaries[n];
+                process
+                    .as_ref()
+                    .map(|p| (journal, p.is_linked, p.reads.len()))
             }
         }
     }

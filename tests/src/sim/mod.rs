@@ -1,25 +1,57 @@
-//! A seeded simulation of a cluster in virtual time: the real machines, the real JSON, the real deadlines, and a network,
-//! nodes and clients that misbehave as the seed's luck has it. The same seed is the same run.
+//! A cluster in virtual time: real messages as JSON, real deadlines, links and disks with their delays and faults, all of it
+//! following from one seed.
+//!
+//! First faults, then none: the cluster has to become well again, and then fall silent. Every step is judged by the rules of
+//! [`crate::cluster`]. A failure names its seed; the seed replays it.
 
-pub mod check;
-pub mod clients;
-pub mod elder;
-pub mod faults;
-pub mod master;
-pub mod plan;
-pub mod random;
-pub mod report;
-pub mod secondary;
-pub mod serve;
-pub mod world;
+mod plan;
+mod world;
 
-pub use report::Report;
-pub use world::World;
+use std::fmt;
 
-/// Runs one seed; `trace` prints everything that happens.
+pub use plan::{Plan, Story};
+
+/// What a run has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Messages that clients wanted in the log.
+    pub appends: usize,
+    /// How many of them were answered with success.
+    pub replicated: usize,
+    /// Faults that happened.
+    pub faults: usize,
+}
+
+/// What went wrong in a run, and how to see it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The number to replay.
+    pub seed: u64,
+    /// The story that was played.
+    pub story: Story,
+    /// What went wrong.
+    pub what: String,
+    /// The last things that had happened.
+    pub last: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.last {
+            writeln!(f, "{line}")?;
+        }
+        write!(
+            f,
+            "seed {} ({:?}): {}; replay it with REPLOG_SIM_SEED={}",
+            self.seed, self.story, self.what, self.seed
+        )
+    }
+}
+
+/// Plays the run of a seed.
 ///
 /// # Errors
-/// What went wrong, and when.
-pub fn run(seed: u64, trace: bool) -> Result<Report, String> {
-    World::new(seed, trace).run()
+/// A rule was broken, or the cluster did not become well, or not silent.
+pub fn play(seed: u64) -> Result<Report, Box<Failure>> {
+    world::World::new(Plan::of(seed)).play()
 }

@@ -1,107 +1,134 @@
-//! What a seed stands for: the size of the cluster, its settings, and how bad its luck is.
+//! What happens in the run of a seed.
 
 use std::time::Duration;
 
-use replog_common::protocol::settings::Replication;
+use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::settings::Replication;
 
-use crate::sim::random::Random;
+use crate::cluster::Setup;
+use crate::cluster::process::Pace;
+use crate::memory_link::SeededRng;
 
-/// One run.
+/// What the faults of a run are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Story {
+    /// Secondaries in memory come and go; links lose, repeat and delay.
+    Links,
+    /// The master comes back without its log, again and again.
+    Recovery,
+    /// A second master takes over while the first one is alive.
+    Takeover,
+    /// Logs on disks: crashes in the middle of a write, full and failing disks, damaged entries.
+    Disks,
+    /// Disks come back with less than they acknowledged: older copies, unsynced writes.
+    OlderDisks,
+    /// Copied directories: two processes of one name.
+    Copies,
+    /// The log is cleared.
+    Clearing,
+}
+
+impl Story {
+    /// All of them; the seed chooses one in turn.
+    pub const ALL: [Story; 7] = [
+        Self::Links,
+        Self::Recovery,
+        Self::Takeover,
+        Self::Disks,
+        Self::OlderDisks,
+        Self::Copies,
+        Self::Clearing,
+    ];
+
+    /// Whether the nodes keep their logs on disks; else a crash loses them.
+    #[must_use]
+    pub fn is_on_disk(self) -> bool {
+        matches!(self, Self::Disks | Self::OlderDisks | Self::Copies)
+    }
+}
+
+/// The run of a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Secondaries.
-    pub nodes: usize,
-    /// They are listed; else whoever joins is a member.
-    pub listed: bool,
-    /// Appends are refused while fewer than a majority lives.
-    pub needs_quorum: bool,
-    /// The master's settings.
-    pub replication: Replication,
-    /// How long there are faults.
+    /// The seed.
+    pub seed: u64,
+    /// What the faults are about.
+    pub story: Story,
+    /// The cluster.
+    pub setup: Setup,
+    /// How many clients append.
+    pub clients: usize,
+    /// How long faults happen.
     pub trouble: Duration,
-    /// The time between two clients, on average.
-    pub ask_every: Duration,
-    /// The time between two big faults (a crash, a partition, a pause), on average.
-    pub fault_every: Duration,
-    /// Messages lost, in a thousand.
-    pub loss: u64,
-    /// Messages that come twice.
-    pub twice: u64,
-    /// Messages that are late, up to seconds, so that others overtake them.
-    pub late: u64,
-    /// Entries that a secondary loses before it stores them.
-    pub drops: u64,
-    /// ACKs that are errors and tell less than is held.
-    pub errors: u64,
-    /// Storing takes time at the master.
-    pub slow_store: bool,
-    /// The log may be cleared, and the master may come back without it.
-    pub histories: bool,
-    /// A master may be overtaken while it lives.
-    pub takeovers: bool,
-    /// A master asks the secondaries what they hold, for so long, before it serves.
-    pub recovery: Option<Duration>,
+    /// How likely a message is lost, from 0 to 1.
+    pub loss: f64,
+    /// How likely a message comes twice.
+    pub duplication: f64,
+    /// The longest time that a message is on its way.
+    pub delay: Duration,
+    /// The longest time that a write takes.
+    pub write: Duration,
+    /// The rest of the chance.
+    pub rng: SeededRng,
 }
 
 impl Plan {
-    /// In seeds from here on, masters come back often, and ask the secondaries what they hold. In those below, a master that
-    /// comes back begins a new history: so the seeds that have shown a bug stay what they were.
-    pub const RECOVERING_FROM: u64 = 10_000;
-
-    /// In seeds from here on, they are overtaken, too.
-    pub const OVERTAKING_FROM: u64 = 20_000;
-
-    /// The plan that a seed's luck makes.
-    pub fn of(seed: u64, random: &mut Random) -> Self {
-        let recovers = seed >= Self::RECOVERING_FROM;
-        let mut some = |often: u64, low: u64, high: u64| {
-            if random.happens(often) {
-                random.between(low, high)
-            } else {
-                0
-            }
-        };
-        let (loss, twice, late) = (some(700, 1, 300), some(600, 1, 300), some(600, 1, 200));
-        let (drops, errors) = (some(300, 1, 400), some(300, 1, 400));
-        let heartbeat = random.millis(50, 1000);
-        let retry_min = random.millis(5, 100);
-        Self {
-            nodes: random.index(4) + 1,
-            listed: random.happens(700),
-            needs_quorum: random.happens(150),
-            replication: Replication {
-                heartbeat_interval: heartbeat,
-                suspect_after: heartbeat * 3,
-                unhealthy_after: heartbeat * 10,
-                retry_min,
-                retry_max: retry_min * u32::try_from(random.between(1, 50)).unwrap_or(1),
-                batch_bytes: usize::try_from(random.between(1, 4000)).unwrap_or(1),
-                window_bytes: usize::try_from(random.between(1, 16_000)).unwrap_or(1),
-                linger: random.micros(0, 3000),
-                max_waiting: random.index(200) + 5,
-                seed: random.number(),
-            },
-            trouble: random.millis(1_000, 20_000),
-            ask_every: random.millis(5, 400),
-            fault_every: random.millis(100, 4_000),
-            loss,
-            twice,
-            late,
-            drops,
-            errors,
-            slow_store: random.happens(400),
-            histories: random.happens(if recovers { 900 } else { 300 }),
-            takeovers: seed >= Self::OVERTAKING_FROM,
-            recovery: recovers.then(|| random.millis(100, 4_000)),
-        }
-    }
-
-    /// How long after the last fault everything must be well again: what lies ahead at most is a probe that was put off
-    /// for the longest wait, or a heartbeat; then the gap is filled.
+    /// The run of a seed.
+    ///
+    /// # Panics
+    /// Never: the names are names.
     #[must_use]
-    pub fn patience(&self) -> Duration {
-        let r = &self.replication;
-        let recovery = self.recovery.unwrap_or_default() * 2;
-        r.retry_max * 2 + r.heartbeat_interval * 3 + Duration::from_secs(3) + recovery
+    pub fn of(seed: u64) -> Self {
+        let mut rng = SeededRng::new(seed);
+        let story = Story::ALL[usize::try_from(seed % 7).unwrap_or(0)];
+        let many = 1 + rng.below(3);
+        let names = (0..many).map(|n| format!("s{n}").parse().expect("a name"));
+        let interval = Duration::from_millis(100 + rng.below(400));
+        let is_slow = story.is_on_disk();
+        let pace = Pace {
+            writes: !is_slow,
+            reads: !is_slow || rng.hit(0.5),
+        };
+        let setup = Setup {
+            names: names.collect(),
+            is_listed: rng.hit(0.8),
+            needs_quorum: rng.hit(0.2),
+            replication: Replication {
+                heartbeat_interval: interval,
+                suspect_after: interval * 3,
+                unhealthy_after: interval * 10,
+                // Small batches and windows: many messages, many ways to go wrong.
+                batch_bytes: usize::try_from(150 + rng.below(2000)).unwrap_or(150),
+                window_bytes: usize::try_from(600 + rng.below(4000)).unwrap_or(600),
+                seed,
+                ..Replication::default()
+            },
+            recovery: RecoverySettings {
+                timeout: Duration::from_secs(3),
+                listen: interval,
+                retry: Duration::from_millis(500),
+                takeover: false,
+            },
+            remember_ids: is_slow.then(|| usize::try_from(4 + rng.below(40)).unwrap_or(4)),
+            secondary_interval: interval,
+            is_lazy: story == Story::OlderDisks && rng.hit(0.5),
+            master_pace: pace,
+            secondary_pace: pace,
+            max_payload: 1 << 20,
+            is_patient: false,
+            salt: seed + 1,
+        };
+        Self {
+            seed,
+            story,
+            setup,
+            clients: usize::try_from(10 + rng.below(50)).unwrap_or(10),
+            trouble: Duration::from_secs(5 + rng.below(15)),
+            loss: rng.fraction() * 0.3,
+            duplication: rng.fraction() * 0.3,
+            delay: Duration::from_millis(1 + rng.below(60)),
+            write: Duration::from_millis(1 + rng.below(40)),
+            rng,
+        }
     }
 }

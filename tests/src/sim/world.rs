@@ -1,261 +1,584 @@
-//! The world of the simulation: virtual time, a queue of what will happen, and the network in between.
+//! The one queue of a run: what is going to happen, and when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use replog_common::entry::Position;
-use replog_common::types::{NodeId, Time};
+use replog_protocol::entry::Content;
+use replog_protocol::ids::{MessageId, Seq, Time};
+use replog_protocol::leader::command::Answer;
+use replog_protocol::node::{Node, Outbound};
+use replog_protocol::wire::{Address, Message};
+use replog_protocol::write_concern::WriteConcern;
+use uuid::Uuid;
 
-use crate::sim::clients::Clients;
-use crate::sim::elder::Elder;
-use crate::sim::master::Master;
-use crate::sim::plan::Plan;
-use crate::sim::random::Random;
-use crate::sim::report::Report;
-use crate::sim::secondary::Secondary;
+use super::plan::{Plan, Story};
+use super::{Failure, Report};
+use crate::cluster::journal::{Loss, SimJournal, WriteEnd};
+use crate::cluster::well::unwell;
+use crate::cluster::{Client, Cluster, Fate, Place, Request};
 
-/// Something that will happen.
+/// How long a healed cluster may take to become well.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a cluster that is well is listened to.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Time goes on at least that often, so that no node takes it for a pause of its own.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Something that is going to happen.
 #[derive(Clone, Debug)]
-pub enum Happening {
-    /// A message reaches a secondary.
-    ToNode(usize, Bytes),
-    /// An ACK reaches the master.
-    ToMaster(Bytes),
-    /// It reaches the one that was overtaken.
-    ToElder(Bytes),
+enum Happening {
+    /// A message arrives at the process that ran there when it was sent.
+    Arrive(Place, u32, Address, Bytes),
+    /// The broker says that nobody listens.
+    NoResponders(Place, u32, Address),
+    /// A write ends.
+    Write(Place, u32),
+    /// The first read ends.
+    Read(Place, u32),
     /// A client appends.
-    Ask,
-    /// What the master has placed is on its disk.
-    Stored,
-    /// The master goes on after a pause.
-    Resume,
-    /// A secondary that no master has spoken to yet introduces itself again.
-    Hello(usize),
-    /// Some big fault.
+    Append(usize),
+    /// Something goes wrong.
     Fault,
-    /// The secondary, or the link to the broker (`None`), is well again.
-    Mend(Option<usize>),
+    /// Somebody looks at the clock.
+    Look,
 }
 
-/// Everything there is.
-#[derive(Debug)]
-pub struct World {
-    /// What the seed stands for.
-    pub plan: Plan,
-    pub(super) random: Random,
-    pub(super) now: Time,
-    queue: BTreeMap<(Time, u64), Happening>,
-    order: u64,
-    pub(super) master: Master,
-    /// The master before the last takeover, if it lives.
-    pub(super) elder: Option<Elder>,
-    /// Whom the master had heard when it began to serve.
-    pub(super) served_to: BTreeSet<NodeId>,
-    /// What it had taken over then.
-    pub(super) served_end: Position,
-    pub(super) nodes: Vec<Secondary>,
-    pub(super) clients: Clients,
-    pub(super) calm: bool,
-    pub(super) report: Report,
-    /// When the master last looked at the clock.
-    pub(super) ticked_at: Time,
-    trace: bool,
+/// A run.
+pub(super) struct World {
+    plan: Plan,
+    cluster: Cluster,
+    now: Duration,
+    queue: BTreeMap<(Duration, u64), Happening>,
+    count: u64,
+    /// Up to when the clock of each place was set.
+    clocks: BTreeMap<Place, Duration>,
+    /// Writes that have their end in the queue.
+    writing: BTreeMap<Place, u32>,
+    reading: BTreeMap<Place, u32>,
+    is_healed: bool,
+    sent: usize,
+    other_sent: Option<String>,
+    report: Report,
+    last: VecDeque<String>,
 }
 
 impl World {
-    /// The world of a seed, with everything that is to happen first.
-    #[must_use]
-    pub fn new(seed: u64, trace: bool) -> Self {
-        let mut random = Random::new(seed);
-        let plan = Plan::of(seed, &mut random);
-        let mut world = Self {
-            master: Master::new(&plan, &mut random),
-            elder: None,
-            served_to: BTreeSet::new(),
-            served_end: Position::default(),
-            nodes: (0..plan.nodes).map(Secondary::new).collect(),
-            clients: Clients::default(),
-            now: Time(Duration::from_millis(1)),
-            queue: BTreeMap::new(),
-            order: 0,
-            calm: false,
-            report: Report::default(),
+    pub(super) fn new(plan: Plan) -> Self {
+        let setup = Arc::new(plan.setup.clone());
+        let mut cluster = Cluster::new(Arc::clone(&setup));
+        cluster.add_master();
+        for name in &setup.names {
+            cluster.add_secondary(name.clone(), SimJournal::new(setup.is_lazy));
+        }
+        Self {
             plan,
-            random,
-            ticked_at: Time::ZERO,
-            trace,
+            cluster,
+            now: Duration::ZERO,
+            queue: BTreeMap::new(),
+            count: 0,
+            clocks: BTreeMap::new(),
+            writing: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            is_healed: false,
+            sent: 0,
+            other_sent: None,
+            report: Report::default(),
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Faults, then none, then silence.
+    pub(super) fn play(mut self) -> Result<Report, Box<Failure>> {
+        self.start(Place::Master(0), false);
+        for n in 0..self.cluster.secondaries.len() {
+            self.start(Place::Secondary(n), false);
+        }
+        let trouble = self.plan.trouble;
+        let millis = u64::try_from(trouble.as_millis()).unwrap_or(u64::MAX);
+        for client in 0..self.plan.clients {
+            let at = Duration::from_millis(self.plan.rng.below(millis));
+            self.add_client(client);
+            self.queue_at(at, Happening::Append(client));
+        }
+        for _ in 0..2 + self.plan.rng.below(10) {
+            let at = Duration::from_millis(self.plan.rng.below(millis));
+            self.queue_at(at, Happening::Fault);
+        }
+        self.run_until(trouble)?;
+        self.heal();
+        self.become_well()?;
+        self.fall_silent()?;
+        let told = self.cluster.clients.iter();
+        let is_replicated = |c: &&Request| {
+            matches!(c.fate, Fate::Answered(Answer::Replicated { .. }))
         };
-        world.say(|w| format!("{:?}", w.plan));
-        for n in 0..world.plan.nodes {
-            world.later(Duration::ZERO, Happening::Hello(n));
+        self.report.replicated = told.filter(is_replicated).count();
+        self.report.appends = self.plan.clients;
+        Ok(self.report)
+    }
+
+    fn become_well(&mut self) -> Result<(), Box<Failure>> {
+        let until = self.now + PATIENCE;
+        loop {
+            self.run_until(self.now + Duration::from_millis(500))?;
+            self.revive();
+            match unwell(&self.cluster) {
+                None => return Ok(()),
+                Some(what) if self.now >= until => return Err(self.failure(what)),
+                Some(_) => {}
+            }
         }
-        world.later(Duration::from_millis(1), Happening::Mend(None));
-        world.later(Duration::ZERO, Happening::Ask);
-        world.later(world.plan.fault_every, Happening::Fault);
-        world
     }
 
-    /// Prints what happens, when somebody watches.
-    pub(super) fn say(&self, what: impl Fn(&Self) -> String) {
-        if self.trace {
-            println!("{:>12.6} {}", self.now.0.as_secs_f64(), what(self));
+    /// A cluster that is well says heartbeats and their answers, and nothing else.
+    fn fall_silent(&mut self) -> Result<(), Box<Failure>> {
+        // Whoever waits for more nodes than there are, or holds another history, is asked with its backoff.
+        self.run_until(self.now + Duration::from_secs(6))?;
+        (self.sent, self.other_sent) = (0, None);
+        self.run_until(self.now + SILENCE)?;
+        if let Some(other) = self.other_sent.take() {
+            return Err(self.failure(format!("an idle cluster says {other}")));
+        }
+        let interval = self.plan.setup.replication.heartbeat_interval;
+        let beats = SILENCE.as_millis() / interval.as_millis() + 2;
+        let pairs = self.cluster.secondaries.len() * self.cluster.masters.len();
+        let most = 3 * pairs * usize::try_from(beats).unwrap_or(usize::MAX);
+        match self.sent <= most {
+            true => Ok(()),
+            false => Err(self.failure(format!(
+                "an idle cluster sends {} messages, more than {most}",
+                self.sent
+            ))),
         }
     }
 
-    pub(super) fn later(&mut self, wait: Duration, what: Happening) {
-        self.order += 1;
-        self.queue.insert((self.now + wait, self.order), what);
+    // ---- Time.
+
+    fn queue_at(&mut self, at: Duration, what: Happening) {
+        self.count += 1;
+        self.queue.insert((at, self.count), what);
     }
 
-    /// A message leaves for a secondary, or (`None`) an ACK of that secondary for the master.
-    pub(super) fn send(&mut self, n: usize, is_ack: bool, bytes: Bytes) {
-        self.report.messages += 1;
-        let cut = self.nodes[n].cut_off || !self.master.linked;
-        let lost = !self.calm && self.random.happens(self.plan.loss);
-        self.say(|_| {
-            let (what, text) = (
-                if is_ack { "from" } else { "to" },
-                String::from_utf8_lossy(&bytes),
-            );
-            let fate = if cut || lost { "LOST " } else { "" };
-            format!(
-                "{fate}{what} s{n}: {}",
-                text.chars().take(260).collect::<String>()
-            )
+    fn queue_in(&mut self, most: Duration, what: Happening) {
+        let after = self.plan.rng.between(Duration::from_micros(50), most);
+        self.queue_at(self.now + after, what);
+    }
+
+    fn run_until(&mut self, end: Duration) -> Result<(), Box<Failure>> {
+        self.queue_at(end, Happening::Look);
+        while self.now < end {
+            let next = self.queue.first_key_value().map_or(end, |((at, _), _)| *at);
+            let due = self.deadline().map_or(next, |due| due.min(next));
+            let at = due.min(end).min(self.now + STEP).max(self.now);
+            self.now = at;
+            if at < next {
+                self.pass_time();
+            } else if let Some((_, what)) = self.queue.pop_first() {
+                self.happen(what);
+            }
+            self.settle();
+            if let Some(violation) = &self.cluster.violation {
+                let what = violation.to_string();
+                return Err(self.failure(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next node wants to be woken.
+    fn deadline(&self) -> Option<Duration> {
+        let due = |place: Place, at: Option<Time>, now: Time| {
+            let clock = self.clocks.get(&place)?;
+            Some(*clock + at?.since(now))
+        };
+        let masters = self.cluster.masters.iter().enumerate().filter_map(|(m, x)| {
+            let p = x.process.as_ref()?;
+            due(Place::Master(m), p.node.deadline(p.now), p.now)
         });
-        if cut || lost {
+        let all = self.cluster.secondaries.iter().enumerate();
+        let secondaries = all.filter_map(|(n, x)| {
+            let p = x.process.as_ref()?;
+            due(Place::Secondary(n), p.node.deadline(p.now), p.now)
+        });
+        masters.chain(secondaries).min()
+    }
+
+    fn pass_time(&mut self) {
+        for place in self.cluster.running() {
+            self.set_clock(place);
+        }
+    }
+
+    fn set_clock(&mut self, place: Place) {
+        let clock = self.clocks.entry(place).or_insert(self.now);
+        let passed = self.now - *clock;
+        *clock = self.now;
+        self.cluster.tick(place, passed);
+    }
+
+    // ---- What happens.
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Arrive(place, starts, address, line) => {
+                if self.is_running(place, starts) && self.cluster.is_linked(place) {
+                    match Message::decode(&address, &line) {
+                        Ok(message) => {
+                            self.set_clock(place);
+                            self.cluster.deliver(place, message);
+                        }
+                        Err(error) => self.note(format!("{address:?} cannot be read: {error}")),
+                    }
+                }
+            }
+            Happening::NoResponders(place, starts, address) => {
+                if self.is_running(place, starts) && self.cluster.is_linked(place) {
+                    self.set_clock(place);
+                    self.cluster.no_responders(place, address);
+                }
+            }
+            Happening::Write(place, starts) => {
+                self.writing.remove(&place);
+                if self.is_running(place, starts) && self.cluster.is_writing(place) {
+                    self.set_clock(place);
+                    let end = self.write_end();
+                    self.cluster.finish_write(place, end);
+                }
+            }
+            Happening::Read(place, starts) => {
+                self.reading.remove(&place);
+                if self.is_running(place, starts) && self.cluster.is_reading(place) {
+                    self.set_clock(place);
+                    self.cluster.finish_read(place, 0);
+                }
+            }
+            Happening::Append(client) => self.append(client),
+            Happening::Fault => self.fault(),
+            Happening::Look => self.pass_time(),
+        }
+    }
+
+    /// What the last step has brought about is on its way.
+    fn settle(&mut self) {
+        for (from, outbound) in std::mem::take(&mut self.cluster.outbox) {
+            self.send(from, &outbound);
+        }
+        self.cluster.events.clear();
+        for place in self.cluster.running() {
+            let starts = self.starts(place);
+            if self.cluster.is_writing(place) && !self.writing.contains_key(&place) {
+                self.writing.insert(place, starts);
+                self.queue_in(self.plan.write, Happening::Write(place, starts));
+            }
+            if self.cluster.is_reading(place) && !self.reading.contains_key(&place) {
+                self.reading.insert(place, starts);
+                self.queue_in(self.plan.write, Happening::Read(place, starts));
+            }
+        }
+    }
+
+    fn send(&mut self, from: Place, outbound: &Outbound) {
+        let Outbound {
+            to,
+            reply_to,
+            message,
+        } = outbound;
+        self.sent += 1;
+        if !matches!(to, Address::Heartbeat(_) | Address::Ack(..)) {
+            self.other_sent = Some(format!("{to:?}"));
+        }
+        let listeners = self.cluster.listeners(from, to);
+        let mut listeners = listeners.into_iter().filter(|l| self.cluster.is_linked(*l));
+        let listeners: Vec<Place> = listeners.by_ref().collect();
+        let starts = self.starts(from);
+        if let (true, Some(reply_to)) = (listeners.is_empty(), reply_to) {
+            let answer = Happening::NoResponders(from, starts, reply_to.clone());
+            self.queue_in(self.plan.delay, answer);
+        }
+        let line = message.encode(u64::try_from(self.now.as_millis()).unwrap_or(0));
+        for place in listeners {
+            let (loss, duplication) = match self.is_healed {
+                true => (0.0, 0.0),
+                false => (self.plan.loss, self.plan.duplication),
+            };
+            let copies = match (self.plan.rng.hit(loss), self.plan.rng.hit(duplication)) {
+                (true, _) => 0,
+                (false, true) => 2,
+                (false, false) => 1,
+            };
+            for _ in 0..copies {
+                let starts = self.starts(place);
+                let what = Happening::Arrive(place, starts, to.clone(), line.clone());
+                self.queue_in(self.plan.delay, what);
+            }
+        }
+    }
+
+    fn write_end(&mut self) -> WriteEnd {
+        if self.is_healed || self.plan.story != Story::Disks {
+            return WriteEnd::Done;
+        }
+        match self.plan.rng.below(50) {
+            0 | 1 => WriteEnd::DiskFull,
+            2 => WriteEnd::Failed {
+                is_written: self.plan.rng.hit(0.5),
+            },
+            _ => WriteEnd::Done,
+        }
+    }
+
+    // ---- Clients.
+
+    fn add_client(&mut self, number: usize) {
+        let w = 1 + self.plan.rng.below(self.plan.setup.names.len() as u64 + 1);
+        // Some are retries of the one before.
+        let message = match number > 0 && self.plan.rng.hit(0.1) {
+            true => number - 1,
+            false => number,
+        };
+        let id = u64::try_from(message).unwrap_or(0) + 1;
+        self.cluster.clients.push(Request {
+            client: Client::new(number),
+            message_id: MessageId(Uuid::from_u64_pair(self.plan.seed + 1, id)),
+            content: Content::from_text(&format!("Msg{message}")),
+            w: u32::try_from(w).ok(),
+            fate: Fate::Silent,
+        });
+    }
+
+    fn append(&mut self, client: usize) {
+        let leaders: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
+        let Some(m) = self.pick(&leaders) else {
+            return;
+        };
+        self.set_clock(Place::Master(m));
+        let w = self.cluster.clients[client].w.unwrap_or(1);
+        let timeout = self.plan.rng.hit(0.2).then_some(Duration::from_millis(700));
+        self.cluster
+            .append(client, m, WriteConcern::Count(u64::from(w)), timeout, None);
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
+        let many = u64::try_from(all.len()).ok().filter(|many| *many > 0)?;
+        all.get(usize::try_from(self.plan.rng.below(many)).ok()?)
+            .copied()
+    }
+
+    // ---- Faults.
+
+    fn fault(&mut self) {
+        if self.is_healed {
             return;
         }
-        let copies = 1 + u64::from(!self.calm && self.random.happens(self.plan.twice));
-        for _ in 0..copies {
-            let wait = if !self.calm && self.random.happens(self.plan.late) {
-                self.random.micros(100, 3_000_000)
-            } else {
-                self.random.micros(50, 2_000)
-            };
-            if is_ack && self.elder.is_some() {
-                self.later(wait, Happening::ToElder(bytes.clone()));
-            }
-            let what = if is_ack {
-                Happening::ToMaster(bytes.clone())
-            } else {
-                Happening::ToNode(n, bytes.clone())
-            };
-            self.later(wait, what);
-        }
-    }
-
-    /// A secondary says where it stands.
-    pub(super) fn hello(&mut self, n: usize) {
-        let ack = self.nodes[n].follower.ack().encode(0);
-        self.send(n, true, ack);
-    }
-
-    /// Lets time pass until `end`.
-    ///
-    /// # Errors
-    /// What went wrong.
-    pub fn run_until(&mut self, end: Time) -> Result<(), String> {
-        loop {
-            let elder = self.elder.as_ref().and_then(|e| e.wake(self.now));
-            let wake = self.master.wake(self.now).into_iter().chain(elder).min();
-            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let due = wake.into_iter().chain(next).min().unwrap_or(end);
-            if due > end {
-                self.now = end;
-                return Ok(());
-            }
-            self.now = self.now.max(due);
-            if next.is_some_and(|at| at <= due)
-                && let Some((_, what)) = self.queue.pop_first()
-            {
-                self.happen(what)?;
-            }
-            self.after()?;
-            self.after_elder()?;
-        }
-    }
-
-    fn happen(&mut self, what: Happening) -> Result<(), String> {
-        // A stopped master sees nothing of it before it goes on, not even that its link is there again.
-        let for_master = matches!(
-            what,
-            Happening::ToMaster(_) | Happening::Ask | Happening::Stored | Happening::Mend(None)
-        );
-        if let Some(until) = self.master.paused_until.filter(|_| for_master) {
-            self.order += 1;
-            self.queue.insert((until, self.order), what);
-            return Ok(());
-        }
-        match what {
-            Happening::ToNode(n, bytes) => self.reach_node(n, bytes),
-            Happening::ToMaster(bytes) => self.reach_master(&bytes),
-            Happening::ToElder(bytes) => self.reach_elder(bytes),
-            Happening::Ask => self.ask(),
-            Happening::Stored => self.master.store(),
-            Happening::Resume => {
-                self.say(|_| "the master goes on".into());
-                self.go_on()
-            }
-            Happening::Hello(n) => {
-                if self.nodes[n].follower.instance().is_none() {
-                    self.hello(n);
-                    self.later(Duration::from_secs(1), Happening::Hello(n));
-                }
-                Ok(())
-            }
-            Happening::Fault => {
-                self.fault();
-                Ok(())
-            }
-            Happening::Mend(what) => {
-                self.mend(what);
-                Ok(())
-            }
-        }
-    }
-
-    /// The master goes on after a pause: if it was a long one, it trusts nobody's health before it has heard them again.
-    fn go_on(&mut self) -> Result<(), String> {
-        self.master.paused_until = None;
-        let gap = self.now.since(self.ticked_at);
-        let was_linked = self.master.linked && self.ticked_at > Time::ZERO;
-        self.after()?;
-        let alone = self.master.leader.members().majority() == 1;
-        let long = gap > self.plan.replication.heartbeat_interval * 2;
-        if long && was_linked && !alone && self.master.leader.has_quorum(self.now) {
-            return Err(format!("trusts its quorum after a pause of {gap:?}"));
-        }
-        Ok(())
-    }
-
-    fn reach_node(&mut self, n: usize, bytes: Bytes) -> Result<(), String> {
-        if let Some(until) = self.nodes[n].paused_until {
-            self.order += 1;
-            self.queue
-                .insert((until, self.order), Happening::ToNode(n, bytes));
-            return Ok(());
-        }
-        if bytes.starts_with(br#"{"kind":"recovering""#) {
-            self.hello(n);
-            return Ok(());
-        }
-        if bytes.starts_with(br#"{"kind":"fetch""#) {
-            let answer = self.nodes[n].fetch(&bytes)?;
-            self.send(n, true, answer);
-            return Ok(());
-        }
-        let drops = if self.calm { 0 } else { self.plan.drops };
-        let truth = |history, entry: &_| self.master.has(history, entry);
-        let ack = self.nodes[n].receive(&bytes, drops, &mut self.random, truth)?;
-        let fails = !self.calm && self.random.happens(self.plan.errors);
-        let answer = if fails {
-            self.nodes[n].error(&mut self.random)
-        } else {
-            ack
+        self.report.faults += 1;
+        let running = self.cluster.running();
+        let Some(place) = self.pick(&running) else {
+            return;
         };
-        self.send(n, true, answer);
-        Ok(())
+        match self.plan.rng.below(6) {
+            0 => {
+                self.note(format!("the link of {place:?} breaks, or comes back"));
+                let is_up = self.cluster.is_linked(place);
+                self.set_clock(place);
+                self.cluster.link(place, !is_up);
+            }
+            1 => {
+                let gone: Vec<Place> = self.dead();
+                if let Some(place) = self.pick(&gone) {
+                    self.start(place, false);
+                }
+            }
+            _ => self.fault_of_story(place),
+        }
+    }
+
+    fn fault_of_story(&mut self, place: Place) {
+        let secondaries: Vec<usize> = self.cluster.followers().map(|(n, _)| n).collect();
+        let secondary = self.pick(&secondaries);
+        match (self.plan.story, secondary) {
+            (Story::Links, Some(n)) => self.crash(Place::Secondary(n), Loss::Everything),
+            (Story::Recovery, _) => {
+                let leaders: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
+                if let Some(m) = self.pick(&leaders) {
+                    self.crash(Place::Master(m), Loss::Everything);
+                    self.start(Place::Master(m), false);
+                }
+            }
+            (Story::Takeover, _) if self.cluster.masters.len() < 3 => {
+                let m = self.cluster.add_master();
+                self.start(Place::Master(m), true);
+            }
+            (Story::Disks, _) => {
+                let seq = Seq(1 + self.plan.rng.below(20));
+                let crashes = self.plan.rng.hit(0.7);
+                match crashes || self.stored(place) < seq.0 {
+                    true => {
+                        self.crash(place, Loss::Nothing);
+                        self.start(place, false);
+                    }
+                    false => {
+                        self.note(format!("entry {seq} rots at {place:?}"));
+                        self.cluster.rot(place, seq);
+                    }
+                }
+            }
+            (Story::OlderDisks, Some(n)) => match self.plan.rng.below(4) {
+                0 => self.cluster.back_up(n),
+                1 => self.cluster.sync(Place::Secondary(n)),
+                2 => {
+                    self.crash(Place::Secondary(n), Loss::Unsynced);
+                    self.start(Place::Secondary(n), false);
+                }
+                _ => {
+                    self.crash(Place::Secondary(n), Loss::SinceBackup);
+                    self.start(Place::Secondary(n), false);
+                }
+            },
+            (Story::Copies, Some(n)) => match self.plan.rng.below(4) {
+                0 => self.cluster.back_up(n),
+                1 => self.crash(Place::Secondary(n), Loss::Nothing),
+                2 if self.cluster.masters[0].process.is_some() => {
+                    self.crash(Place::Master(0), Loss::Nothing);
+                    self.start(Place::Master(0), false);
+                }
+                _ if self.cluster.secondaries.len() < self.plan.setup.names.len() + 2 => {
+                    let older = self.plan.rng.hit(0.5);
+                    self.note(format!("a copy of s{n} starts, older: {older}"));
+                    let copy = self.cluster.copy(n, older);
+                    self.clocks.insert(Place::Secondary(copy), self.now);
+                    self.cluster.link(Place::Secondary(copy), true);
+                }
+                _ => {}
+            },
+            (Story::Clearing, _) => {
+                let leaders: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
+                match (self.plan.rng.below(3), self.pick(&leaders), secondary) {
+                    (0, Some(m), _) => {
+                        self.note(format!("the log is cleared at master {m}"));
+                        self.set_clock(Place::Master(m));
+                        self.cluster.clear(m);
+                    }
+                    (1, Some(m), _) => {
+                        self.crash(Place::Master(m), Loss::Everything);
+                        self.start(Place::Master(m), false);
+                    }
+                    (_, _, Some(n)) => {
+                        self.note(format!("s{n} is emptied"));
+                        self.set_clock(Place::Secondary(n));
+                        self.cluster.renew(n, false);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stored(&self, place: Place) -> u64 {
+        let journal = match place {
+            Place::Master(m) => &self.cluster.masters[m].journal,
+            Place::Secondary(n) => &self.cluster.secondaries[n].journal,
+        };
+        journal.stored().last().seq.0
+    }
+
+    fn crash(&mut self, place: Place, loss: Loss) {
+        self.note(format!("{place:?} crashes and loses {loss:?}"));
+        let is_written = self.plan.rng.hit(0.5);
+        self.cluster.crash(place, loss, is_written);
+        self.writing.remove(&place);
+        self.reading.remove(&place);
+    }
+
+    fn start(&mut self, place: Place, takeover: bool) {
+        self.note(format!("{place:?} starts"));
+        match place {
+            Place::Master(m) => self.cluster.start_master(m, takeover),
+            Place::Secondary(n) => self.cluster.start_secondary(n),
+        }
+        self.clocks.insert(place, self.now);
+        self.cluster.link(place, true);
+    }
+
+    /// No faults any more.
+    fn heal(&mut self) {
+        self.note("no faults from now on".to_owned());
+        self.is_healed = true;
+        self.queue
+            .retain(|_, what| !matches!(what, Happening::Fault | Happening::Append(_)));
+        for place in self.cluster.running() {
+            if !self.cluster.is_linked(place) {
+                self.set_clock(place);
+                self.cluster.link(place, true);
+            }
+        }
+        self.revive();
+    }
+
+    /// Whoever has crashed is started again, and a master if none serves.
+    fn revive(&mut self) {
+        for place in self.dead() {
+            self.start(place, false);
+        }
+        let is_fenced = |m: &usize| {
+            let process = self.cluster.masters[*m].process.as_ref();
+            process.is_none_or(|p| p.node.phase().unavailable().is_some_and(|u| u.as_str() == "fenced"))
+        };
+        if (0..self.cluster.masters.len()).all(|m| is_fenced(&m)) {
+            if self.cluster.masters[0].process.is_some() {
+                self.crash(Place::Master(0), Loss::Nothing);
+            }
+            self.start(Place::Master(0), false);
+        }
+    }
+
+    /// Who does not run, and has not ended because somebody else has its place.
+    fn dead(&self) -> Vec<Place> {
+        use replog_protocol::node::End;
+        let is_for_good = |end: &Option<End>| {
+            matches!(end, Some(End::NameTaken(_) | End::OtherMaster(_)))
+        };
+        let masters = self.cluster.masters.iter().enumerate();
+        let masters = masters
+            .filter(|(_, x)| x.process.is_none() && !is_for_good(&x.end))
+            .map(|(m, _)| Place::Master(m));
+        let secondaries = self.cluster.secondaries.iter().enumerate();
+        let secondaries = secondaries
+            .filter(|(_, x)| x.process.is_none() && !is_for_good(&x.end))
+            .map(|(n, _)| Place::Secondary(n));
+        masters.chain(secondaries).collect()
+    }
+
+    fn starts(&self, place: Place) -> u32 {
+        match place {
+            Place::Master(m) => self.cluster.masters[m].starts,
+            Place::Secondary(n) => self.cluster.secondaries[n].starts,
+        }
+    }
+
+    fn is_running(&self, place: Place, starts: u32) -> bool {
+        let runs = match place {
+            Place::Master(m) => self.cluster.masters[m].process.is_some(),
+            Place::Secondary(n) => self.cluster.secondaries[n].process.is_some(),
+        };
+        runs && self.starts(place) == starts
+    }
+
+    fn note(&mut self, what: String) {
+        self.last.push_back(format!("{:>10.3?}  {what}", self.now));
+        if self.last.len() > 40 {
+            self.last.pop_front();
+        }
+    }
+
+    fn failure(&self, what: String) -> Box<Failure> {
+        Box::new(Failure {
+            seed: self.plan.seed,
+            story: self.plan.story,
+            what,
+            last: self.last.iter().cloned().collect(),
+        })
     }
 }

@@ -157,7 +157,7 @@ async fn an_address_in_use_is_named() -> Result<()> {
 const USERS: &str = r#"
 {user: whole, password: secret}
 {user: deaf, password: secret, permissions: {subscribe: {deny: "replog.default.ack.>"}}}
-{user: mute, password: secret, permissions: {publish: {deny: "replog.default.heartbeat.>"}}}
+{user: mute, password: secret, permissions: {publish: {deny: ["replog.default.heartbeat.>", "replog.default.claim.>"]}}}
 {user: silent, password: secret, permissions: {publish: {deny: "replog.default.ack.>"}}}
 "#;
 
@@ -202,7 +202,7 @@ async fn a_broker_that_refuses_ends_it() -> Result<()> {
             &[],
             "mute",
             "secret",
-            "replog.default.heartbeat.node",
+            "replog.default.claim.node",
         ),
         (
             Role::Secondary,

@@ -44,6 +44,7 @@ async fn a_full_waiting_room_refuses_and_a_client_that_leaves_makes_room() {
     builder
         .master_arg("--max-waiting", "3")
         .run(async |cluster| {
+            wait_health(&cluster.master, "status", "ok").await?;
             let mut waiting: Vec<_> = (0..3)
                 .map(|i| cluster.post_pending(&format!("waits {i}"), 2))
                 .collect();

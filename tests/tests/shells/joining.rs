@@ -28,7 +28,10 @@ async fn who_comes_late_or_comes_back_empty_gets_everything() {
     let waits = world.post("waits for s2", 3, None);
     world.start("s2");
     let answer = timeout(secs(60), waits).await.expect("released").unwrap();
-    assert!(format!("{answer:?}").starts_with("Replicated"), "{answer:?}");
+    assert!(
+        format!("{answer:?}").starts_with("Replicated"),
+        "{answer:?}"
+    );
     world.all_alike().await;
 
     world.start("s1"); // under the same name, with nothing
@@ -43,7 +46,10 @@ async fn the_second_process_of_a_name_ends_and_changes_nothing() {
     let first = world.secondaries.remove("s1").unwrap();
     world.start("s1");
     let second = world.secondaries.remove("s1").unwrap();
-    let ended = timeout(secs(5), second.task).await.expect("it ends").unwrap();
+    let ended = timeout(secs(5), second.task)
+        .await
+        .expect("it ends")
+        .unwrap();
     assert_eq!(ended.unwrap_err().exit, Exit::CannotStart);
     world.secondaries.insert("s1".to_owned(), first);
     world.must_post("after", 2).await;
@@ -83,7 +89,11 @@ async fn goodbye_makes_a_secondary_unhealthy_at_once() {
     world.must_post("Msg", 2).await;
     let s1 = world.secondaries.remove("s1").unwrap();
     s1.stop.cancel();
-    timeout(secs(1), s1.task).await.expect("it ends").unwrap().unwrap();
+    timeout(secs(1), s1.task)
+        .await
+        .expect("it ends")
+        .unwrap()
+        .unwrap();
     sleep(ms(10)).await;
     let node = "s1".parse().unwrap();
     let status = world.master.handle.inspect(move |leader, now| {

@@ -46,7 +46,10 @@ async fn a_dead_node_costs_one_small_message_per_backoff() {
     let before = sent();
     sleep(secs(60)).await;
     let more = sent() - before;
-    assert!((6..=30).contains(&more), "{more} messages a minute to a dead node");
+    assert!(
+        (6..=30).contains(&more),
+        "{more} messages a minute to a dead node"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,11 @@ async fn whoever_waits_is_told_that_the_entry_is_in_the_log() {
     let answer = timeout(secs(1), wait).await.expect("told").unwrap();
     let stopping = matches!(
         answer,
-        Answer::NotReplicated { because: WaitEnd::Stopping, acks: 1, .. }
+        Answer::NotReplicated {
+            because: WaitEnd::Stopping,
+            acks: 1,
+            ..
+        }
     );
     assert!(stopping, "{answer:?}");
     let ended = (&mut world.master.task).await.unwrap();

@@ -19,7 +19,10 @@ async fn whoever_waits_for_a_dead_node_holds_up_nobody() {
     world.start("s2");
     for wait in waits {
         let answer = timeout(secs(60), wait).await.expect("released").unwrap();
-        assert!(matches!(answer, Answer::Replicated { acks: 3, .. }), "{answer:?}");
+        assert!(
+            matches!(answer, Answer::Replicated { acks: 3, .. }),
+            "{answer:?}"
+        );
     }
     world.all_alike().await;
 }
@@ -32,7 +35,9 @@ async fn a_wait_ends_when_its_time_is_up_and_the_entry_stays() {
     let answer = world.post("late", 2, Some(ms(700))).await.unwrap();
     assert_eq!(begun.elapsed().as_millis(), 700);
     let because = match answer {
-        Answer::NotReplicated { because, acks: 1, .. } => because,
+        Answer::NotReplicated {
+            because, acks: 1, ..
+        } => because,
         other => panic!("{other:?}"),
     };
     assert_eq!(because, WaitEnd::Timeout);
@@ -46,7 +51,9 @@ async fn a_full_waiting_room_refuses_and_clients_that_left_make_room() {
     setup.replication.max_waiting = 10;
     let mut world = World::new(setup).await;
     world.must_post("first", 1).await;
-    let waits: Vec<_> = (0..10).map(|i| world.post(&format!("{i}"), 2, None)).collect();
+    let waits: Vec<_> = (0..10)
+        .map(|i| world.post(&format!("{i}"), 2, None))
+        .collect();
     let refused = world.post("one too many", 2, None).await.unwrap();
     let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
     assert_eq!(refused, Answer::Refused(full));

@@ -56,7 +56,11 @@ impl<N: Node> Running<N> {
                 last: view.snapshot.last,
                 max_bytes: usize::MAX,
             };
-            let batch = view.reader.read(&query).unwrap().expect("entries that are shown");
+            let batch = view
+                .reader
+                .read(&query)
+                .unwrap()
+                .expect("entries that are shown");
             all.extend(batch.iter().map(|entry| entry.text().into_owned()));
             next = batch.last().next();
         }
@@ -68,7 +72,11 @@ impl<N: Node> Running<N> {
         let mut views = self.handle.views();
         let reached = views.wait_for(|view| view.snapshot.last.0 >= count as u64);
         let reached = timeout(secs(60), reached).await;
-        assert!(reached.is_ok(), "{count} entries never came, only {:?}", self.contents());
+        assert!(
+            reached.is_ok(),
+            "{count} entries never came, only {:?}",
+            self.contents()
+        );
     }
 
     /// Ends the task as a crash does: nothing is said any more.
@@ -182,7 +190,12 @@ impl World {
     }
 
     /// Appends; the answer comes through the receiver.
-    pub(crate) fn post(&mut self, content: &str, w: u64, wait: Option<Duration>) -> oneshot::Receiver<Answer> {
+    pub(crate) fn post(
+        &mut self,
+        content: &str,
+        w: u64,
+        wait: Option<Duration>,
+    ) -> oneshot::Receiver<Answer> {
         self.ids += 1;
         let (waiter, answer) = Client::new();
         let append = Append {

@@ -374,7 +374,11 @@ impl<W> Follower<W> {
             return; // it comes again
         }
         let leader = append.leader;
-        if leader.epoch.is_forged_above(self.epoch) {
+        // A master has no entries of an epoch after its own.
+        let is_of_later = |batch: &EntryBatch| batch.epoch() > leader.epoch;
+        if leader.epoch.is_forged_above(self.epoch)
+            || append.entries.as_ref().is_some_and(is_of_later)
+        {
             self.forged.add(1);
             return;
         }
@@ -611,8 +615,12 @@ impl<W> Follower<W> {
         if fetch.storage != self.storage || !follows || self.log.is_truncating() {
             return; // it is asked again
         }
-        let prev = self.log.epochs().at(fetch.from.prev());
-        let prev = prev.unwrap_or(self.log.last());
+        let shared = self
+            .log
+            .epochs()
+            .shared_with(fetch.prev)
+            .min(self.log.durable());
+        let prev = self.log.epochs().at(shared).unwrap_or_default();
         self.fetching = Some(Fetching {
             leader: fetch.leader,
             prev,

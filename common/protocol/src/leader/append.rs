@@ -24,15 +24,21 @@ pub(super) struct Pending<W> {
     pub(super) looked_up: Vec<LookedUp>,
 }
 
+/// A question to the journal about one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LookUp {
+    /// The place of the message in the batch.
+    pub(super) index: usize,
+    /// The log that was looked at, as [`Log::generation`] counted when it was asked.
+    pub(super) generation: u64,
+    /// The entries up to here were durable when it was asked, and so were looked at.
+    pub(super) covers: Seq,
+}
+
 /// What the journal says of one message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LookedUp {
-    /// The place of the message in the batch.
-    pub(super) index: usize,
-    /// The log that was looked at, as [`Log::generation`] counts.
-    pub(super) generation: u64,
-    /// The entries up to here were looked at.
-    pub(super) covers: Seq,
+    pub(super) asked: LookUp,
     /// The entry that is the same message; an error if it cannot be read.
     pub(super) entry: Result<Option<EntryBatch>, Seq>,
 }
@@ -134,8 +140,8 @@ impl Admission<'_> {
         looked_up: &[LookedUp],
     ) -> Result<Option<EntryBatch>, Obstacle> {
         let generation = self.log.generation();
-        let known = looked_up.iter().rev().find(|l| l.index == index);
-        let known = known.filter(|l| l.generation == generation);
+        let known = looked_up.iter().rev().find(|l| l.asked.index == index);
+        let known = known.filter(|l| l.asked.generation == generation);
         if let Some(seq) = self.dedup.find(request.message_id, &request.content) {
             if let Some(recent) = self.log.recent(seq) {
                 return Ok(Some(recent));
@@ -161,7 +167,7 @@ impl Admission<'_> {
             return Ok(None);
         }
         // What came since is in the index; what was looked at has to reach as far as the index does not.
-        match known.filter(|l| l.covers >= self.dedup.floor()) {
+        match known.filter(|l| l.asked.covers >= self.dedup.floor()) {
             Some(looked_up) => match &looked_up.entry {
                 Ok(entry) => Ok(entry.clone()),
                 Err(seq) => Err(AppendError::Unreadable { seq: *seq }.into()),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::ids::{Leadership, Seq, Time};
-use crate::leader::append::Pending;
+use crate::leader::append::{LookUp, Pending};
 use crate::leader::command::{Answer, AppendError, Appended, Reply, Unavailable, WaitEnd, Waiter};
 use crate::leader::commit::{Commit, Wait};
 
@@ -27,7 +27,7 @@ pub(super) struct Clients<W> {
     /// Came while the master recovers, and until when they wait for that.
     parked: VecDeque<(Time, Pending<W>)>,
     /// The journal is asked about them, by ticket; and about which message of theirs.
-    looking_up: BTreeMap<u64, (usize, Pending<W>)>,
+    looking_up: BTreeMap<u64, (LookUp, Pending<W>)>,
     next_ticket: u64,
     replies: Vec<Reply<W>>,
 }
@@ -126,16 +126,16 @@ impl<W: Waiter> Clients<W> {
         std::mem::take(&mut self.parked).into_iter().map(|(_, p)| p)
     }
 
-    /// Lets a client wait for what the journal says of that message of its batch: by that ticket.
-    pub(super) fn look_up(&mut self, index: usize, pending: Pending<W>) -> u64 {
+    /// Lets a client wait for what the journal says of a message of its batch: by that ticket.
+    pub(super) fn look_up(&mut self, look_up: LookUp, pending: Pending<W>) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.looking_up.insert(ticket, (index, pending));
+        self.looking_up.insert(ticket, (look_up, pending));
         ticket
     }
 
     /// The journal has answered.
-    pub(super) fn looked_up(&mut self, ticket: u64) -> Option<(usize, Pending<W>)> {
+    pub(super) fn looked_up(&mut self, ticket: u64) -> Option<(LookUp, Pending<W>)> {
         self.looking_up.remove(&ticket)
     }
 

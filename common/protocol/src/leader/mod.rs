@@ -26,7 +26,7 @@ use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
 use crate::hard_state::HardState;
-use crate::ids::{Leadership, LogId, MasterId, NodeId, Seq, Time};
+use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, Time};
 use crate::log::{Log, Written};
 use crate::node::{
     End, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready, Restored,
@@ -39,7 +39,7 @@ use crate::wire::{
     Promise,
 };
 
-use append::{Admission, LookedUp, Obstacle, Pending, Plan};
+use append::{Admission, LookUp, LookedUp, Obstacle, Pending, Plan};
 use clients::Clients;
 pub use clients::PATIENCE;
 use command::{
@@ -177,7 +177,7 @@ impl<W: Waiter> Node for Leader<W> {
         self.recover_messages(now);
         self.transmit(now);
         if self.leads() && self.link.is_up() {
-            let asks = self.repairs.ask(&self.peers, self.leadership, now);
+            let asks = (self.repairs).ask(&self.peers, self.leadership, &self.log, now);
             self.messages.extend(asks);
         }
         let end = self.take_end(now);
@@ -311,7 +311,12 @@ impl<W: Waiter> Leader<W> {
             Ok(plan) => self.carry_out(plan, pending, now),
             Err(Obstacle::Refused(error)) => self.clients.refuse(pending.append.waiter, error),
             Err(Obstacle::LookUp(index, query)) => {
-                let ticket = self.clients.look_up(index, pending);
+                let look_up = LookUp {
+                    index,
+                    generation: self.log.generation(),
+                    covers: self.log.durable(),
+                };
+                let ticket = self.clients.look_up(look_up, pending);
                 self.reads.push(Read {
                     purpose: Purpose::Duplicate(ticket),
                     query,
@@ -504,20 +509,20 @@ impl<W: Waiter> Leader<W> {
         let Page { purpose, entries } = page;
         match purpose {
             Purpose::Duplicate(ticket) => {
-                let Some((index, mut pending)) = self.clients.looked_up(ticket) else {
+                let Some((asked, mut pending)) = self.clients.looked_up(ticket) else {
                     return;
                 };
                 let entry = match entries {
                     Ok(entry) => Ok(entry),
                     Err(ReadError::Damaged(seq)) => Err(seq),
-                    Err(ReadError::Gone | ReadError::Failed(_)) => Ok(None),
+                    Err(ReadError::Gone) => Ok(None), // of a log that was cleared since
+                    Err(ReadError::Failed(_)) => {
+                        let failed = AppendError::Unavailable(Unavailable::DiskFailed);
+                        self.clients.refuse(pending.append.waiter, failed);
+                        return;
+                    }
                 };
-                pending.looked_up.push(LookedUp {
-                    index,
-                    generation: self.log.generation(),
-                    covers: self.log.durable(),
-                    entry,
-                });
+                pending.looked_up.push(LookedUp { asked, entry });
                 self.admit(pending, now);
             }
             Purpose::Replicate(node, generation) => {
@@ -557,16 +562,24 @@ impl<W: Waiter> Leader<W> {
         }
     }
 
+    /// Whether a message is to be dropped because no honest node can have that epoch; it is counted.
+    fn is_forged(&mut self, epoch: Epoch) -> bool {
+        let own = self.leadership.epoch;
+        let highest = self.phase.recovery().map_or(own, Recovery::highest);
+        let is_forged = epoch.is_forged_above(highest) && epoch.master != own.master;
+        self.forged.add(u64::from(is_forged));
+        is_forged
+    }
+
     fn ack(&mut self, ack: &Ack, now: Time) {
-        if let Some(recovery) = self.phase.recovery_mut() {
-            recovery.ack(ack, now);
-            return;
-        }
-        if ack.epoch.is_forged_above(self.leadership.epoch) {
-            self.forged.add(1);
+        if self.is_forged(ack.epoch.max(ack.last.epoch)) {
             if let Some(peer) = self.peers.get_mut(&ack.node) {
                 peer.dropped_forged();
             }
+            return;
+        }
+        if let Some(recovery) = self.phase.recovery_mut() {
+            recovery.ack(ack, now);
             return;
         }
         if self.adopts(ack, now) {
@@ -629,7 +642,11 @@ impl<W: Waiter> Leader<W> {
 
     fn announced(&mut self, other: &MasterAnnouncement, now: Time) {
         let (me, it) = (self.leadership, other.leader);
-        if it.epoch.master == me.epoch.master {
+        if it.epoch.master == me.epoch.master || self.is_forged(it.epoch) {
+            return;
+        }
+        if it.epoch.is_forged_above(me.epoch) {
+            self.forged.add(1);
             return;
         }
         match (&mut self.phase, other.is_serving) {
@@ -839,7 +856,10 @@ impl<W: Waiter> Leader<W> {
             prev,
             entries,
         } = response;
-        let (have, rollback_of) = (self.log.last(), self.rollback_of());
+        if self.is_forged(position.epoch.max(position.last.epoch)) {
+            return;
+        }
+        let rollback_of = self.rollback_of();
         let Some(recovery) = self.phase.recovery_mut() else {
             let entries = entries.as_ref();
             let entry = self
@@ -850,7 +870,8 @@ impl<W: Waiter> Leader<W> {
             }
             return;
         };
-        match recovery.fetched(&position, prev, have, now) {
+        let first = entries.as_ref().map(EntryBatch::first_position);
+        match recovery.fetched(&position, prev, first, self.log.epochs(), now) {
             Take::Nothing => {}
             Take::Entries => {
                 if let Some(batch) = entries {

@@ -77,6 +77,8 @@ struct Storages {
     candidates: VecDeque<Candidate>,
     /// Those that counted before, the newest last.
     former: VecDeque<StorageId>,
+    /// Those that were asked and never answered, the newest last: dead ones of which a message was late, or strangers.
+    silent: VecDeque<StorageId>,
 }
 
 /// A storage that has to answer before it counts.
@@ -98,6 +100,8 @@ enum StorageState {
     BecameCurrent,
     /// It has to answer first; whether it is to be asked at once.
     Candidate { ask_now: bool },
+    /// It has been asked before, again and again, and goes on talking without an answer; it is asked once more.
+    Stranger,
     /// It counts no more.
     Former,
 }
@@ -121,12 +125,19 @@ impl Storages {
             Some(i) if round >= self.candidates[i].number => {
                 self.candidates.remove(i);
                 self.make_current(storage, now);
+                // An answer of another one that was under way until now may be the last word of a dead one, which must not
+                // take the place of the one that is alive.
+                for candidate in &mut self.candidates {
+                    candidate.number = highest + 1;
+                }
                 StorageState::BecameCurrent
             }
             Some(_) => StorageState::Candidate { ask_now: false },
             None => {
+                let was_silent = self.silent.iter().position(|s| *s == storage);
+                let was_silent = was_silent.and_then(|i| self.silent.remove(i)).is_some();
                 // Only the first one is asked at once: a flood of invented storages is not answered one by one.
-                let ask_now = self.candidates.is_empty();
+                let ask_now = self.candidates.is_empty() && !was_silent;
                 if self.candidates.len() >= Self::MAX_CANDIDATES {
                     self.candidates.pop_front();
                 }
@@ -135,7 +146,10 @@ impl Storages {
                     number: highest + 1,
                     asked: 0,
                 });
-                StorageState::Candidate { ask_now }
+                match was_silent {
+                    true => StorageState::Stranger,
+                    false => StorageState::Candidate { ask_now },
+                }
             }
         }
     }
@@ -161,6 +175,11 @@ impl Storages {
             candidate.asked += 1;
             if candidate.asked < Self::MAX_ASKED {
                 self.candidates.push_back(candidate);
+            } else {
+                self.silent.push_back(candidate.storage);
+                if self.silent.len() > MAX_FORMER {
+                    self.silent.pop_front();
+                }
             }
         }
     }
@@ -258,6 +277,13 @@ impl Peer {
                     self.clash_at = Shown(Some(now));
                 }
                 return AckEffect::Nothing;
+            }
+            StorageState::Stranger => {
+                // If the one that counts is silent, this may well be its successor, and what was asked got lost.
+                if self.health.status(now) == Status::Healthy && self.storage().is_some() {
+                    self.clash_at = Shown(Some(now));
+                }
+                return self.superseded_by(ack, leader);
             }
             StorageState::Candidate { ask_now } => {
                 if ask_now {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
-use crate::epochs::LogPosition;
+use crate::epochs::{EpochTable, LogPosition};
 use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, Time};
 use crate::leader::holders::Holders;
 use crate::wire::{Ack, Fetch, Prepare};
@@ -93,6 +93,8 @@ struct Taking {
     leader: Leadership,
     /// Somebody who was asked has fallen silent.
     has_missed: bool,
+    /// Somebody has held it.
+    has_holders: bool,
     /// Somebody has held entries of it.
     has_entries: bool,
     /// Since when nobody is known any more who holds it.
@@ -179,9 +181,6 @@ impl Recovery {
     /// A secondary says what it holds.
     pub fn ack(&mut self, ack: &Ack, now: Time) {
         let epoch = ack.epoch.max(ack.last.epoch);
-        if epoch.is_forged_above(self.highest) && epoch.master != self.master {
-            return;
-        }
         self.other_versions.remove(&ack.node);
         self.learn_cleared(ack);
         self.highest = self.highest.max(epoch);
@@ -238,12 +237,13 @@ impl Recovery {
         }
     }
 
-    /// An answer to a [`Fetch`] has come, with entries after `prev`, while everything up to `have` is here.
+    /// An answer to a [`Fetch`] has come, with entries after `prev` of which `first` is the first one, while `log` is here.
     pub fn fetched(
         &mut self,
         position: &Ack,
         prev: LogPosition,
-        have: LogPosition,
+        first: Option<LogPosition>,
+        log: &EpochTable,
         now: Time,
     ) -> Take {
         self.ack(position, now);
@@ -253,15 +253,18 @@ impl Recovery {
         if !is_promised || !self.holders.answered(position) {
             return Take::Nothing;
         }
-        let ends_before = prev.seq == position.last.seq && prev.seq < have.seq;
-        if ends_before && position.last.is_ahead_of(&have) {
-            Take::Truncate(prev) // shorter, and of a higher epoch
-        } else if prev.seq != have.seq {
-            Take::Nothing
-        } else if prev == have {
-            Take::Entries
-        } else {
-            Take::Truncate(prev)
+        let have = log.last();
+        if prev == have {
+            return Take::Entries;
+        }
+        // The holder has another entry where what is shared ends, or none. An answer that came late has the same one.
+        let parts = match first {
+            Some(first) => log.at(first.seq).is_some_and(|own| own != first),
+            None => prev.seq == position.last.seq && prev.seq < have.seq,
+        };
+        match parts && position.last.is_ahead_of(&have) {
+            true => Take::Truncate(prev),
+            false => Take::Nothing,
         }
     }
 
@@ -306,7 +309,7 @@ impl Recovery {
         let fetch = Fetch {
             leader,
             storage,
-            from: have.seq.next(),
+            prev: have,
             max_bytes,
         };
         Some((node, fetch))
@@ -325,22 +328,29 @@ impl Recovery {
         }
         let (missed, given_up) = self.holders.forget_silent(now, timeout);
         self.given_up.extend(given_up);
-        if let Stage::Taking(taking) = &mut self.stage {
-            taking.has_missed |= missed;
-            taking.has_entries |= self.holders.holds(taking.leader.log_id, true);
-            if self.holders.holds(taking.leader.log_id, taking.has_entries) {
-                taking.alone_since = None;
-            } else {
-                taking.alone_since.get_or_insert(now);
+        if self.taking().is_none() {
+            let found = self.choose(since, have, now);
+            if found.is_some() || self.drops_own {
+                return found;
             }
         }
-        let Stage::Taking(taking) = &self.stage else {
-            return self.choose(since, have, now);
+        let Stage::Taking(taking) = &mut self.stage else {
+            return None;
         };
+        let log_id = taking.leader.log_id;
+        taking.has_missed |= missed;
+        taking.has_holders |= self.holders.holds(log_id, false);
+        taking.has_entries |= self.holders.holds(log_id, true);
+        if self.holders.holds(log_id, taking.has_entries) {
+            taking.alone_since = None;
+        } else {
+            taking.alone_since.get_or_insert(now);
+        }
         // Those that fell silent may be there again; those that now say something else will not.
         let until = taking.alone_since.map(|since| since + timeout);
         let is_waiting = taking.has_missed && until.is_some_and(|until| now < until);
-        if taking.alone_since.is_some() && !is_waiting && have.seq == Seq::ZERO {
+        let is_lost = taking.alone_since.is_some() && taking.has_holders && !is_waiting;
+        if is_lost && have.seq == Seq::ZERO {
             self.stage = Stage::Listening; // nobody holds it any more, and nothing of it is here
             return self.choose(since, have, now);
         }
@@ -389,6 +399,7 @@ impl Recovery {
         self.stage = Stage::Taking(Taking {
             leader: Leadership { log_id, epoch },
             has_missed: false,
+            has_holders: false,
             has_entries: false,
             alone_since: None,
         });
@@ -449,6 +460,12 @@ impl Recovery {
             Stage::Listening => None,
             Stage::Taking(taking) => Some(taking.leader),
         }
+    }
+
+    /// The highest epoch that was seen so far.
+    #[must_use]
+    pub fn highest(&self) -> Epoch {
+        self.highest
     }
 
     /// Whether what is in its own journal was all of it, when it was written.

@@ -32,7 +32,13 @@ impl Repairs {
     }
 
     /// Asks a secondary for an entry that is damaged here, if it is time: one of those who hold it, another one each time.
-    pub(super) fn ask(&mut self, peers: &Peers, leader: Leadership, now: Time) -> Option<Outbound> {
+    pub(super) fn ask(
+        &mut self,
+        peers: &Peers,
+        leader: Leadership,
+        log: &Log,
+        now: Time,
+    ) -> Option<Outbound> {
         let (seq, turn) = self.own.ask(now)?;
         let holds = |p: &Peer| p.matched() >= seq && p.status(now).is_alive();
         let holders: Vec<_> = (peers.iter())
@@ -43,7 +49,7 @@ impl Repairs {
         let fetch = Fetch {
             leader,
             storage,
-            from: seq,
+            prev: log.epochs().at(seq.prev())?,
             max_bytes: 1, // one entry, however long
         };
         Some(Outbound {

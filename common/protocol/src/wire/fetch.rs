@@ -12,15 +12,16 @@ use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, MasterId, Seq, StorageId};
 
-/// "Send what you hold from here on." Only the storage that is named answers.
+/// "Send what you hold after the last entry that we share." Only the storage that is named answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fetch {
     /// The master that asks; the secondary has promised or follows that epoch.
     pub leader: Leadership,
     /// The storage that is asked: two processes of one name hold different logs.
     pub storage: StorageId,
-    /// The first entry that is asked for.
-    pub from: Seq,
+    /// The entry before the first one that is asked for, as the master has it. A secondary that has another entry there, or
+    /// none, goes back as far as the two may share their logs.
+    pub prev: LogPosition,
     /// For how many bytes of entries, at most, but one entry at least.
     pub max_bytes: usize,
 }
@@ -30,7 +31,8 @@ impl Fetch {
     pub(super) fn encode(&self, at_ms: u64) -> Bytes {
         to_line(&FetchFields {
             kind: "fetch".into(),
-            seq: self.from,
+            seq: self.prev.seq.next(),
+            prev: self.prev,
             max_bytes: self.max_bytes,
             leader: self.leader,
             storage: self.storage,
@@ -45,7 +47,7 @@ impl Fetch {
         Ok(Self {
             leader: fields.leader,
             storage: fields.storage,
-            from: fields.seq,
+            prev: fields.prev,
             max_bytes: fields.max_bytes,
         })
     }
@@ -55,6 +57,7 @@ impl Fetch {
 struct FetchFields {
     kind: String,
     seq: Seq,
+    prev: LogPosition,
     max_bytes: usize,
     #[serde(flatten)]
     leader: Leadership,

@@ -35,11 +35,17 @@ pub(super) fn cleared_once() -> Cluster {
     let mut cluster = Cluster::settled("ab", 3);
     assert_eq!(cluster.journal('b').last(), Seq(3));
     let client = cluster.clear('1', 77);
-    assert!(matches!(cluster.answer('1', client), Some(Answer::Cleared(_))));
+    assert!(matches!(
+        cluster.answer('1', client),
+        Some(Answer::Cleared(_))
+    ));
     cluster.run("1a", 1_000);
     cluster.append('1', 1);
     cluster.run("1a", 1_000);
-    assert_eq!((cluster.journal('a').last(), cluster.journal('b').last()), (Seq(1), Seq(3)));
+    assert_eq!(
+        (cluster.journal('a').last(), cluster.journal('b').last()),
+        (Seq(1), Seq(3))
+    );
     cluster
 }
 
@@ -60,12 +66,18 @@ fn a_clearing_is_confirmed_only_when_it_is_durable() {
     let shown = master.snapshot.and_then(|s| s.leadership);
     assert_eq!(shown.map(|l| l.log_id), Some(log(1002)));
     master.write_done(at(1_000));
-    assert!(matches!(master.answer(1), Some(Answer::ClearedMeanwhile(_))));
+    assert!(matches!(
+        master.answer(1),
+        Some(Answer::ClearedMeanwhile(_))
+    ));
     let new = leadership(77, 2, 2);
     assert_eq!(master.answer(9), Some(&Answer::Cleared(new)));
     let snapshot = master.snapshot.expect("it is shown");
     assert_eq!((snapshot.leadership, snapshot.last), (Some(new), Seq::ZERO));
-    assert!(snapshot.generation > 0, "who reads on across that would mix two");
+    assert!(
+        snapshot.generation > 0,
+        "who reads on across that would mix two"
+    );
     let told = master.heartbeats("a").pop().expect("it is told");
     assert_eq!(told.cleared, cleared(&[leadership(1002, 1, 2)]));
     // What came after the clearing is the first entry of the new history.
@@ -135,7 +147,11 @@ fn what_was_cleared_does_not_come_back_with_a_late_append() {
     for process in [secondary, again] {
         assert_eq!(process.journal.last(), Seq::ZERO);
         assert_eq!(process.node.position().log_id, Some(log(2)));
-        assert_eq!(process.node.foreign(), None, "no reason to ask for anybody's help");
+        assert_eq!(
+            process.node.foreign(),
+            None,
+            "no reason to ask for anybody's help"
+        );
     }
 }
 
@@ -249,7 +265,11 @@ fn who_slept_through_a_clearing_comes_over_by_itself() {
     let mut cluster = cleared_once();
     cluster.run("1ab", 3_000);
     assert_eq!(cluster.journal('b').entries, cluster.journal('1').entries);
-    assert_eq!(cluster.journal('b').rolled_back(), 0, "what was cleared is not kept");
+    assert_eq!(
+        cluster.journal('b').rolled_back(),
+        0,
+        "what was cleared is not kept"
+    );
     assert_eq!(cluster.master_of('1').acks(1), 3);
 }
 
@@ -267,7 +287,11 @@ fn what_was_cleared_stays_cleared_when_the_one_who_said_so_falls_silent() {
     cluster.run("3bc", 9_000);
     assert_eq!(cluster.leadership('3').log_id, log(77));
     cluster.run("3abc", 9_000);
-    assert_eq!(cluster.journal('3').last(), Seq(1), "nor is the new history lost");
+    assert_eq!(
+        cluster.journal('3').last(),
+        Seq(1),
+        "nor is the new history lost"
+    );
 }
 
 /// The ordinary case: the old master's last words, and its secondaries' last ACKs, come late.

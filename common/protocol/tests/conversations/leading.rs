@@ -260,7 +260,10 @@ fn a_full_waiting_room_refuses_only_who_has_to_wait() {
     for id in 1..=3 {
         master.post(id, 2, at(1));
     }
-    assert_eq!(master.answer(3), Some(&refused(Unavailable::TooManyWaiting)));
+    assert_eq!(
+        master.answer(3),
+        Some(&refused(Unavailable::TooManyWaiting))
+    );
     master.post(4, 1, at(2));
     assert_eq!(master.replicated(4), Some(1), "it waits for nobody");
     // A place is free again when somebody was answered.

@@ -12,7 +12,6 @@ mod pauses;
 mod promises;
 mod recovering;
 mod repairing;
-mod scripts;
 mod silence;
 mod stopping;
 mod storages;

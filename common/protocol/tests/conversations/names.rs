@@ -110,7 +110,10 @@ fn a_name_is_defended_while_the_disk_is_busy() {
     };
     process.message(Message::Claim(claim), at(2));
     let ack = process.last_ack();
-    assert_eq!((ack.upto, ack.last.seq, ack.log_id), (Seq::ZERO, Seq::ZERO, None));
+    assert_eq!(
+        (ack.upto, ack.last.seq, ack.log_id),
+        (Seq::ZERO, Seq::ZERO, None)
+    );
     process.write_done(at(3));
     assert_eq!(process.last_ack().upto, Seq(2));
 }
@@ -122,7 +125,10 @@ fn a_reconnect_is_no_new_claim() {
     process.link_down(at(10));
     process.link_up(at(20));
     let sent = process.take_sent();
-    assert!(sent.iter().all(|out| matches!(out.message, Message::Ack(_))));
+    assert!(
+        sent.iter()
+            .all(|out| matches!(out.message, Message::Ack(_)))
+    );
     assert_eq!(sent.len(), 1, "it says at once where it stands");
     process.message(Message::Ack(hello("a", 99)), at(21));
     assert_eq!(process.end, None);

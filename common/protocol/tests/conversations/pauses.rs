@@ -78,8 +78,14 @@ fn after_a_pause_nothing_is_appended_before_a_round_of_heartbeats() {
     answer(&mut master, "a", at(3));
     // Stopped for a minute; the first thing that comes is a client. It waits until it is clear that this is the master.
     master.post(2, 1, at(60_000));
-    assert_eq!(master.unavailable(at(60_000)), Some(Unavailable::Recovering));
-    assert_eq!((master.answer(2), master.node.log().last().seq), (None, Seq(1)));
+    assert_eq!(
+        master.unavailable(at(60_000)),
+        Some(Unavailable::Recovering)
+    );
+    assert_eq!(
+        (master.answer(2), master.node.log().last().seq),
+        (None, Seq(1))
+    );
     // What is in the log already is answered all the same.
     master.command(crate::support::post(1, 1, 10), at(60_000));
     assert_eq!(master.replicated(10), Some(1).max(Some(2)));
@@ -120,7 +126,10 @@ fn an_ack_read_before_a_pause_is_noticed_is_not_put_into_the_future() {
     let late = master.answer_of("s1", 9, 0, 1);
     master.sent.clear();
     master.hear(late.clone(), at(60_000));
-    assert!(!master.node.has_quorum(at(60_000)), "not before it is heard again");
+    assert!(
+        !master.node.has_quorum(at(60_000)),
+        "not before it is heard again"
+    );
     assert_eq!(status(&master, "s1", at(61_000)), Status::Healthy);
     assert_eq!(status(&master, "s1", at(62_000)), Status::Suspected);
     assert_eq!(master.heartbeats("s1").len(), 1, "it asks at once");
@@ -138,7 +147,10 @@ fn without_a_broker_silence_is_not_held_against_a_secondary() {
     master.link_down(at(100));
     master.idle(at(100), at(60_000));
     assert_eq!(status(&master, "s1", at(60_000)), Status::Healthy);
-    assert!(!master.node.has_quorum(at(60_000)), "and yet nobody is reached");
+    assert!(
+        !master.node.has_quorum(at(60_000)),
+        "and yet nobody is reached"
+    );
     master.link_up(at(60_000));
     assert_eq!(status(&master, "s1", at(60_100)), Status::Healthy);
     master.idle(at(60_000), at(66_000));
@@ -161,9 +173,16 @@ fn a_master_that_was_stopped_and_lost_its_link_takes_nothing_before_it_has_asked
     assert!((20..40).all(|c| master.answer(c) == Some(&refused(Unavailable::Recovering))));
     master.link_up(at(40_000));
     master.post(50, 1, at(40_001));
-    assert_eq!(master.unavailable(at(40_001)), Some(Unavailable::Recovering));
+    assert_eq!(
+        master.unavailable(at(40_001)),
+        Some(Unavailable::Recovering)
+    );
     master.idle(at(40_001), at(42_000));
-    assert_eq!(master.replicated(50), Some(1), "nobody has said that there is another one");
+    assert_eq!(
+        master.replicated(50),
+        Some(1),
+        "nobody has said that there is another one"
+    );
 }
 
 /// That is another thing than a broker that is away while the master looks on.
@@ -249,7 +268,10 @@ fn a_master_that_was_stopped_while_another_one_took_over_appends_nothing() {
     let client = cluster.append('1', 1);
     cluster.run("12ab", 5_000);
     assert_eq!(cluster.unavailable('1'), Some(Unavailable::Fenced));
-    assert_eq!(cluster.answer('1', client), Some(&refused(Unavailable::Fenced)));
+    assert_eq!(
+        cluster.answer('1', client),
+        Some(&refused(Unavailable::Fenced))
+    );
     assert_eq!(cluster.journal('1').last(), Seq(3));
     let sent = cluster.sent_since(from).filter(|s| s.from == '1');
     let appends = sent.filter(|s| matches!(s.out.to, Address::Append(_)));

@@ -89,15 +89,16 @@ fn a_shorter_log_of_a_later_epoch_that_is_heard_late_is_the_better_one() {
     let writing = cluster.master_mut('3').writing.clone().expect("it writes");
     assert_eq!(writing.entries.last().map(|b| b.last()), Some(Seq(5)));
     assert!(writing.hard_state.expect("it says so").is_partial);
+    let position = cluster.ack('b');
+    cluster.step('3', Message::Ack(position));
     cluster.run("3ab", 600);
     let now = cluster.now();
     cluster.set_disk('3', Disk::Prompt);
-    let local = cluster.master_of('3').local(now);
-    cluster.master_mut('3').write_done(local);
+    cluster.master_mut('3').write_done(now);
     cluster.run("3ab", 2_000);
     assert_eq!(cluster.unavailable('3'), None);
     assert_eq!(cluster.journal('3').entries, late.entries);
-    assert_eq!(cluster.leadership('3').epoch, epoch(3, 3));
+    assert!(cluster.leadership('3').epoch > epoch(2, 2));
     assert_eq!(cluster.journal('3').rolled_back(), 0, "A has kept them");
     assert_eq!(cluster.journal('a').rolled_back(), 3);
     assert_eq!(cluster.journal('a').entries, late.entries);
@@ -174,7 +175,10 @@ fn one_that_holds_nothing_has_to_promise_too() {
     cluster.run("2ab", 600);
     assert_eq!(cluster.unavailable('2'), None);
     let promised = cluster.journal('b').hard_state.clone();
-    assert_eq!((promised.log_id, promised.epoch), (Some(log(1)), epoch(2, 2)));
+    assert_eq!(
+        (promised.log_id, promised.epoch),
+        (Some(log(1)), epoch(2, 2))
+    );
 }
 
 /// The only holder is silent for a while; it is waited for once more before its history is given up.
@@ -290,7 +294,9 @@ fn the_fuller_of_two_starts_of_one_name_wins_whatever_the_order_of_answers() {
                 let mut cluster = fuller_and_older(fuller, older);
                 match listed {
                     true => cluster.master('2', "ab"),
-                    false => cluster.start_master_by('2', leader_config(2, None), Journal::default()),
+                    false => {
+                        cluster.start_master_by('2', leader_config(2, None), Journal::default())
+                    }
                 }
                 cluster.run(&format!("2{first}"), 200);
                 cluster.run("2aA", 5_000);
@@ -304,8 +310,14 @@ fn the_fuller_of_two_starts_of_one_name_wins_whatever_the_order_of_answers() {
                 let storages: Vec<_> = fetched.collect();
                 assert!(!storages.is_empty());
                 let named = cluster.ack(fuller).storage;
-                assert!(storages.iter().all(|s| *s == named), "only that one is asked");
-                let answers = cluster.trace.iter().filter(|s| s.out.to == Address::Fetched(node("a")));
+                assert!(
+                    storages.iter().all(|s| *s == named),
+                    "only that one is asked"
+                );
+                let answers = cluster
+                    .trace
+                    .iter()
+                    .filter(|s| s.out.to == Address::Fetched(node("a")));
                 assert!(answers.into_iter().all(|s| s.from == fuller));
                 assert!(serving(&cluster, '2').3.iter().all(|n| *n != node("a")));
             }
@@ -324,7 +336,10 @@ fn a_start_that_falls_silent_is_given_up_and_named() {
     cluster.run("2A", 2_000);
     assert_eq!(cluster.unavailable('2'), None);
     let (entries, _, heard, not_heard) = serving(&cluster, '2');
-    assert_eq!((entries, names(&heard), names(&not_heard)), (3, vec!["a"], vec!["a"]));
+    assert_eq!(
+        (entries, names(&heard), names(&not_heard)),
+        (3, vec!["a"], vec!["a"])
+    );
 }
 
 /// A short silence gives nobody up.
@@ -386,6 +401,19 @@ fn what_a_master_has_and_nobody_goes_on_with_is_rolled_back_and_kept() {
     assert_eq!(rolled_back.collect::<Vec<_>>(), [(log(1), Seq(3), Seq(4))]);
 }
 
+/// It has served before, and nobody has ever appended anything.
+#[test]
+fn a_master_whose_own_history_is_empty_goes_on_with_it() {
+    for (members, reach) in [("", "2"), ("a", "2"), ("a", "2a")] {
+        let mut cluster = Cluster::new("a");
+        let own = Journal::of(log(1), &[(0, epoch(4, 1))]);
+        cluster.start_master('2', members, own);
+        cluster.run(reach, 3_500);
+        assert_eq!(cluster.unavailable('2'), None, "{members} {reach}");
+        assert_eq!(cluster.leadership('2'), leadership(1, 5, 2));
+    }
+}
+
 // ---- Other masters.
 
 #[test]
@@ -430,7 +458,10 @@ fn a_takeover_fences_the_other_one_and_loses_nothing() {
     cluster.start_master_by('2', takeover(2), Journal::default());
     cluster.run("12a", 5_000);
     assert_eq!(cluster.unavailable('1'), Some(Unavailable::Fenced));
-    assert_eq!((cluster.unavailable('2'), cluster.has_ended('2')), (None, false));
+    assert_eq!(
+        (cluster.unavailable('2'), cluster.has_ended('2')),
+        (None, false)
+    );
     assert_eq!(cluster.journal('2').entries, cluster.journal('1').entries);
     let overtakes = cluster.events('2').iter().find_map(|e| match e {
         Event::Serving { overtakes, .. } => Some(*overtakes),
@@ -455,7 +486,10 @@ fn of_two_that_serve_one_history_the_later_one_goes_on() {
     let mut cluster = Cluster::settled("a", 3);
     cluster.master('2', "a");
     cluster.run("2a", 5_000);
-    assert_eq!((cluster.unavailable('1'), cluster.unavailable('2')), (None, None));
+    assert_eq!(
+        (cluster.unavailable('1'), cluster.unavailable('2')),
+        (None, None)
+    );
     let serves = MasterAnnouncement {
         leader: cluster.leadership('2'),
         is_serving: true,
@@ -483,13 +517,16 @@ fn with_a_secondary_of_another_version_nothing_is_served() {
         let now = cluster.now();
         let local = cluster.master_of('2').local(now);
         assert_eq!(local, now);
-        cluster.master_mut('2').step(Input::OtherVersion(from.clone(), 1), now);
+        cluster
+            .master_mut('2')
+            .step(Input::OtherVersion(from.clone(), 1), now);
         cluster.run("2a", 1_000);
         assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
     }
     let named = cluster.leader('2').phase().recovery().map(|recovery| {
         let all = recovery.other_versions();
-        all.map(|(node, version)| (node.clone(), version)).collect::<Vec<_>>()
+        all.map(|(node, version)| (node.clone(), version))
+            .collect::<Vec<_>>()
     });
     assert_eq!(named, Some(vec![(node("b"), 1)]));
     // It is gone, or speaks this version.
@@ -506,7 +543,10 @@ fn a_master_of_another_version_ends_one_that_starts() {
     // One that serves is not ended by anybody.
     let mut serves = crate::support::hand::serving(Some(&["a"]));
     serves.step(Input::OtherVersion(Address::Announce, 1), at(10));
-    assert_eq!((serves.end.clone(), serves.unavailable(at(10))), (None, None));
+    assert_eq!(
+        (serves.end.clone(), serves.unavailable(at(10))),
+        (None, None)
+    );
 }
 
 // ---- Who waits meanwhile.
@@ -518,7 +558,10 @@ fn appends_wait_for_the_recovery_and_are_then_admitted_in_their_order() {
     let first = cluster.append('2', 1);
     // This one is in the log that is going to be recovered.
     let again = request(1_002, 2, 77);
-    cluster.command('2', replog_protocol::leader::command::Command::Append(again));
+    cluster.command(
+        '2',
+        replog_protocol::leader::command::Command::Append(again),
+    );
     let last = cluster.append('2', 2);
     cluster.run("2a", 499);
     assert!(cluster.master_of('2').replies.is_empty());

@@ -40,50 +40,77 @@ fn the_same_ack_again_is_not_answered() {
         ("it holds three", follows.clone()),
         ("it holds all", master.answer_of("a", 9, 5, 1)),
         ("less than before", master.answer_of("a", 9, 1, 1)),
-        ("more than there is", Ack {
-            upto: Seq(9),
-            last: position(9, follows.epoch),
-            ..follows.clone()
-        }),
-        ("it holds back", Ack {
-            held_from: Some(Seq(5)),
-            ..follows.clone()
-        }),
-        ("an error", Ack {
-            error: Some("the disk is full".into()),
-            ..follows.clone()
-        }),
-        ("not shown yet", Ack {
-            upto: Seq::ZERO,
-            ..follows.clone()
-        }),
-        ("an earlier epoch", Ack {
-            epoch: epoch(0, 1),
-            upto: Seq::ZERO,
-            ..follows.clone()
-        }),
-        ("a tail that contradicts", Ack {
-            upto: Seq(2),
-            last: position(4, epoch(0, 7)),
-            ..follows.clone()
-        }),
-        ("no history", Ack {
-            log_id: None,
-            epoch: epoch(0, 0),
-            upto: Seq::ZERO,
-            last: position(0, epoch(0, 0)),
-            ..follows.clone()
-        }),
-        ("another history", Ack {
-            log_id: Some(log(77)),
-            ..follows.clone()
-        }),
+        (
+            "more than there is",
+            Ack {
+                upto: Seq(9),
+                last: position(9, follows.epoch),
+                ..follows.clone()
+            },
+        ),
+        (
+            "it holds back",
+            Ack {
+                held_from: Some(Seq(5)),
+                ..follows.clone()
+            },
+        ),
+        (
+            "an error",
+            Ack {
+                error: Some("the disk is full".into()),
+                ..follows.clone()
+            },
+        ),
+        (
+            "not shown yet",
+            Ack {
+                upto: Seq::ZERO,
+                ..follows.clone()
+            },
+        ),
+        (
+            "an earlier epoch",
+            Ack {
+                epoch: epoch(0, 1),
+                upto: Seq::ZERO,
+                ..follows.clone()
+            },
+        ),
+        (
+            "a tail that contradicts",
+            Ack {
+                upto: Seq(2),
+                last: position(4, epoch(0, 7)),
+                ..follows.clone()
+            },
+        ),
+        (
+            "no history",
+            Ack {
+                log_id: None,
+                epoch: epoch(0, 0),
+                upto: Seq::ZERO,
+                last: position(0, epoch(0, 0)),
+                ..follows.clone()
+            },
+        ),
+        (
+            "another history",
+            Ack {
+                log_id: Some(log(77)),
+                ..follows.clone()
+            },
+        ),
         ("another storage", master.position_of("a", 10, 3)),
         ("another storage that holds nothing", hello("a", 10)),
-        ("goodbye", Ack {
-            is_goodbye: true,
-            ..follows
-        }),
+        (
+            "goodbye",
+            Ack {
+                is_goodbye: true,
+                ..follows
+            },
+        ),
     ];
     for (what, ack) in cases {
         is_heard_in_silence(master_of(3), &ack, what);

@@ -37,7 +37,14 @@ fn who_waits_for_others_is_told_at_once() {
     stop(&mut master, 2);
     let answer = master.answer(1);
     assert!(
-        matches!(answer, Some(Answer::NotReplicated { acks: 1, because: WaitEnd::Stopping, .. })),
+        matches!(
+            answer,
+            Some(Answer::NotReplicated {
+                acks: 1,
+                because: WaitEnd::Stopping,
+                ..
+            })
+        ),
         "{answer:?}"
     );
     assert_eq!(master.end, Some(End::Stopped));
@@ -54,7 +61,10 @@ fn who_waits_for_the_disk_is_told_when_it_has_written() {
     master.post(2, 2, at(1));
     stop(&mut master, 2);
     master.idle(at(2), at(1_900));
-    assert_eq!((master.answer(1), master.answer(2), &master.end), (None, None, &None));
+    assert_eq!(
+        (master.answer(1), master.answer(2), &master.end),
+        (None, None, &None)
+    );
     // The first write is of the first entry; the second one follows.
     master.write_done(at(1_900));
     assert_eq!(master.replicated(1), Some(1));
@@ -62,7 +72,13 @@ fn who_waits_for_the_disk_is_told_when_it_has_written() {
     master.write_done(at(1_950));
     let answer = master.answer(2);
     assert!(
-        matches!(answer, Some(Answer::NotReplicated { because: WaitEnd::Stopping, .. })),
+        matches!(
+            answer,
+            Some(Answer::NotReplicated {
+                because: WaitEnd::Stopping,
+                ..
+            })
+        ),
         "{answer:?}"
     );
     assert_eq!(master.end, Some(End::Stopped));
@@ -84,7 +100,13 @@ fn after_two_seconds_it_is_not_known_what_the_disk_does() {
     master.idle(at(2_099), at(2_100));
     let answer = master.answer(1);
     assert!(
-        matches!(answer, Some(Answer::NotKnown { because: Unavailable::Stopping, .. })),
+        matches!(
+            answer,
+            Some(Answer::NotKnown {
+                because: Unavailable::Stopping,
+                ..
+            })
+        ),
         "{answer:?}"
     );
     assert_eq!(master.end, Some(End::Stopped));
@@ -118,7 +140,10 @@ fn a_master_that_stops_while_it_recovers_writes_nothing() {
     let client = cluster.append('2', 1);
     cluster.stop('2');
     cluster.run("2a", 3_000);
-    assert_eq!(cluster.answer('2', client), Some(&refused(Unavailable::Stopping)));
+    assert_eq!(
+        cluster.answer('2', client),
+        Some(&refused(Unavailable::Stopping))
+    );
     assert!(cluster.has_ended('2'));
     assert_eq!(cluster.journal('2'), &Journal::default());
     assert_eq!(cluster.master_mut('2').writing, None);
@@ -150,7 +175,11 @@ fn a_secondary_that_says_goodbye_is_unhealthy_at_once_and_stays_a_member() {
     let goodbyes = |cluster: &Cluster| {
         let is_goodbye =
             |to: &Address| matches!(to, Address::Ack(a, AckOf::Goodbye) if *a == node("a"));
-        cluster.trace.iter().filter(|s| is_goodbye(&s.out.to)).count()
+        cluster
+            .trace
+            .iter()
+            .filter(|s| is_goodbye(&s.out.to))
+            .count()
     };
     assert_eq!(goodbyes(&cluster), 1);
     assert!(cluster.has_ended('a'));
@@ -184,7 +213,10 @@ fn the_goodbye_waits_for_the_disk_and_says_what_is_on_it() {
     assert!(process.take_sent().is_empty() && process.end.is_none());
     process.write_done(at(3));
     let acks = process.take_acks();
-    assert_eq!(acks.last().map(|a| (a.is_goodbye, a.upto)), Some((true, Seq(2))));
+    assert_eq!(
+        acks.last().map(|a| (a.is_goodbye, a.upto)),
+        Some((true, Seq(2)))
+    );
     assert_eq!(process.end, Some(End::Stopped));
     // And not for ever; then it says nothing.
     let mut hangs = secondary("a");

@@ -57,7 +57,10 @@ fn a_storage_counts_once_it_has_answered_and_only_for_what_it_holds() {
     // A retry of an entry that it lost waits, until it holds it again.
     master.command(post(5, 2, 50), at(6));
     assert_eq!(master.answer(50), None);
-    let filled = master.appends("a").pop().expect("it is filled again at once");
+    let filled = master
+        .appends("a")
+        .pop()
+        .expect("it is filled again at once");
     assert_eq!((filled.prev.seq, filled.last()), (Seq(3), Seq(5)));
     // Old ACKs replayed do no harm, whichever they are.
     for upto in [5, 0, 4] {

@@ -62,7 +62,9 @@ impl Cluster {
         cluster.master('1', members);
         let group = format!("1{members}");
         cluster.run(&group, 4000);
-        (0..entries).for_each(|_| drop(cluster.append('1', 1)));
+        for _ in 0..entries {
+            cluster.append('1', 1);
+        }
         cluster.run(&group, 1000);
         cluster
     }
@@ -183,6 +185,16 @@ impl Cluster {
         self.collect(key);
     }
 
+    /// An entry on the disk of a process cannot be read any more.
+    pub(crate) fn rot(&mut self, key: char, seq: u64) {
+        let now = self.now;
+        match self.masters.get_mut(&key) {
+            Some(process) => process.rot(seq, now),
+            None => self.secondary_mut(key).rot(seq, now),
+        }
+        self.collect(key);
+    }
+
     pub(crate) fn stop(&mut self, key: char) {
         let now = self.now;
         match self.masters.get_mut(&key) {
@@ -243,7 +255,9 @@ impl Cluster {
     }
 
     pub(crate) fn secondary_mut(&mut self, key: char) -> &mut Secondary {
-        self.secondaries.get_mut(&key).expect("a secondary that runs")
+        self.secondaries
+            .get_mut(&key)
+            .expect("a secondary that runs")
     }
 
     pub(crate) fn journal(&self, key: char) -> &Journal {
@@ -353,7 +367,9 @@ impl Cluster {
             Address::Announce => masters.chain(self.secondaries.keys().copied()).collect(),
             Address::Event(..) => Vec::new(),
         };
-        all.into_iter().filter(|key| !self.has_ended(*key)).collect()
+        all.into_iter()
+            .filter(|key| !self.has_ended(*key))
+            .collect()
     }
 
     fn nobody_listens(&mut self, from: char, reply_to: Address) {
@@ -380,7 +396,8 @@ impl Cluster {
 
     fn next_deadline(&self) -> Option<(char, Time)> {
         let keys = self.masters.keys().chain(self.secondaries.keys());
-        let running = keys.filter(|key| !self.suspended.contains_key(key) && !self.has_ended(**key));
+        let running =
+            keys.filter(|key| !self.suspended.contains_key(key) && !self.has_ended(**key));
         let deadlines = running.filter_map(|key| Some((*key, self.deadline(*key)?)));
         deadlines.min_by_key(|(_, at)| *at)
     }

@@ -24,6 +24,7 @@ pub(crate) fn serving(listed: Option<&[&str]>) -> Master {
 pub(crate) fn serving_by(config: LeaderConfig, journal: Journal) -> Master {
     let mut master = recovering_by(at_once(config), journal);
     master.link_up(at(0));
+    master.tick(at(0));
     assert_eq!(master.node.unavailable(at(0)), None);
     master.sent.clear();
     master.events.clear();

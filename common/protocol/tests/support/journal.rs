@@ -155,7 +155,10 @@ impl Journal {
 
     /// How many rolled-back entries are kept.
     pub(crate) fn rolled_back(&self) -> usize {
-        self.rollbacks.iter().map(|(_, entries)| entries.len()).sum()
+        self.rollbacks
+            .iter()
+            .map(|(_, entries)| entries.len())
+            .sum()
     }
 }
 

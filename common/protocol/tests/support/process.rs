@@ -1,11 +1,11 @@
 //! One node over its journal: a driver that carries out what it is handed, and checks that all of it may be done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use replog_protocol::event::Event;
 use replog_protocol::follower::{self, Follower};
-use replog_protocol::ids::Time;
+use replog_protocol::ids::{Seq, Time};
 use replog_protocol::leader::command::Answer;
 use replog_protocol::leader::{self, Leader};
 use replog_protocol::node::{
@@ -36,6 +36,8 @@ pub(crate) struct Process<N: Checked> {
     /// When it started: its own clock begins then.
     pub(crate) born: Time,
     due: Option<Time>,
+    /// The damaged entries of which the node was told.
+    reported: BTreeSet<Seq>,
     /// The write in flight, if the disk is slow.
     pub(crate) writing: Option<WriteJob>,
     /// Reads wait until the test lets them go on, see [`Process::read`].
@@ -62,6 +64,7 @@ impl<N: Checked> Process<N> {
             disk: Disk::Prompt,
             born: Time::ZERO,
             due: None,
+            reported: BTreeSet::new(),
             writing: None,
             reads_wait: false,
             reads: VecDeque::new(),
@@ -77,7 +80,19 @@ impl<N: Checked> Process<N> {
         let now = self.local(now);
         self.node.step(input, now);
         self.carry_out(now);
+        if self.reported != self.journal.damaged {
+            self.reported.clone_from(&self.journal.damaged);
+            let damaged = self.reported.iter().copied().collect();
+            self.node.step(Input::Damaged(damaged), now);
+            self.carry_out(now);
+        }
         self.due = self.node.deadline(now);
+    }
+
+    /// An entry cannot be read any more, and that is found.
+    pub(crate) fn rot(&mut self, seq: u64, now: Time) {
+        self.journal.damaged.insert(Seq(seq));
+        self.tick(now);
     }
 
     /// That moment as the clock of the process shows it.
@@ -256,7 +271,10 @@ impl Checked for Leader<Client> {
                 Answer::Replicated { appended, acks } => {
                     assert!(*acks >= appended.w);
                     assert_eq!(stored.log_id, Some(appended.log_id));
-                    assert!(appended.last <= journal.last(), "it is on the master's disk");
+                    assert!(
+                        appended.last <= journal.last(),
+                        "it is on the master's disk"
+                    );
                 }
                 Answer::NotReplicated { appended, acks, .. } => {
                     assert!(*acks < appended.w);

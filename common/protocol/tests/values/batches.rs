@@ -180,11 +180,18 @@ fn no_entry_lies_after_the_last_position_there_is() {
     let object = |seq: u64| object(seq, epoch, &(String::new(), 1));
     let last = EntryBatch::parse(Bytes::from(object(Seq::MAX.0)), epoch).expect("an entry");
     assert_eq!(last.last(), Seq::MAX);
-    for seqs in [vec![Seq::MAX.0 + 1], vec![Seq::MAX.0, Seq::MAX.0], vec![u64::MAX]] {
+    for seqs in [
+        vec![Seq::MAX.0 + 1],
+        vec![Seq::MAX.0, Seq::MAX.0],
+        vec![u64::MAX],
+    ] {
         let text = seqs.iter().map(|seq| object(*seq)).collect::<Vec<_>>();
         let read = EntryBatch::parse(Bytes::from(text.join(",")), epoch);
         assert!(
-            matches!(read, Err(InvalidEntry::Order { .. } | InvalidEntry::SeqTooLarge)),
+            matches!(
+                read,
+                Err(InvalidEntry::Order { .. } | InvalidEntry::SeqTooLarge)
+            ),
             "{seqs:?}: {read:?}"
         );
     }

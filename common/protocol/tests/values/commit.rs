@@ -103,7 +103,11 @@ proptest! {
 
 /// Takes those out of the list who are meant.
 fn taken(waiting: &mut Vec<Waiting>, is_meant: impl Fn(&Waiting) -> bool) -> BTreeSet<usize> {
-    let taken = waiting.iter().filter(|x| is_meant(x)).map(|x| x.3).collect();
+    let taken = waiting
+        .iter()
+        .filter(|x| is_meant(x))
+        .map(|x| x.3)
+        .collect();
     waiting.retain(|x| !is_meant(x));
     taken
 }

@@ -65,8 +65,19 @@ fn any_batch(prev: Seq) -> impl Strategy<Value = Option<EntryBatch>> {
 
 /// An append; or a heartbeat, which alone has the last three fields.
 fn any_append() -> impl Strategy<Value = AppendEntries> {
-    let asks = (option::of((any_storage(), any::<u64>())), 0..100_000u64, any_cleared());
-    (any_leadership(), any_position(), any_seq(), any_seq(), asks, any::<bool>())
+    let asks = (
+        option::of((any_storage(), any::<u64>())),
+        0..100_000u64,
+        any_cleared(),
+    );
+    (
+        any_leadership(),
+        any_position(),
+        any_seq(),
+        any_seq(),
+        asks,
+        any::<bool>(),
+    )
         .prop_flat_map(|(leader, prev, tail, commit, asks, is_own)| {
             any_batch(prev.seq).prop_map(move |entries| {
                 // Most entries are placed by the master that sends them.
@@ -104,28 +115,40 @@ fn renewed(batch: &EntryBatch, epoch: Epoch) -> EntryBatch {
 
 fn any_ack() -> impl Strategy<Value = Ack> {
     let who = ("[A-Za-z0-9_-]{1,32}", any_storage());
-    let places = (option::of(any_log_id()), any_epoch(), any_seq(), any_position());
-    let asked = (any::<u128>(), any::<u64>(), option::of(any_seq()), option::of(any_seq()));
+    let places = (
+        option::of(any_log_id()),
+        any_epoch(),
+        any_seq(),
+        any_position(),
+    );
+    let asked = (
+        any::<u128>(),
+        any::<u64>(),
+        option::of(any_seq()),
+        option::of(any_seq()),
+    );
     let rest = (any_cleared(), option::of(any::<String>()), any::<bool>());
     (who, places, asked, rest)
         .prop_filter("a name", |((name, _), ..)| name != "master")
-        .prop_map(|((name, storage), (log_id, epoch, upto, last), asked, rest)| Ack {
-            node: node(&name),
-            storage,
-            log_id,
-            epoch,
-            upto,
-            last,
-            held_from: asked.2,
-            answers: HeartbeatNumber {
-                master: MasterId(Uuid::from_u128(asked.0)),
-                round: asked.1,
+        .prop_map(
+            |((name, storage), (log_id, epoch, upto, last), asked, rest)| Ack {
+                node: node(&name),
+                storage,
+                log_id,
+                epoch,
+                upto,
+                last,
+                held_from: asked.2,
+                answers: HeartbeatNumber {
+                    master: MasterId(Uuid::from_u128(asked.0)),
+                    round: asked.1,
+                },
+                cleared: rest.0,
+                damaged: asked.3,
+                error: rest.1,
+                is_goodbye: rest.2,
             },
-            cleared: rest.0,
-            damaged: asked.3,
-            error: rest.1,
-            is_goodbye: rest.2,
-        })
+        )
 }
 
 /// Any message, with an address to which it may go.
@@ -139,17 +162,21 @@ pub(super) fn any_message() -> impl Strategy<Value = (Address, Message)> {
             let prepare = Prepare { leader, cleared };
             (Address::Prepare(node("s")), Message::Prepare(prepare))
         }),
-        (any_leadership(), any_storage(), any_seq(), any::<usize>()).prop_map(
-            |(leader, storage, from, max_bytes)| {
+        (
+            any_leadership(),
+            any_storage(),
+            any_position(),
+            any::<usize>()
+        )
+            .prop_map(|(leader, storage, prev, max_bytes)| {
                 let fetch = Fetch {
                     leader,
                     storage,
-                    from,
+                    prev,
                     max_bytes,
                 };
                 (Address::Fetch(node("s")), Message::Fetch(fetch))
-            }
-        ),
+            }),
         (any_leadership(), any::<bool>(), option::of(any::<u128>())).prop_map(
             |(leader, is_serving, overtakes)| {
                 let announcement = MasterAnnouncement {
@@ -258,7 +285,10 @@ fn no_envelope_is_longer_than_what_is_kept_free_for_it() {
     };
     for message in [Message::Append(append), Message::FetchResponse(response)] {
         let bytes = message.encode(u64::MAX).len();
-        assert!(bytes - entry(Seq::MAX.0, last(3), 1).bytes() <= ENVELOPE_BYTES, "{bytes}");
+        assert!(
+            bytes - entry(Seq::MAX.0, last(3), 1).bytes() <= ENVELOPE_BYTES,
+            "{bytes}"
+        );
     }
 }
 
@@ -267,12 +297,31 @@ fn every_event_comes_back_the_same_under_its_kind() {
     let a = node("a");
     let from = Status::Suspected;
     let events = [
-        Event::Joined { node: a.clone(), member: true },
-        Event::Healthy { node: a.clone(), from },
-        Event::Suspected { node: a.clone(), from },
-        Event::Unhealthy { node: a.clone(), from },
-        Event::Diverged { node: a.clone(), other_log_id: Some(log(3)) },
-        Event::RolledBack { rolled_back_log_id: log(3), first_seq: Seq(4), last_seq: Seq(6) },
+        Event::Joined {
+            node: a.clone(),
+            member: true,
+        },
+        Event::Healthy {
+            node: a.clone(),
+            from,
+        },
+        Event::Suspected {
+            node: a.clone(),
+            from,
+        },
+        Event::Unhealthy {
+            node: a.clone(),
+            from,
+        },
+        Event::Diverged {
+            node: a.clone(),
+            other_log_id: Some(log(3)),
+        },
+        Event::RolledBack {
+            rolled_back_log_id: log(3),
+            first_seq: Seq(4),
+            last_seq: Seq(6),
+        },
         Event::Clash { node: a.clone() },
         Event::ReadOnlyOn {},
         Event::ReadOnlyOff {},
@@ -284,7 +333,10 @@ fn every_event_comes_back_the_same_under_its_kind() {
             not_heard: vec![node("b")],
             overtakes: Some(master(1)),
         },
-        Event::Fenced { by_epoch: 4, heard_from: Some(a.clone()) },
+        Event::Fenced {
+            by_epoch: 4,
+            heard_from: Some(a.clone()),
+        },
         Event::Removed { node: a.clone() },
         Event::Damaged { seq: Seq(4) },
         Event::Repaired { seq: Seq(4) },

@@ -177,9 +177,9 @@ fn of_log(message: Message, is_of_its_log: bool) -> Message {
             Message::Prepare(prepare)
         }
         Message::Fetch(mut fetch) if is_of_its_log => {
-            fetch.leader = near(fetch.from.0);
+            fetch.leader = near(fetch.prev.seq.0);
             fetch.storage = crate::support::storage(9);
-            fetch.from.0 %= 8;
+            fetch.prev.seq.0 %= 8;
             Message::Fetch(fetch)
         }
         other => other,
@@ -222,21 +222,57 @@ fn what_the_first_edition_says_is_of_another_version() {
         r#"{{"kind":"ack","seq":1,"node":"s","last":{{"seq":1,"epoch":1}},{life},"incarnation":"{ID}","v":1,"at_ms":7}}"#
     );
     let frames = [
-        (0, format!(r#"{{"kind":"append","seq":1,"entries":[{entry}],"prev":{{"seq":0,"epoch":0}},"tail":1,"commit":0,{life},"v":1,"at_ms":7}}"#)),
-        (1, format!(r#"{{"kind":"heartbeat","seq":0,"entries":[],"prev":{{"seq":0,"epoch":0}},"tail":1,"commit":0,{life},"replaces":[{{{life}}}],"v":1,"at_ms":7}}"#)),
+        (
+            0,
+            format!(
+                r#"{{"kind":"append","seq":1,"entries":[{entry}],"prev":{{"seq":0,"epoch":0}},"tail":1,"commit":0,{life},"v":1,"at_ms":7}}"#
+            ),
+        ),
+        (
+            1,
+            format!(
+                r#"{{"kind":"heartbeat","seq":0,"entries":[],"prev":{{"seq":0,"epoch":0}},"tail":1,"commit":0,{life},"replaces":[{{{life}}}],"v":1,"at_ms":7}}"#
+            ),
+        ),
         (2, ack.clone()),
-        (5, format!(r#"{{"kind":"fetch","seq":1,"max_bytes":0,{life},"v":1,"at_ms":7}}"#)),
-        (6, format!(r#"{{"kind":"fetched","seq":1,"entries":[{entry}],"prev":{{"seq":0,"epoch":0}},"by":"{ID}","v":1,"position":{ack}}}"#)),
-        (7, format!(r#"{{"kind":"claim","node":"s","log_id":"{ID}","epoch":1,"incarnation":"{ID}","v":1}}"#)),
-        (8, format!(r#"{{"kind":"serving","entries":1,"new":false,"heard":["s"],"not_heard":[],"by":"master",{life},"v":1,"at_ms":7}}"#)),
-        (8, format!(r#"{{"kind":"recovering","by":"master",{life},"v":1,"at_ms":7}}"#)),
+        (
+            5,
+            format!(r#"{{"kind":"fetch","seq":1,"max_bytes":0,{life},"v":1,"at_ms":7}}"#),
+        ),
+        (
+            6,
+            format!(
+                r#"{{"kind":"fetched","seq":1,"entries":[{entry}],"prev":{{"seq":0,"epoch":0}},"by":"{ID}","v":1,"position":{ack}}}"#
+            ),
+        ),
+        (
+            7,
+            format!(
+                r#"{{"kind":"claim","node":"s","log_id":"{ID}","epoch":1,"incarnation":"{ID}","v":1}}"#
+            ),
+        ),
+        (
+            8,
+            format!(
+                r#"{{"kind":"serving","entries":1,"new":false,"heard":["s"],"not_heard":[],"by":"master",{life},"v":1,"at_ms":7}}"#
+            ),
+        ),
+        (
+            8,
+            format!(r#"{{"kind":"recovering","by":"master",{life},"v":1,"at_ms":7}}"#),
+        ),
     ];
     for (i, frame) in frames {
         let address = &addresses("s")[i];
         let read = Message::decode(address, &Bytes::from(frame.clone()));
-        assert!(matches!(read, Err(DecodeError::Version(1))), "{frame}: {read:?}");
+        assert!(
+            matches!(read, Err(DecodeError::Version(1))),
+            "{frame}: {read:?}"
+        );
         // Of a version that is still to come nothing else is known.
-        let later = frame.replace(r#""v":1"#, r#""v":3"#).replace(r#""seq":1"#, r#""sequence":1"#);
+        let later = frame
+            .replace(r#""v":1"#, r#""v":3"#)
+            .replace(r#""seq":1"#, r#""sequence":1"#);
         let read = Message::decode(address, &Bytes::from(later));
         assert!(matches!(read, Err(DecodeError::Version(3))), "{read:?}");
     }
@@ -257,7 +293,10 @@ fn more_cleared_histories_than_are_ever_named_are_refused() {
     let first = &after[..=after.find('}').expect("an object")];
     let more = format!(r#"{before}"cleared":[{first},{after}"#);
     let read = Message::decode(&address, &more.into());
-    assert!(matches!(read, Err(DecodeError::TooManyCleared(13))), "{read:?}");
+    assert!(
+        matches!(read, Err(DecodeError::TooManyCleared(13))),
+        "{read:?}"
+    );
 }
 
 #[test]

@@ -92,7 +92,10 @@ impl World {
                     self.twin.push(next);
                 }
             }
-            Call::Append { count, of_new_epoch } => {
+            Call::Append {
+                count,
+                of_new_epoch,
+            } => {
                 self.hard_state.epoch.n += u64::from(of_new_epoch);
                 let from = self.twin.len();
                 for _ in 0..count {
@@ -104,7 +107,8 @@ impl World {
             }
             Call::Truncate { keep, is_kept } => {
                 let keep = keep.min(self.twin.len() as u64);
-                self.log.truncate_after(Seq(keep), is_kept.then_some(log(1)));
+                self.log
+                    .truncate_after(Seq(keep), is_kept.then_some(log(1)));
                 let out = self.twin.split_off(keep as usize);
                 if is_kept {
                     self.to_keep.extend(out.iter().map(id_of));
@@ -130,27 +134,48 @@ impl World {
                 };
                 let written = self.log.written(result, self.now);
                 assert_eq!(matches!(written, Written::DiskFull), is_full);
-                self.was_in_journal.extend(self.journal.entries.iter().map(id_of));
+                self.was_in_journal
+                    .extend(self.journal.entries.iter().map(id_of));
             }
             Call::Wait(millis) => self.now = self.now + ms(millis),
         }
     }
 
     fn check(&mut self) -> Result<(), TestCaseError> {
-        let World { log, journal, twin, .. } = self;
-        prop_assert_eq!(log.last(), twin.last().map(EntryBatch::last_position).unwrap_or_default());
+        let World {
+            log, journal, twin, ..
+        } = self;
+        prop_assert_eq!(
+            log.last(),
+            twin.last()
+                .map(EntryBatch::last_position)
+                .unwrap_or_default()
+        );
         let durable = log.durable().0 as usize;
         prop_assert!(durable <= twin.len());
-        prop_assert!(journal.entries.len() >= durable, "durable is what the journal has");
+        prop_assert!(
+            journal.entries.len() >= durable,
+            "durable is what the journal has"
+        );
         prop_assert_eq!(&journal.entries[..durable], &twin[..durable]);
         prop_assert_eq!(log.hard_state(), &journal.hard_state);
         if !log.is_truncating() {
-            prop_assert!(twin.starts_with(&journal.entries), "nothing else is in the journal");
+            prop_assert!(
+                twin.starts_with(&journal.entries),
+                "nothing else is in the journal"
+            );
             prop_assert_eq!(durable, journal.entries.len());
         }
         for (i, one) in twin.iter().enumerate() {
-            let recent = self.log.recent(Seq(i as u64 + 1)).map(|e| single(&e).remove(0));
-            prop_assert!(recent.as_ref().map_or(i < durable, |e| e == one), "entry {}: {recent:?}", i + 1);
+            let recent = self
+                .log
+                .recent(Seq(i as u64 + 1))
+                .map(|e| single(&e).remove(0));
+            prop_assert!(
+                recent.as_ref().map_or(i < durable, |e| e == one),
+                "entry {}: {recent:?}",
+                i + 1
+            );
         }
         // A process that ended now would come back with a log that its own table describes.
         drop(self.journal.restored());

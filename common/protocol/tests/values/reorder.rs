@@ -56,7 +56,10 @@ fn what_does_not_fit_is_dropped_from_the_end() {
     const SIZES: [usize; 4] = [1, 9 << 20, 23 << 20, 70 << 20];
     let large = |seq: u64, size: usize| {
         let mut builder = BatchBuilder::new(Seq(seq), epoch(1, 1));
-        builder.push(message_id(seq.into()), &Content::from_text(&"x".repeat(size)));
+        builder.push(
+            message_id(seq.into()),
+            &Content::from_text(&"x".repeat(size)),
+        );
         builder.finish().expect("an entry")
     };
     let (mut reorder, mut twin) = (Reorder::default(), BTreeMap::<u64, usize>::new());

@@ -1,5 +1,7 @@
 //! `GET /diverged`: what was rolled back and is kept.
 
+use std::path::Path;
+
 use axum::response::Response;
 use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::node::ReadError;
@@ -10,6 +12,9 @@ use serde_json::value::RawValue;
 use super::access::{LogAccess, off_thread, unreadable};
 use super::answer;
 use super::problem::Problem;
+
+/// The entries of a larger file are not shown, only its name.
+const MAX_FILE_BYTES: u64 = 8 << 20;
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -37,7 +42,7 @@ struct Tail {
     /// The name of the file in the data directory that holds the entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
-    /// The entries, where they are in memory.
+    /// The entries; left out where a file holds more of them than [`MAX_FILE_BYTES`]: then the file is to be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Box<RawValue>>,
 }
@@ -60,8 +65,8 @@ pub async fn diverged(access: &LogAccess) -> Result<Response, Problem> {
 }
 
 fn tail(rollback: Rollback) -> Result<Tail, ReadError> {
-    let entries = match rollback.file {
-        Some(_) => None,
+    let entries = match &rollback.file {
+        Some(file) => of_file(file)?,
         None => Some(array(&rollback.entries)?),
     };
     let name = |file: std::path::PathBuf| {
@@ -76,6 +81,16 @@ fn tail(rollback: Rollback) -> Result<Tail, ReadError> {
         file: rollback.file.map(name),
         entries,
     })
+}
+
+/// The entries that a file holds, one per line; `None` if the file is too large to be shown, or gone by now.
+fn of_file(file: &Path) -> Result<Option<Box<RawValue>>, ReadError> {
+    if !std::fs::metadata(file).is_ok_and(|meta| meta.len() <= MAX_FILE_BYTES) {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(file).map_err(|e| ReadError::Failed(e.to_string()))?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    array(lines.join(",").as_bytes()).map(Some)
 }
 
 /// The JSON array of objects that are there with commas between.

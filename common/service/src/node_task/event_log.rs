@@ -1,4 +1,4 @@
-//! What operators look for, in plain words in the log.
+//! What operators look for, as plain sentences in the log.
 
 use replog_protocol::event::{Event, Speaker};
 use replog_protocol::ids::{Leadership, NodeId};

@@ -48,7 +48,7 @@ impl<N: Node> NodeHandle<N> {
         }
     }
 
-    /// Queues a command for the node. What comes of it is told through the command itself; a waiter that is dropped
+    /// Queues a command for the node. The answer comes through the command itself; a waiter that is dropped
     /// unanswered was either never taken by the node, or the node did not stop in time.
     ///
     /// # Errors

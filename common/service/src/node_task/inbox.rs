@@ -1,4 +1,4 @@
-//! From what the link delivers to what the node is told.
+//! From what the link delivers to the input of the node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,7 @@ impl Inbox {
         }
     }
 
-    /// What the node is told of a message; `None` for one that cannot be read.
+    /// The input that a message is; `None` for one that cannot be read.
     pub(super) fn read<C>(
         &mut self,
         address: Address,

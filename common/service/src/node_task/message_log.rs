@@ -46,7 +46,7 @@ impl MessageLog {
                 debug!(node, epoch = %promise.position.epoch, %last, "promise");
             }
             Message::Fetch(fetch) => {
-                debug!(node, from = %fetch.from, bytes = fetch.max_bytes, "fetch");
+                debug!(node, after = %fetch.prev.seq, bytes = fetch.max_bytes, "fetch");
             }
             Message::FetchResponse(response) => {
                 let entries = response.entries.as_ref().map_or(0, |batch| batch.count());

@@ -54,7 +54,7 @@ use outbox::Outbox;
 
 /// Commands, and link events, that are taken at one time, at most: many make one batch, and nobody else waits long.
 const MAX_TAKEN: usize = 1024;
-/// How long after it was told to stop a node may take, at most.
+/// How long a node may take to stop, at most.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long the journal may take to close, at most.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ pub struct NodeTaskOptions {
     pub speaker: Speaker,
     /// The clock that the node was made with.
     pub clock: Clock,
-    /// The program's stop token: once it is cancelled, the node is told to stop.
+    /// The program's stop token: once it is cancelled, the node is given [`Input::Stop`].
     pub stop: CancellationToken,
     /// Commands that may wait for the task, at least 1; further ones are refused. The task takes them all at once, so a queue
     /// as long as the waiting room is long enough.
@@ -83,7 +83,7 @@ pub struct NodeTask<N: Node, L, D> {
     speaker: Speaker,
     clock: Clock,
     stop: CancellationToken,
-    /// When the node must have stopped, once it was told to.
+    /// When the node must have stopped; `None` while it need not.
     stop_by: Option<Time>,
     commands: mpsc::Receiver<N::Command>,
     inspections: mpsc::Receiver<Inspection<N>>,

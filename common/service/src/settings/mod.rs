@@ -2,7 +2,7 @@
 //!
 //! A program declares its settings with clap's derive (`#[arg(long, env = "REPLOG_…")]`, the parsers of [`values`]),
 //! flattens [`CommonArgs`] and [`ReplicationArgs`] as it needs, checks what no single value can tell in
-//! [`Settings::check`], and calls [`parse`]. Flags win over variables, variables over defaults. Boolean settings are plain
+//! [`Settings::check`], and calls [`parse()`]. Flags win over variables, variables over defaults. Boolean settings are plain
 //! `bool` fields.
 
 mod credentials;

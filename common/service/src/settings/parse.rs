@@ -21,7 +21,7 @@ pub fn process_environment(name: &str) -> Option<OsString> {
 
 /// The settings of one program.
 pub trait Settings: Parser {
-    /// What no single value can tell: relations between settings, and the `NATS_*` variables. Called once, by [`parse`].
+    /// What no single value can tell: relations between settings, and the `NATS_*` variables. Called once, by [`parse()`].
     ///
     /// # Errors
     /// The setting that is wrong.
@@ -36,10 +36,10 @@ pub fn parse<C: Settings>(args: impl IntoIterator<Item = OsString>) -> Result<C,
     parse_from(args, &process_environment)
 }
 
-/// As [`parse`], with another environment.
+/// As [`parse()`], with another environment.
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse()`].
 pub fn parse_from<C: Settings>(
     args: impl IntoIterator<Item = OsString>,
     environment: Environment<'_>,

@@ -1,15 +1,15 @@
 //! How large the world of a model is, and what happens in it.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use replog_protocol::leader::recovery::RecoverySettings;
 use replog_protocol::leader::settings::Replication;
-use replog_tests::cluster::{Place, Setup};
 use replog_tests::cluster::journal::Loss;
 use replog_tests::cluster::process::Pace;
+use replog_tests::cluster::{Place, Setup};
 
+use super::explored::Explored;
 use super::state::State;
 
 /// A master's clock goes on by so much at each step of time: no wait of its is longer, but those of [`PATIENCE`].
@@ -100,8 +100,8 @@ pub(super) struct Bounds {
     pub(super) failures: u8,
     /// How many entries rot, on a master's disk and on secondaries'.
     pub(super) rots: u8,
-    /// Clusters that are known to become well: what is under way, which is lost, makes no difference.
-    pub(super) healed: Arc<Mutex<HashSet<u64>>>,
+    /// What is known by now.
+    pub(super) explored: Arc<Explored>,
 }
 
 /// A world without faults but those of the network. Each client is a message and its write concern.
@@ -136,7 +136,7 @@ pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         fulls: 0,
         failures: 0,
         rots: 0,
-        healed: Arc::default(),
+        explored: Arc::default(),
     }
 }
 
@@ -189,18 +189,6 @@ impl Bounds {
             max_waiting: 100,
             seed: 1,
         }
-    }
-
-    /// Whether one of these clusters is known to become well.
-    pub(super) fn is_healed(&self, clusters: &[u64]) -> bool {
-        let healed = self.healed.lock().expect("nobody panics with it");
-        clusters.iter().any(|cluster| healed.contains(cluster))
-    }
-
-    /// All of these clusters were seen to become well.
-    pub(super) fn has_healed(&self, clusters: Vec<u64>) {
-        let mut healed = self.healed.lock().expect("nobody panics with it");
-        healed.extend(clusters);
     }
 
     /// By how much the clock of that place goes on at each step of time.

@@ -7,7 +7,7 @@ use replog_tests::cluster::well::unwell;
 use replog_tests::cluster::{Cluster, Place};
 
 use super::bounds::{Bounds, PATIENCE, TICK};
-use super::state::{State, fingerprint};
+use super::state::State;
 
 /// So many rounds of the timers it may take.
 const MAX_ROUNDS: usize = 16;
@@ -28,8 +28,8 @@ pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
     if cluster.violation.is_some() {
         return Ok(()); // which is reported as what it is
     }
-    let mut passed = vec![fingerprint(cluster)];
-    if bounds.is_healed(&passed) {
+    let mut passed = vec![cluster.fingerprint_of_all()];
+    if bounds.explored.is_healed(&passed) {
         return Ok(());
     }
     cluster.outbox.clear();
@@ -51,9 +51,9 @@ pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
             _ => {}
         }
         obeys(cluster)?;
-        passed.push(fingerprint(cluster));
-        if bounds.is_healed(&passed[rounds..]) {
-            bounds.has_healed(passed);
+        passed.push(cluster.fingerprint_of_all());
+        if bounds.explored.is_healed(&passed[rounds..]) {
+            bounds.explored.has_healed(passed);
             return Ok(());
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
         is_quiet(cluster, &sent)?;
     }
     obeys(cluster)?;
-    bounds.has_healed(passed);
+    bounds.explored.has_healed(passed);
     Ok(())
 }
 
@@ -80,7 +80,11 @@ fn is_quiet(cluster: &Cluster, sent: &[(Place, Outbound)]) -> Result<(), String>
     if let Some(other) = sent.iter().find(|(_, o)| !is_heartbeat(o) && !is_ack(o)) {
         return Err(format!("not quiet: {other:?}"));
     }
-    let leading = cluster.masters.iter().filter(|m| m.leads().is_some()).count();
+    let leading = cluster
+        .masters
+        .iter()
+        .filter(|m| m.leads().is_some())
+        .count();
     let heartbeats = leading * cluster.setup.names.len();
     let acks = leading * cluster.followers().count();
     let sent_heartbeats = sent.iter().filter(|(_, o)| is_heartbeat(o)).count();
@@ -150,7 +154,9 @@ fn round(cluster: &mut Cluster) -> Result<Vec<(Place, Outbound)>, String> {
         all.extend(sent);
         if all.len() > MAX_MESSAGES {
             let last = &all[MAX_MESSAGES - 4..];
-            return Err(format!("more than {MAX_MESSAGES} messages in one round: {last:?}"));
+            return Err(format!(
+                "more than {MAX_MESSAGES} messages in one round: {last:?}"
+            ));
         }
     }
 }

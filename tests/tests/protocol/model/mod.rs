@@ -3,6 +3,7 @@
 //! The number of states is asserted: a run that was cut short, or a change of the protocol, shows.
 
 mod bounds;
+mod explored;
 mod heal;
 mod sometimes;
 mod state;
@@ -12,7 +13,7 @@ mod worlds;
 use std::time::Instant;
 
 use replog_tests::cluster::Rule;
-use stateright::{Checker, Expectation, Model, Property};
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
 use bounds::{Bounds, Seen};
 use sometimes as seen;
@@ -28,7 +29,7 @@ impl Model for Bounds {
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        if state.cluster.violation.is_none() {
+        if state.cluster.violation.is_none() && !self.explored.is_overtaken(state) {
             possible(self, state, steps);
         }
     }
@@ -36,6 +37,11 @@ impl Model for Bounds {
     fn next_state(&self, last: &State, step: Step) -> Option<State> {
         let mut state = last.clone();
         take(self, &mut state, step);
+        if self.explored.is_known(&state) {
+            return None;
+        }
+        state.close(self);
+        self.explored.add(&state);
         Some(state)
     }
 
@@ -47,7 +53,9 @@ impl Model for Bounds {
         let followers = followers.map(|s| s.journal.stored().hard_state.epoch.n);
         let rounds = state.cluster.masters.iter().map(|m| m.highest_round);
         leaders.chain(followers).all(|epoch| epoch <= self.epochs)
-            && rounds.max().is_none_or(|round| round <= self.highest_round())
+            && rounds
+                .max()
+                .is_none_or(|round| round <= self.highest_round())
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -117,17 +125,26 @@ impl Bounds {
 /// Explores everything within the bounds.
 fn explore(bounds: Bounds, expected_states: usize) {
     let begun = Instant::now();
-    let checker = bounds.clone().checker().threads(2).spawn_bfs();
+    let checker = bounds
+        .clone()
+        .checker()
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_dfs();
     while std::env::var("DBG").is_ok() && !checker.is_done() {
         std::thread::sleep(std::time::Duration::from_secs(5));
-        eprintln!("DBG {} unique {} depth {} healed {}", checker.state_count(), checker.unique_state_count(), checker.max_depth(), bounds.healed.lock().map_or(0, |h| h.len()));
-        if checker.discoveries().iter().any(|(n,_)| bounds.properties().iter().any(|p| p.name==*n && p.expectation==Expectation::Always)) { report(&bounds, &checker); }
+        eprintln!(
+            "DBG {} unique {} depth {} healed {}",
+            checker.state_count(),
+            checker.unique_state_count(),
+            checker.max_depth(),
+            bounds.explored.clusters()
+        );
     }
     let checker = checker.join();
     let states = checker.unique_state_count();
-    let healed = bounds.healed.lock().map_or(0, |healed| healed.len());
+    let clusters = bounds.explored.clusters();
     let time = begun.elapsed();
-    println!("{states} states, {healed} of them to heal, in {time:.1?}");
+    println!("{states} states of {clusters} clusters in {time:.1?}");
     report(&bounds, &checker);
     assert!(checker.is_done(), "cut short");
     assert_eq!(states, expected_states, "the number of states has changed");
@@ -135,6 +152,7 @@ fn explore(bounds: Bounds, expected_states: usize) {
 
 /// What is broken or never happens, and how it comes to that.
 fn report<C: Checker<Bounds>>(bounds: &Bounds, checker: &C) {
+    bounds.explored.replay();
     let discoveries = checker.discoveries();
     for property in bounds.properties() {
         let path = discoveries.get(property.name);

@@ -71,21 +71,27 @@ pub(super) fn has_late_words(_: &Bounds, state: &State) -> bool {
             let of_name = |s: &&std::sync::Arc<Secondary>| s.name == ack.node;
             let mut all = state.cluster.secondaries.iter().filter(of_name);
             let is_over = all.all(|s| s.storage != ack.storage);
-            is_over && state.cluster.leaders().any(|(_, leader)| {
-                let peer = leader.peers().get(&ack.node);
-                let counts = peer.and_then(|p| p.storage());
-                counts.is_some_and(|counts| counts != ack.storage)
-            })
+            is_over
+                && state.cluster.leaders().any(|(_, leader)| {
+                    let peer = leader.peers().get(&ack.node);
+                    let counts = peer.and_then(|p| p.storage());
+                    counts.is_some_and(|counts| counts != ack.storage)
+                })
         }
         _ => false,
     })
 }
 
 pub(super) fn follows_after_clear(_: &Bounds, state: &State) -> bool {
-    let histories: Vec<_> = (state.cluster.leaders()).map(|(_, l)| l.leadership().log_id).collect();
+    let histories: Vec<_> = (state.cluster.leaders())
+        .map(|(_, l)| l.leadership().log_id)
+        .collect();
     let follows = |s: &Secondary| {
         let stored = s.journal.stored();
-        let current = stored.hard_state.log_id.is_some_and(|log| histories.contains(&log));
+        let current = stored
+            .hard_state
+            .log_id
+            .is_some_and(|log| histories.contains(&log));
         current && !stored.entries.is_empty()
     };
     state.counts.clears > 0 && state.cluster.secondaries.iter().any(|s| follows(s))
@@ -107,8 +113,13 @@ pub(super) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
 }
 
 fn later(state: &State) -> impl Iterator<Item = &Leader<Client>> {
-    let serving = state.cluster.leaders().filter(|(m, _)| state.cluster.masters[*m].serves());
-    serving.map(|(_, leader)| leader).filter(|leader| leader.leadership().epoch.n > 1)
+    let serving = state
+        .cluster
+        .leaders()
+        .filter(|(m, _)| state.cluster.masters[*m].serves());
+    serving
+        .map(|(_, leader)| leader)
+        .filter(|leader| leader.leadership().epoch.n > 1)
 }
 
 /// A master that is not the first one serves entries of the first one.
@@ -139,9 +150,20 @@ pub(super) fn was_found_out(_: &Bounds, state: &State) -> bool {
 
 /// Two masters take appends for one history.
 pub(super) fn are_two(_: &Bounds, state: &State) -> bool {
-    let serving: Vec<_> = state.cluster.masters.iter().filter(|m| m.serves()).collect();
-    let logs: Vec<_> = serving.iter().filter_map(|m| m.leads()).map(|l| l.log_id).collect();
-    logs.iter().enumerate().any(|(i, log)| logs[i + 1..].contains(log))
+    let serving: Vec<_> = state
+        .cluster
+        .masters
+        .iter()
+        .filter(|m| m.serves())
+        .collect();
+    let logs: Vec<_> = serving
+        .iter()
+        .filter_map(|m| m.leads())
+        .map(|l| l.log_id)
+        .collect();
+    logs.iter()
+        .enumerate()
+        .any(|(i, log)| logs[i + 1..].contains(log))
 }
 
 /// A master whose own history was empty has taken over the one of a secondary that came late.
@@ -156,10 +178,18 @@ pub(super) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
         let master = &state.cluster.masters[m];
         let holds_less = |s: &Secondary| {
             let counts = leader.peers().get(&s.name).and_then(|p| p.storage());
-            s.starts > 1 && counts == Some(s.storage) && s.journal.stored().last() != master.journal.stored().last()
+            s.starts > 1
+                && counts == Some(s.storage)
+                && s.journal.stored().last() != master.journal.stored().last()
         };
-        let lost = |s: &Secondary| s.journal.stored().entries.len() < master.journal.stored().entries.len();
-        state.cluster.secondaries.iter().any(|s| holds_less(s) && lost(s))
+        let lost = |s: &Secondary| {
+            s.journal.stored().entries.len() < master.journal.stored().entries.len()
+        };
+        state
+            .cluster
+            .secondaries
+            .iter()
+            .any(|s| holds_less(s) && lost(s))
     })
 }
 
@@ -168,15 +198,26 @@ pub(super) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
     let running: Vec<&NodeId> = (state.cluster.followers())
         .map(|(n, _)| &state.cluster.secondaries[n].name)
         .collect();
-    running.iter().enumerate().any(|(i, name)| running[i + 1..].contains(name))
+    running
+        .iter()
+        .enumerate()
+        .any(|(i, name)| running[i + 1..].contains(name))
 }
 
 /// A damaged entry was written again.
 pub(super) fn is_repaired(_: &Bounds, state: &State) -> bool {
     let clean = |damaged: &std::collections::BTreeSet<Seq>| damaged.is_empty();
     state.counts.rots > 0
-        && state.cluster.masters.iter().all(|m| clean(m.journal.damaged()))
-        && state.cluster.secondaries.iter().all(|s| clean(s.journal.damaged()))
+        && state
+            .cluster
+            .masters
+            .iter()
+            .all(|m| clean(m.journal.damaged()))
+        && state
+            .cluster
+            .secondaries
+            .iter()
+            .all(|s| clean(s.journal.damaged()))
 }
 
 /// A client was refused because the disk was full, and another one, or its retry, was served.

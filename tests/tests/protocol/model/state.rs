@@ -1,7 +1,7 @@
 //! One state of the world: the cluster, and everything that was ever sent.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use replog_protocol::entry::Content;
@@ -9,10 +9,11 @@ use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::node::Outbound;
 use replog_protocol::wire::{AckOf, Address, Message};
 use replog_tests::cluster::journal::SimJournal;
-use replog_tests::cluster::{self, Cluster, Fate, Place, Request};
+use replog_tests::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
 use uuid::Uuid;
 
 use super::bounds::{Bounds, TICK};
+use super::explored::Effect;
 use super::step::Step;
 
 /// A message under way.
@@ -56,14 +57,15 @@ pub(super) struct State {
     pub(super) counts: Counts,
     /// The deliveries and ticks that change a node.
     pub(super) live: Vec<Step>,
+    /// A number that is the same for the same cluster, whatever is under way.
+    pub(super) core: u64,
 }
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, into: &mut H) {
-        self.cluster.hash(into);
+        self.core.hash(into);
         self.network.len().hash(into);
         self.network.keys().for_each(|frame| frame.hash(into));
-        self.counts.hash(into);
     }
 }
 
@@ -71,13 +73,6 @@ impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         fingerprint(self) == fingerprint(other)
     }
-}
-
-/// The same number for the same value, whoever asks.
-pub(super) fn fingerprint(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl State {
@@ -98,6 +93,7 @@ impl State {
             network: BTreeMap::new(),
             counts: Counts::default(),
             live: Vec::new(),
+            core: 0,
         };
         let is_lazy = state.cluster.setup.is_lazy;
         for name in state.cluster.setup.names.clone() {
@@ -109,15 +105,24 @@ impl State {
         // A patient one is told that nobody holds anything.
         for frame in state.network.values() {
             if matches!(frame.to, Address::Ack(..)) {
-                state.cluster.deliver(Place::Master(m), frame.message.clone());
+                state
+                    .cluster
+                    .deliver(Place::Master(m), frame.message.clone());
             }
         }
-        state.network.retain(|_, frame| matches!(frame.to, Address::Ack(..)));
+        state
+            .network
+            .retain(|_, frame| matches!(frame.to, Address::Ack(..)));
         state.cluster.tick(Place::Master(m), TICK);
         state.finish_writes();
         state.carry();
         state.close(bounds);
         state
+    }
+
+    /// A number that is the same for the same cluster, whatever is under way.
+    pub(super) fn core(&self) -> u64 {
+        fingerprint(&(self.cluster.fingerprint_of_all(), &self.counts))
     }
 
     /// Lets everything happen that changes no node, until that sends nothing new.
@@ -128,45 +133,56 @@ impl State {
         }
         let before = self.cluster.clone();
         let places = before.running();
-        let hashes: BTreeMap<Place, u64> =
+        let nodes: BTreeMap<Place, u64> =
             places.iter().map(|place| (*place, before.fingerprint(*place))).collect();
         let mut queue: Vec<u64> = self.network.keys().copied().collect();
-        for place in places {
-            if !bounds.ticks_are_free(place) {
-                continue;
-            }
-            self.cluster.tick(place, bounds.tick_of(place));
-            self.keep_or_revert(&before, place, hashes[&place], Step::Tick(place), &mut queue);
+        for place in places.into_iter().filter(|place| bounds.ticks_are_free(*place)) {
+            self.try_out(bounds, &before, (place, nodes[&place]), None, &mut queue);
         }
         while let Some(key) = queue.pop() {
             let frame = Arc::clone(&self.network[&key]);
             for place in self.receivers(&frame) {
-                self.cluster.deliver(place, frame.message.clone());
-                let step = Step::Deliver(key, place);
-                self.keep_or_revert(&before, place, hashes[&place], step, &mut queue);
+                let node = (place, nodes[&place]);
+                self.try_out(bounds, &before, node, Some((key, &frame)), &mut queue);
             }
         }
     }
 
-    /// Something has happened to one node: what that has sent is under way if it has changed nothing else; or it has not
-    /// happened, and is a step of its own.
-    fn keep_or_revert(
+    /// A message reaches a node, or its clock goes on. What that has sent is under way if it has changed nothing else; or it
+    /// has not happened, and is a step of its own.
+    fn try_out(
         &mut self,
+        bounds: &Bounds,
         before: &Cluster,
-        place: Place,
-        hash: u64,
-        step: Step,
+        (place, node): (Place, u64),
+        frame: Option<(u64, &Frame)>,
         queue: &mut Vec<u64>,
     ) {
-        let is_same = self.cluster.violation.is_none()
-            && Arc::ptr_eq(&self.cluster.truth, &before.truth)
-            && self.cluster.clients.iter().map(|c| &c.fate).eq(before.clients.iter().map(|c| &c.fate))
-            && self.cluster.fingerprint(place) == hash;
-        match is_same {
-            true => queue.extend(self.carry()),
-            false => self.live.push(step),
+        let key = frame.map(|(key, _)| key);
+        let effect = bounds.explored.effect_on(place, node, key).unwrap_or_else(|| {
+            match frame {
+                Some((_, frame)) => self.cluster.deliver(place, frame.message.clone()),
+                None => self.cluster.tick(place, bounds.tick_of(place)),
+            }
+            let is_same = self.cluster.violation.is_none()
+                && Arc::ptr_eq(&self.cluster.truth, &before.truth)
+                && self.cluster.has_same_fates(before)
+                && self.cluster.fingerprint(place) == node;
+            let effect = match is_same {
+                true => Effect::Sends(self.take_sent().into()),
+                false => Effect::Changes,
+            };
+            self.cluster.revert(place, before);
+            bounds.explored.learn(place, node, key, effect.clone());
+            effect
+        });
+        match effect {
+            Effect::Sends(frames) => queue.extend(self.add(&frames)),
+            Effect::Changes => self.live.push(match key {
+                Some(key) => Step::Deliver(key, place),
+                None => Step::Tick(place),
+            }),
         }
-        self.cluster.clone_from(before);
     }
 
     /// A master starts and has its link.
@@ -211,17 +227,34 @@ impl State {
             .collect()
     }
 
-    /// What has left is under way from now on: what of it is new.
-    pub(super) fn carry(&mut self) -> Vec<u64> {
+    /// What has left is under way from now on.
+    pub(super) fn carry(&mut self) {
+        let sent = self.take_sent();
+        self.add(&sent);
+    }
+
+    /// Those are under way from now on: which are new.
+    fn add(&mut self, frames: &[(u64, Arc<Frame>)]) -> Vec<u64> {
         let mut new = Vec::new();
+        for (key, frame) in frames {
+            if self.network.insert(*key, Arc::clone(frame)).is_none() {
+                new.push(*key);
+            }
+        }
+        new
+    }
+
+    /// What has left.
+    fn take_sent(&mut self) -> Vec<(u64, Arc<Frame>)> {
         self.cluster.events.clear();
         let is_alone = self.cluster.masters.len() == 1;
-        for (_, Outbound { to, message, .. }) in std::mem::take(&mut self.cluster.outbox) {
+        let sent = std::mem::take(&mut self.cluster.outbox).into_iter();
+        let frames = sent.filter_map(|(_, Outbound { to, message, .. })| {
             let to = match to {
                 Address::Ack(node, _) => Address::Ack(node, AckOf::Seq(Seq::ZERO)),
-                Address::Announce if is_alone => continue,
+                Address::Announce if is_alone => return None,
                 // The claim is settled when it starts; secondaries speak up without being asked.
-                Address::Claim(_) => continue,
+                Address::Claim(_) => return None,
                 to => to,
             };
             let message = match message {
@@ -235,12 +268,9 @@ impl State {
                 message => message,
             };
             let frame = Frame { to, message };
-            let key = fingerprint(&frame);
-            if self.network.insert(key, Arc::new(frame)).is_none() {
-                new.push(key);
-            }
-        }
-        new
+            Some((fingerprint(&frame), Arc::new(frame)))
+        });
+        frames.collect()
     }
 
     /// Whom a message can reach.

@@ -47,7 +47,8 @@ pub(super) enum Step {
 /// What can happen in a state.
 pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     let (cluster, counts) = (&state.cluster, &state.counts);
-    let may_ask = |client: &usize| !bounds.late || *client == 0 || counts.rebirths + counts.seconds > 0;
+    let may_ask =
+        |client: &usize| !bounds.late || *client == 0 || counts.rebirths + counts.seconds > 0;
     let next = cluster.clients.iter().position(|c| c.fate == Fate::Silent);
     let next = next.filter(may_ask);
     let is_answered = |c: &replog_tests::cluster::Request| matches!(c.fate, Fate::Answered(_));
@@ -83,7 +84,11 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
             let last = journal.stored().last().seq.0;
             steps.extend((1..=last).map(|seq| Step::Rot(place, Seq(seq))));
         }
-        if cluster.masters[m].process.as_ref().is_some_and(|p| !p.reads.is_empty()) {
+        if cluster.masters[m]
+            .process
+            .as_ref()
+            .is_some_and(|p| !p.reads.is_empty())
+        {
             steps.push(Step::Read(place));
         }
     }
@@ -234,5 +239,5 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
     // A node that has ended by itself is started again where that is looked at.
     state.cluster.check_waiting();
     state.carry();
-    state.close(bounds);
+    state.core = state.core();
 }

@@ -13,7 +13,7 @@ async fn a_stop_is_told_once_and_everybody_is_answered() {
     world.settled().await;
     world.put(3); // still queued when the stop is seen
     world.stop.cancel();
-    world.told("Stop").await;
+    world.given("Stop").await;
     assert_eq!(
         world.handle.try_command(Command::Put(4)),
         Err(CommandError::Stopped)
@@ -25,7 +25,7 @@ async fn a_stop_is_told_once_and_everybody_is_answered() {
     world.settled().await;
     assert!(!world.task.is_finished());
     write.send(done()).unwrap();
-    assert_eq!(world.task.await.unwrap(), Ok(()));
+    assert_eq!(world.ended().await.unwrap(), Ok(()));
     assert_eq!(world.replies.recv().await, Some(1));
     assert_eq!(world.handle.inspect(|_, _| ()).await, None);
     let mut stops = 1;
@@ -57,37 +57,37 @@ async fn a_journal_that_hangs_stops_neither_the_task_nor_its_end() {
     world.put(1);
     world.begun.recv().await.unwrap();
     world.link.send(LinkEvent::Up { max_payload: 9 }).unwrap();
-    world.told("Up { max_payload: 9 }").await;
+    world.given("Up { max_payload: 9 }").await;
     world.stop.cancel();
     world.settled().await;
     tokio::time::advance(STOP_LIMIT - Duration::from_millis(1)).await;
     world.settled().await;
     assert!(!world.task.is_finished());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(world.task.await.unwrap(), Ok(()));
+    assert_eq!(world.ended().await.unwrap(), Ok(()));
     assert_eq!(
         world.replies.try_recv().ok(),
         None,
-        "nobody is told of success"
+        "no success is reported"
     );
     drop(write);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_node_or_of_the_journal_is_one_of_the_task() {
-    let world = World::start();
+    let mut world = World::start();
     world.handle.try_command(Command::Panic).unwrap();
-    assert!(world.task.await.is_err_and(|error| error.is_panic()));
+    assert!(world.ended().await.is_err_and(|error| error.is_panic()));
     assert_eq!(world.handle.inspect(|_, _| ()).await, None);
     assert_eq!(
         world.handle.try_command(Command::Put(1)),
         Err(CommandError::Stopped)
     );
 
-    let world = World::start();
+    let mut world = World::start();
     world.ends.lock().unwrap().push_back(WriteEnd::Panics);
     world.put(1);
-    assert!(world.task.await.is_err_and(|error| error.is_panic()));
+    assert!(world.ended().await.is_err_and(|error| error.is_panic()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn a_second_write_at_one_time_is_a_bug() {
         write: Some(WriteJob::default()),
         ..Ready::default()
     });
-    assert!(world.task.await.is_err_and(|error| error.is_panic()));
+    assert!(world.ended().await.is_err_and(|error| error.is_panic()));
     drop(write);
 }
 
@@ -114,7 +114,7 @@ async fn a_broker_that_refuses_ends_it_and_who_waits_is_answered() {
     world.settled().await;
     let refused = LinkError::Permission("append".into());
     world.link.send(LinkEvent::Fatal(refused.clone())).unwrap();
-    let failure = world.task.await.unwrap().unwrap_err();
+    let failure = world.ended().await.unwrap().unwrap_err();
     assert_eq!(
         (failure.exit, failure.why),
         (Exit::CannotStart, refused.to_string())
@@ -128,7 +128,7 @@ async fn a_journal_that_is_gone_ends_it() {
     let mut world = World::start();
     world.settled().await;
     *world.reader.gone.lock().unwrap() = Some("the directory is gone".into());
-    let failure = (&mut world.task).await.unwrap().unwrap_err();
+    let failure = world.ended().await.unwrap().unwrap_err();
     assert_eq!(failure, Failure::disk_failed("the directory is gone"));
     assert!(world.clock.now().0 <= Duration::from_secs(2));
 }

@@ -20,9 +20,9 @@ fn read(first: Seq) -> Ready<u64> {
 async fn what_waits_for_a_disk_is_read_on_another_thread() {
     let mut world = World::start();
     world.hand_out(read(Seq(1)));
-    world.told("Page(Ok(false))").await;
+    world.given("Page(Ok(false))").await;
     world.hand_out(read(SLOW));
-    world.told("Page(Ok(true))").await;
+    world.given("Page(Ok(true))").await;
     assert_eq!(world.effects.all(), ["read now", "read"]);
 }
 
@@ -32,18 +32,18 @@ async fn damage_is_told_when_it_has_changed() {
     world.settled().await;
     *world.reader.damaged.lock().unwrap() = vec![Seq(3)];
     // A reader over HTTP has found it: the node learns of it in time.
-    world.told("Damaged([Seq(3)])").await;
+    world.given("Damaged([Seq(3)])").await;
     assert!(world.clock.now().0 <= Duration::from_secs(1));
     *world.reader.damaged.lock().unwrap() = vec![Seq(3), Seq(4)];
     // The node's own read finds it: at once.
     let now = world.clock.now();
     world.hand_out(read(Seq(4)));
-    world.told("Damaged([Seq(3), Seq(4)])").await;
+    world.given("Damaged([Seq(3), Seq(4)])").await;
     assert_eq!(world.clock.now(), now);
     world.reader.damaged.lock().unwrap().clear();
-    world.told("Damaged([])").await;
+    world.given("Damaged([])").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(world.inputs.try_recv().is_err(), "told once");
+    assert!(world.inputs.try_recv().is_err(), "once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,5 +61,5 @@ async fn readers_are_woken_by_what_is_written() {
     );
     world.stop.cancel();
     assert!(views.changed().await.is_err(), "nothing is shown any more");
-    assert_eq!((&mut world.task).await.unwrap(), Ok(()));
+    assert_eq!(world.ended().await.unwrap(), Ok(()));
 }

@@ -10,7 +10,7 @@ use replog_protocol::ids::{Epoch, MasterId, MessageId, NodeId, Seq};
 use replog_protocol::node::{End, Outbound, Query, ReadError, WriteJob, WriteResult};
 use replog_protocol::wire::{Address, AppendEntries, Message};
 use replog_storage::journal::{Begun, LogReader, Rollback, StorageKind};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
 use super::*;
@@ -166,7 +166,7 @@ fn heartbeat(node: &str, tail: u64) -> Outbound {
     }
 }
 
-/// A journal whose writes end at once, or when they are told to.
+/// A journal whose writes end at once, or when the test says so.
 #[derive(Debug)]
 struct TestJournal {
     effects: Effects,
@@ -181,7 +181,7 @@ struct TestJournal {
 #[derive(Debug)]
 enum WriteEnd {
     /// On another thread, once that is sent; or with an error, once that was dropped.
-    Told(std::sync::mpsc::Receiver<WriteResult>),
+    Sent(std::sync::mpsc::Receiver<WriteResult>),
     Panics,
 }
 
@@ -194,7 +194,7 @@ impl Journal for TestJournal {
         let effects = self.effects.clone();
         match self.ends.lock().unwrap().pop_front() {
             None => Begun::Done(done),
-            Some(WriteEnd::Told(end)) => Begun::Blocking(Box::new(move || {
+            Some(WriteEnd::Sent(end)) => Begun::Blocking(Box::new(move || {
                 let result = end
                     .recv()
                     .unwrap_or(WriteResult::Failed("left alone".into()));
@@ -354,9 +354,9 @@ impl World {
             max_commands,
             max_inspections: 4,
         };
-        let told = effects.clone();
+        let replied = effects.clone();
         let deliver: Box<dyn FnMut(u64) + Send> = Box::new(move |n| {
-            told.add(format!("reply {n}"));
+            replied.add(format!("reply {n}"));
             reply_sender.send(n).ok();
         });
         let (task, handle) = NodeTask::new(node, test_link, journal, deliver, options);
@@ -379,9 +379,9 @@ impl World {
 
     /// The next write ends when that is sent.
     fn hold_next_write(&self) -> std::sync::mpsc::Sender<WriteResult> {
-        let (tell, told) = std::sync::mpsc::channel();
-        self.ends.lock().unwrap().push_back(WriteEnd::Told(told));
-        tell
+        let (end_write, end) = std::sync::mpsc::channel();
+        self.ends.lock().unwrap().push_back(WriteEnd::Sent(end));
+        end_write
     }
 
     fn put(&self, n: u64) {
@@ -394,14 +394,20 @@ impl World {
             .unwrap();
     }
 
-    /// What the node is told next.
+    /// How the task ends.
+    async fn ended(&mut self) -> Result<Ended, JoinError> {
+        let ended = tokio::time::timeout(PATIENCE, &mut self.task).await;
+        ended.expect("in time")
+    }
+
+    /// What the node is given next.
     async fn input(&mut self) -> String {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
         input.expect("in time").expect("the node is there")
     }
 
-    /// Waits until the node was told that.
-    async fn told(&mut self, input: &str) {
+    /// Waits until the node was given that input.
+    async fn given(&mut self, input: &str) {
         while self.input().await != input {}
     }
 

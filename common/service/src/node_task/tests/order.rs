@@ -52,7 +52,7 @@ async fn one_ready_is_carried_out_in_the_order_of_its_fields() {
             ..WriteJob::default()
         }),
     });
-    let ended = world.task.await.unwrap();
+    let ended = world.ended().await.unwrap();
     assert_eq!(ended, Err(Failure::disk_failed("on purpose")));
     assert_eq!(
         world.effects.all(),

@@ -87,7 +87,7 @@ async fn ticks_come_when_they_are_due() {
     let began = world.clock.now();
     let at = began + Duration::from_millis(750);
     world.handle.try_command(Command::TickAt(at)).unwrap();
-    world.told("Tick").await;
+    world.given("Tick").await;
     let late = world.clock.now().since(at);
     assert!(
         world.clock.now() >= at && late <= Duration::from_millis(1),
