@@ -11,7 +11,7 @@ pub fn fingerprint(value: &impl Hash) -> u64 {
 
 /// A fast hasher without a seed: 64 bits, each step a multiplication whose halves are folded.
 #[derive(Clone, Copy, Debug)]
-pub struct Fingerprinter(u64);
+pub(super) struct Fingerprinter(u64);
 
 impl Default for Fingerprinter {
     fn default() -> Self {

@@ -118,6 +118,7 @@ impl Truth {
             .iter()
             .find(relied)
             .filter(|_| !may_delete && !applied.former.is_partial)
+            .filter(|_| !self.cleared.contains(&log_id))
         {
             None => Ok(()),
             Some(entry) => {

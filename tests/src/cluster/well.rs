@@ -63,10 +63,10 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
     let master = &cluster.masters[m];
     let process = master.process.as_ref()?;
     let leader = &process.node;
-    if let Some(reason) = leader.unavailable(process.now) {
-        if reason != Unavailable::NoQuorum {
-            return Some(format!("master {m} takes no appends: {reason:?}"));
-        }
+    if let Some(reason) = leader.unavailable(process.now)
+        && reason != Unavailable::NoQuorum
+    {
+        return Some(format!("master {m} takes no appends: {reason:?}"));
     }
     let stored = master.journal.stored();
     if !master.journal.damaged().is_empty()
@@ -83,6 +83,12 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
         let secondary = &cluster.secondaries[n];
         let name = &secondary.name;
         if secondary.is_foreign_to(cluster, m) {
+            continue;
+        }
+        // Of two processes of one name only the one that counts is filled.
+        let counts = leader.peers().get(name).and_then(|p| p.storage());
+        let mut others = cluster.followers().map(|(o, _)| &cluster.secondaries[o]);
+        if Some(secondary.storage) != counts && others.any(|o| Some(o.storage) == counts) {
             continue;
         }
         names.push(name);

@@ -33,7 +33,8 @@ impl RawConnection {
     /// When nobody listens at `addr`.
     pub async fn open_narrow(addr: SocketAddr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(4096)?;
+        // Below a segment of the loopback device the kernel would not even tell that the other end is gone.
+        socket.set_recv_buffer_size(128 << 10)?;
         let stream = timeout(DEADLINE, socket.connect(addr)).await;
         Self::over(addr, stream.context("no connection in time")??)
     }

@@ -16,7 +16,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn node(name: &str) -> NodeId {
-    name.parse().unwrap()
+    name.parse().expect("valid")
 }
 
 fn ack_of(name: &str, seq: u64) -> Address {
@@ -47,7 +47,7 @@ fn text(event: Option<LinkEvent>) -> String {
         Some(LinkEvent::Delivered {
             payload: Payload::Frame(frame),
             ..
-        }) => String::from_utf8(frame.to_vec()).unwrap(),
+        }) => String::from_utf8(frame.to_vec()).expect("valid"),
         other => panic!("no message: {other:?}"),
     }
 }
@@ -158,7 +158,7 @@ async fn through_faults(seed: u64) -> Vec<u64> {
     }
     let (mut arrived, end) = (Vec::new(), Instant::now() + ms(51));
     while let Ok(event) = timeout_at(end, secondary.next()).await {
-        arrived.push(text(Some(event)).parse().unwrap());
+        arrived.push(text(Some(event)).parse().expect("valid"));
     }
     arrived
 }

@@ -58,6 +58,8 @@ pub(super) struct World {
     writing: BTreeMap<Place, u32>,
     reading: BTreeMap<Place, u32>,
     is_healed: bool,
+    /// When a superseded secondary was started again.
+    replaced: BTreeMap<usize, Duration>,
     sent: usize,
     other_sent: Option<String>,
     report: Report,
@@ -82,6 +84,7 @@ impl World {
             writing: BTreeMap::new(),
             reading: BTreeMap::new(),
             is_healed: false,
+            replaced: BTreeMap::new(),
             sent: 0,
             other_sent: None,
             report: Report::default(),
@@ -111,9 +114,8 @@ impl World {
         self.become_well()?;
         self.fall_silent()?;
         let told = self.cluster.clients.iter();
-        let is_replicated = |c: &&Request| {
-            matches!(c.fate, Fate::Answered(Answer::Replicated { .. }))
-        };
+        let is_replicated =
+            |c: &&Request| matches!(c.fate, Fate::Answered(Answer::Replicated { .. }));
         self.report.replicated = told.filter(is_replicated).count();
         self.report.appends = self.plan.clients;
         Ok(self.report)
@@ -193,10 +195,15 @@ impl World {
             let clock = self.clocks.get(&place)?;
             Some(*clock + at?.since(now))
         };
-        let masters = self.cluster.masters.iter().enumerate().filter_map(|(m, x)| {
-            let p = x.process.as_ref()?;
-            due(Place::Master(m), p.node.deadline(p.now), p.now)
-        });
+        let masters = self
+            .cluster
+            .masters
+            .iter()
+            .enumerate()
+            .filter_map(|(m, x)| {
+                let p = x.process.as_ref()?;
+                due(Place::Master(m), p.node.deadline(p.now), p.now)
+            });
         let all = self.cluster.secondaries.iter().enumerate();
         let secondaries = all.filter_map(|(n, x)| {
             let p = x.process.as_ref()?;
@@ -413,7 +420,7 @@ impl World {
             (Story::Disks, _) => {
                 let seq = Seq(1 + self.plan.rng.below(20));
                 let crashes = self.plan.rng.hit(0.7);
-                match crashes || self.stored(place) < seq.0 {
+                match crashes || self.holders(seq) < 2 {
                     true => {
                         self.crash(place, Loss::Nothing);
                         self.start(place, false);
@@ -476,12 +483,12 @@ impl World {
         }
     }
 
-    fn stored(&self, place: Place) -> u64 {
-        let journal = match place {
-            Place::Master(m) => &self.cluster.masters[m].journal,
-            Place::Secondary(n) => &self.cluster.secondaries[n].journal,
-        };
-        journal.stored().last().seq.0
+    /// How many nodes can read the entry at `seq`: the last one must not lose it, or nobody could repair it.
+    fn holders(&self, seq: Seq) -> usize {
+        let masters = self.cluster.masters.iter().map(|m| &m.journal);
+        let all = masters.chain(self.cluster.secondaries.iter().map(|s| &s.journal));
+        all.filter(|j| j.stored().get(seq).is_some() && !j.damaged().contains(&seq))
+            .count()
     }
 
     fn crash(&mut self, place: Place, loss: Loss) {
@@ -517,14 +524,46 @@ impl World {
         self.revive();
     }
 
-    /// Whoever has crashed is started again, and a master if none serves.
+    /// Whoever has crashed is started again, and a master if none serves; and who was superseded by a process of its name that
+    /// has died since, for it counts no more in this epoch.
     fn revive(&mut self) {
+        let counts: Vec<_> = self
+            .cluster
+            .leaders()
+            .flat_map(|(_, leader)| leader.peers().iter().filter_map(|(_, p)| p.storage()))
+            .collect();
+        let running: Vec<usize> = self.cluster.followers().map(|(n, _)| n).collect();
+        for n in running {
+            let secondary = &self.cluster.secondaries[n];
+            let (name, storage) = (&secondary.name, secondary.storage);
+            let mut same = self.cluster.secondaries.iter().filter(|s| s.name == *name);
+            let is_alone = !same.any(|s| s.process.is_some() && counts.contains(&s.storage));
+            let is_copied = self
+                .cluster
+                .secondaries
+                .iter()
+                .filter(|s| s.name == *name)
+                .count()
+                > 1;
+            let due = self.replaced.get(&n).map(|at| *at + 2 * SILENCE);
+            let is_superseded = is_copied && is_alone && !counts.contains(&storage);
+            if is_superseded && due.is_none_or(|due| self.now >= due) {
+                self.replaced.insert(n, self.now);
+                self.crash(Place::Secondary(n), Loss::Nothing);
+                self.start(Place::Secondary(n), false);
+            }
+        }
         for place in self.dead() {
             self.start(place, false);
         }
         let is_fenced = |m: &usize| {
             let process = self.cluster.masters[*m].process.as_ref();
-            process.is_none_or(|p| p.node.phase().unavailable().is_some_and(|u| u.as_str() == "fenced"))
+            process.is_none_or(|p| {
+                p.node
+                    .phase()
+                    .unavailable()
+                    .is_some_and(|u| u.as_str() == "fenced")
+            })
         };
         if (0..self.cluster.masters.len()).all(|m| is_fenced(&m)) {
             if self.cluster.masters[0].process.is_some() {
@@ -537,9 +576,8 @@ impl World {
     /// Who does not run, and has not ended because somebody else has its place.
     fn dead(&self) -> Vec<Place> {
         use replog_protocol::node::End;
-        let is_for_good = |end: &Option<End>| {
-            matches!(end, Some(End::NameTaken(_) | End::OtherMaster(_)))
-        };
+        let is_for_good =
+            |end: &Option<End>| matches!(end, Some(End::NameTaken(_) | End::OtherMaster(_)));
         let masters = self.cluster.masters.iter().enumerate();
         let masters = masters
             .filter(|(_, x)| x.process.is_none() && !is_for_good(&x.end))

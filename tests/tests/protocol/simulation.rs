@@ -17,7 +17,7 @@ fn run(seeds: impl IntoIterator<Item = u64>) -> Report {
 
 /// So many seeds, and that what they are to show has happened often.
 fn run_many(seeds: std::ops::Range<u64>) {
-    let runs = usize::try_from(seeds.end - seeds.start).unwrap();
+    let runs = usize::try_from(seeds.end - seeds.start).expect("few");
     let sum = run(seeds);
     println!("{sum:?}");
     assert!(sum.faults > runs * 3, "{sum:?}");

@@ -36,6 +36,8 @@ pub struct Dedup {
     floor: Seq,
     /// How many entries one index takes before the older one is dropped.
     keep: Option<usize>,
+    /// Only what lies up to here can be found elsewhere; what does not is never dropped.
+    durable: Seq,
 }
 
 impl Dedup {
@@ -46,6 +48,7 @@ impl Dedup {
         Self {
             by,
             keep,
+            durable: Seq::MAX,
             ..Self::default()
         }
     }
@@ -56,6 +59,11 @@ impl Dedup {
         self.floor = floor;
         (self.newer.last, self.older.last) = (floor, floor);
         self
+    }
+
+    /// Only what lies up to `durable` can be found elsewhere, and may be dropped here.
+    pub fn set_durable(&mut self, durable: Seq) {
+        self.durable = durable;
     }
 
     /// The rule.
@@ -86,7 +94,8 @@ impl Dedup {
 
     /// The message at `seq`, the next position, is in the log.
     pub fn insert(&mut self, id: MessageId, content: &Content, seq: Seq) {
-        if self.keep.is_some_and(|most| self.newer.ids.len() >= most) {
+        let is_full = self.keep.is_some_and(|most| self.newer.ids.len() >= most);
+        if is_full && self.older.last <= self.durable {
             self.floor = self.older.last;
             self.older = std::mem::take(&mut self.newer);
         }

@@ -460,7 +460,7 @@ impl<W: Waiter> Leader<W> {
         match self.log.written(result, now) {
             Written::Done(rolled_back) => {
                 self.events.extend(rolled_back.map(Event::from));
-                self.clients.commit_mut().set_master(self.log.durable());
+                self.note_durable();
             }
             Written::DiskFull => {
                 // It is not in the log, and neither is what was placed since: whoever waits for it is told.
@@ -489,7 +489,14 @@ impl<W: Waiter> Leader<W> {
     fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.log.truncate_after(keep, rollback_of);
         self.dedup.truncate(keep);
-        self.clients.commit_mut().set_master(self.log.durable());
+        self.note_durable();
+    }
+
+    /// The journal holds more, or less, than it did.
+    fn note_durable(&mut self) {
+        let durable = self.log.durable();
+        self.clients.commit_mut().set_master(durable);
+        self.dedup.set_durable(durable);
     }
 
     /// The history whose entries are kept when they go out of the journal: none that was only being fetched, and that others
@@ -645,10 +652,6 @@ impl<W: Waiter> Leader<W> {
         if it.epoch.master == me.epoch.master || self.is_forged(it.epoch) {
             return;
         }
-        if it.epoch.is_forged_above(me.epoch) {
-            self.forged.add(1);
-            return;
-        }
         match (&mut self.phase, other.is_serving) {
             (Phase::Recovering(recovery), true) if recovery.is_above(it) => recovery.overtakes(it),
             (Phase::Recovering(_), true) => self.end = Some(End::OtherMaster(it)),
@@ -680,6 +683,9 @@ impl<W: Waiter> Leader<W> {
     }
 
     fn announce(&mut self, is_serving: bool, overtakes: Option<MasterId>) {
+        if !self.link.is_up() {
+            return;
+        }
         let announcement = MasterAnnouncement {
             leader: self.leadership,
             is_serving,

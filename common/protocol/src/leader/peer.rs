@@ -78,7 +78,7 @@ struct Storages {
     /// Those that counted before, the newest last.
     former: VecDeque<StorageId>,
     /// Those that were asked and never answered, the newest last: dead ones of which a message was late, or strangers.
-    silent: VecDeque<StorageId>,
+    silent: VecDeque<Candidate>,
 }
 
 /// A storage that has to answer before it counts.
@@ -120,41 +120,50 @@ impl Storages {
         if self.former.contains(&storage) {
             return StorageState::Former;
         }
-        let known = self.candidates.iter().position(|c| c.storage == storage);
-        match known {
-            Some(i) if round >= self.candidates[i].number => {
-                self.candidates.remove(i);
-                self.make_current(storage, now);
-                // An answer of another one that was under way until now may be the last word of a dead one, which must not
-                // take the place of the one that is alive.
-                for candidate in &mut self.candidates {
-                    candidate.number = highest + 1;
-                }
-                StorageState::BecameCurrent
-            }
-            Some(_) => StorageState::Candidate { ask_now: false },
-            None => {
-                let was_silent = self.silent.iter().position(|s| *s == storage);
-                let was_silent = was_silent.and_then(|i| self.silent.remove(i)).is_some();
-                // Only the first one is asked at once: a flood of invented storages is not answered one by one.
-                let ask_now = self.candidates.is_empty() && !was_silent;
-                if self.candidates.len() >= Self::MAX_CANDIDATES {
-                    self.candidates.pop_front();
-                }
-                self.candidates.push_back(Candidate {
-                    storage,
-                    number: highest + 1,
-                    asked: 0,
-                });
-                match was_silent {
-                    true => StorageState::Stranger,
-                    false => StorageState::Candidate { ask_now },
-                }
-            }
+        let is_it = |c: &Candidate| c.storage == storage;
+        let answered = |c: &Candidate| is_it(c) && round >= c.number;
+        let mut asked = self.candidates.iter().chain(&self.silent);
+        if asked.any(answered) {
+            self.candidates.retain(|c| !is_it(c));
+            self.silent.retain(|c| !is_it(c));
+            self.make_current(storage, highest, now);
+            return StorageState::BecameCurrent;
         }
+        if self.candidates.iter().any(is_it) {
+            return StorageState::Candidate { ask_now: false };
+        }
+        if let Some(i) = self.silent.iter().position(is_it)
+            && let Some(candidate) = self.silent.remove(i)
+        {
+            self.ask(Candidate {
+                asked: 0,
+                ..candidate
+            });
+            return StorageState::Stranger;
+        }
+        // Only the first one is asked at once: a flood of invented storages is not answered one by one.
+        let ask_now = self.candidates.is_empty();
+        self.ask(Candidate {
+            storage,
+            number: highest + 1,
+            asked: 0,
+        });
+        StorageState::Candidate { ask_now }
     }
 
-    fn make_current(&mut self, storage: StorageId, now: Time) {
+    fn ask(&mut self, candidate: Candidate) {
+        if self.candidates.len() >= Self::MAX_CANDIDATES {
+            self.candidates.pop_front();
+        }
+        self.candidates.push_back(candidate);
+    }
+
+    /// It counts from now on. What others were asked before that may have been answered before it, and late: they have to answer
+    /// a number that is made from now on.
+    fn make_current(&mut self, storage: StorageId, highest: u64, now: Time) {
+        for other in self.candidates.iter_mut().chain(&mut self.silent) {
+            other.number = highest + 1;
+        }
         if let Some((former, _)) = self.current.replace((storage, now)) {
             self.former.push_back(former);
             if self.former.len() > MAX_FORMER {
@@ -169,19 +178,22 @@ impl Storages {
         candidate.or(self.current.map(|(storage, _)| storage))
     }
 
-    /// A heartbeat has named [`Storages::to_ask`]: the next one is another's.
-    fn asked(&mut self) {
+    /// A heartbeat has named [`Storages::to_ask`]: the next one is another's. Whether that one has been asked for the last
+    /// time.
+    fn asked(&mut self) -> bool {
         if let Some(mut candidate) = self.candidates.pop_front() {
             candidate.asked += 1;
             if candidate.asked < Self::MAX_ASKED {
                 self.candidates.push_back(candidate);
-            } else {
-                self.silent.push_back(candidate.storage);
-                if self.silent.len() > MAX_FORMER {
-                    self.silent.pop_front();
-                }
+                return false;
             }
+            self.silent.push_back(candidate);
+            if self.silent.len() > MAX_FORMER {
+                self.silent.pop_front();
+            }
+            return true;
         }
+        false
     }
 }
 
@@ -279,10 +291,7 @@ impl Peer {
                 return AckEffect::Nothing;
             }
             StorageState::Stranger => {
-                // If the one that counts is silent, this may well be its successor, and what was asked got lost.
-                if self.health.status(now) == Status::Healthy && self.storage().is_some() {
-                    self.clash_at = Shown(Some(now));
-                }
+                self.notice_stranger(now);
                 return self.superseded_by(ack, leader);
             }
             StorageState::Candidate { ask_now } => {
@@ -407,6 +416,14 @@ impl Peer {
         // No news, an error or a hole: what is in flight is sent again when its time is up, not once per answer.
     }
 
+    /// Somebody speaks under this name and does not answer. If the one that counts is silent, it may well be its successor, and
+    /// what was asked got lost.
+    fn notice_stranger(&mut self, now: Time) {
+        if self.health.status(now) == Status::Healthy && self.storage().is_some() {
+            self.clash_at = Shown(Some(now));
+        }
+    }
+
     /// A sign of life.
     fn seen(&mut self, round: u64, now: Time) {
         if !self.health.status(now).is_alive() {
@@ -483,7 +500,9 @@ impl Peer {
     /// A heartbeat has left.
     pub fn sent_heartbeat(&mut self, now: Time) {
         self.heartbeat_due = false;
-        self.storages.asked();
+        if self.storages.asked() {
+            self.notice_stranger(now);
+        }
         let wait = match self.progress.mode() {
             Mode::Replicate => self.heartbeat_interval,
             // A dead node costs one small message per backoff; a diverged one lives and is asked like the others.

@@ -44,7 +44,7 @@ proptest! {
                 prop_assert_eq!(table.at(Seq(seq as u64)), at(seq));
                 let same = |i: &usize| twin.get(*i) == twin.get(seq.wrapping_sub(1));
                 let end = match seq {
-                    0 => twin.len().min(0),
+                    0 => 0,
                     _ => (seq..len).take_while(same).last().map_or(seq, |i| i + 1),
                 };
                 if (1..=len).contains(&seq) {

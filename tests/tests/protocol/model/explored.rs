@@ -4,12 +4,15 @@
 //! state with less follows from the other one as well.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use replog_tests::cluster::Place;
 
 use super::state::{Frame, State};
+
+/// Where a step was taken, by which node, and with which message.
+type StepKey = (Place, u64, Option<u64>);
 
 /// What is known by now. One exploration has it to itself, and goes on in one thread, so that it is the same each time.
 #[derive(Debug, Default)]
@@ -19,7 +22,7 @@ pub(super) struct Explored {
     /// Clusters that are known to become well: what is under way, which is lost, makes no difference.
     healed: Mutex<HashSet<u64>>,
     /// What messages, and time, do to which node.
-    effects: Mutex<HashMap<(Place, u64, Option<u64>), Effect>>,
+    effects: Mutex<HashMap<StepKey, Effect>>,
     /// The way to a state is shown once more: nothing is left out.
     is_replayed: AtomicBool,
 }
@@ -97,5 +100,8 @@ impl Explored {
 /// Whether all that is under way in `state` is among `known`, which is in the same order.
 fn is_part(state: &State, known: &[u64]) -> bool {
     let mut known = known.iter();
-    state.network.keys().all(|key| known.any(|other| other == key))
+    state
+        .network
+        .keys()
+        .all(|key| known.any(|other| other == key))
 }

@@ -130,16 +130,6 @@ fn explore(bounds: Bounds, expected_states: usize) {
         .checker()
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_dfs();
-    while std::env::var("DBG").is_ok() && !checker.is_done() {
-        std::thread::sleep(std::time::Duration::from_secs(5));
-        eprintln!(
-            "DBG {} unique {} depth {} healed {}",
-            checker.state_count(),
-            checker.unique_state_count(),
-            checker.max_depth(),
-            bounds.explored.clusters()
-        );
-    }
     let checker = checker.join();
     let states = checker.unique_state_count();
     let clusters = bounds.explored.clusters();

@@ -1,14 +1,10 @@
 //! What happens sometimes, so that what is always true is true of something.
 
 use replog_protocol::ids::{NodeId, Seq};
-use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::Answer;
-use replog_protocol::leader::health::Status;
-use replog_protocol::leader::phase::Phase;
-use replog_protocol::node::End;
 use replog_protocol::wire::Message;
 use replog_tests::cluster::members::Secondary;
-use replog_tests::cluster::{Client, Fate, Place};
+use replog_tests::cluster::{Fate, Place};
 
 use super::bounds::Bounds;
 use super::state::State;
@@ -42,15 +38,6 @@ pub(super) fn has_duplicate(_: &Bounds, state: &State) -> bool {
 
 pub(super) fn holds_back(_: &Bounds, state: &State) -> bool {
     state.cluster.followers().any(|(_, f)| f.held_back() > 0)
-}
-
-pub(super) fn has_diverged(_: &Bounds, state: &State) -> bool {
-    let leaders = state.cluster.leaders();
-    leaders.into_iter().any(|(m, leader)| {
-        let now = state.cluster.masters[m].process.as_ref().map(|p| p.now);
-        let mut peers = leader.peers().iter();
-        peers.any(|(_, p)| now.is_some_and(|now| p.status(now) == Status::Diverged))
-    })
 }
 
 /// A secondary that was started again holds what a master that serves holds.
@@ -112,66 +99,6 @@ pub(super) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
     state.counts.outages > 0 && linked && answers(state).count() == all
 }
 
-fn later(state: &State) -> impl Iterator<Item = &Leader<Client>> {
-    let serving = state
-        .cluster
-        .leaders()
-        .filter(|(m, _)| state.cluster.masters[*m].serves());
-    serving
-        .map(|(_, leader)| leader)
-        .filter(|leader| leader.leadership().epoch.n > 1)
-}
-
-/// A master that is not the first one serves entries of the first one.
-pub(super) fn has_recovered(_: &Bounds, state: &State) -> bool {
-    let has_older = |leader: &Leader<Client>| {
-        let first = leader.log().epochs().at(Seq(1));
-        first.is_some_and(|position| position.epoch.n == 1)
-    };
-    later(state).any(has_older)
-}
-
-/// A client was told of an entry that a later master has placed.
-pub(super) fn goes_on_after_recovery(_: &Bounds, state: &State) -> bool {
-    let is_later = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.epoch > 1 && appended.w > 1);
-    answers(state).any(is_later)
-}
-
-pub(super) fn is_fenced(_: &Bounds, state: &State) -> bool {
-    let mut leaders = state.cluster.leaders();
-    leaders.any(|(_, leader)| matches!(leader.phase(), Phase::Fenced(_)))
-}
-
-/// A second master has found the first one.
-pub(super) fn was_found_out(_: &Bounds, state: &State) -> bool {
-    let is_other = |end: &Option<End>| matches!(end, Some(End::OtherMaster(_)));
-    state.cluster.masters.iter().any(|m| is_other(&m.end))
-}
-
-/// Two masters take appends for one history.
-pub(super) fn are_two(_: &Bounds, state: &State) -> bool {
-    let serving: Vec<_> = state
-        .cluster
-        .masters
-        .iter()
-        .filter(|m| m.serves())
-        .collect();
-    let logs: Vec<_> = serving
-        .iter()
-        .filter_map(|m| m.leads())
-        .map(|l| l.log_id)
-        .collect();
-    logs.iter()
-        .enumerate()
-        .any(|(i, log)| logs[i + 1..].contains(log))
-}
-
-/// A master whose own history was empty has taken over the one of a secondary that came late.
-pub(super) fn has_adopted(_: &Bounds, state: &State) -> bool {
-    let adopts = |l: &Leader<Client>| l.phase().recovery().is_some() && l.leadership().epoch.n > 1;
-    state.cluster.leaders().any(|(_, leader)| adopts(leader))
-}
-
 /// A secondary came back with less than it had acknowledged, and the master knows.
 pub(super) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
     state.cluster.leaders().any(|(m, leader)| {
@@ -202,22 +129,6 @@ pub(super) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
         .iter()
         .enumerate()
         .any(|(i, name)| running[i + 1..].contains(name))
-}
-
-/// A damaged entry was written again.
-pub(super) fn is_repaired(_: &Bounds, state: &State) -> bool {
-    let clean = |damaged: &std::collections::BTreeSet<Seq>| damaged.is_empty();
-    state.counts.rots > 0
-        && state
-            .cluster
-            .masters
-            .iter()
-            .all(|m| clean(m.journal.damaged()))
-        && state
-            .cluster
-            .secondaries
-            .iter()
-            .all(|s| clean(s.journal.damaged()))
 }
 
 /// A client was refused because the disk was full, and another one, or its retry, was served.

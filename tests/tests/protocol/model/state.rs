@@ -133,10 +133,15 @@ impl State {
         }
         let before = self.cluster.clone();
         let places = before.running();
-        let nodes: BTreeMap<Place, u64> =
-            places.iter().map(|place| (*place, before.fingerprint(*place))).collect();
+        let nodes: BTreeMap<Place, u64> = places
+            .iter()
+            .map(|place| (*place, before.fingerprint(*place)))
+            .collect();
         let mut queue: Vec<u64> = self.network.keys().copied().collect();
-        for place in places.into_iter().filter(|place| bounds.ticks_are_free(*place)) {
+        for place in places
+            .into_iter()
+            .filter(|place| bounds.ticks_are_free(*place))
+        {
             self.try_out(bounds, &before, (place, nodes[&place]), None, &mut queue);
         }
         while let Some(key) = queue.pop() {
@@ -159,23 +164,26 @@ impl State {
         queue: &mut Vec<u64>,
     ) {
         let key = frame.map(|(key, _)| key);
-        let effect = bounds.explored.effect_on(place, node, key).unwrap_or_else(|| {
-            match frame {
-                Some((_, frame)) => self.cluster.deliver(place, frame.message.clone()),
-                None => self.cluster.tick(place, bounds.tick_of(place)),
-            }
-            let is_same = self.cluster.violation.is_none()
-                && Arc::ptr_eq(&self.cluster.truth, &before.truth)
-                && self.cluster.has_same_fates(before)
-                && self.cluster.fingerprint(place) == node;
-            let effect = match is_same {
-                true => Effect::Sends(self.take_sent().into()),
-                false => Effect::Changes,
-            };
-            self.cluster.revert(place, before);
-            bounds.explored.learn(place, node, key, effect.clone());
-            effect
-        });
+        let effect = bounds
+            .explored
+            .effect_on(place, node, key)
+            .unwrap_or_else(|| {
+                match frame {
+                    Some((_, frame)) => self.cluster.deliver(place, frame.message.clone()),
+                    None => self.cluster.tick(place, bounds.tick_of(place)),
+                }
+                let is_same = self.cluster.violation.is_none()
+                    && Arc::ptr_eq(&self.cluster.truth, &before.truth)
+                    && self.cluster.has_same_fates(before)
+                    && self.cluster.fingerprint(place) == node;
+                let effect = match is_same {
+                    true => Effect::Sends(self.take_sent().into()),
+                    false => Effect::Changes,
+                };
+                self.cluster.revert(place, before);
+                bounds.explored.learn(place, node, key, effect.clone());
+                effect
+            });
         match effect {
             Effect::Sends(frames) => queue.extend(self.add(&frames)),
             Effect::Changes => self.live.push(match key {
