@@ -2,7 +2,7 @@
 //!
 //! | task | woken by | owns |
 //! |---|---|---|
-//! | [`NodeTask`] | commands, messages, the link, the journal, one deadline | the [`FaultyFollower`](faulty::FaultyFollower), who decides everything |
+//! | [`NodeTask`] | commands, messages, the link, the journal, one deadline | the [`FaultyFollower`], who decides everything |
 //! | one handler per request | its client | nothing |
 
 #![cfg_attr(

@@ -140,6 +140,7 @@ impl<N: Node> Process<N> {
     }
 
     fn go_on(&mut self, journal: &mut SimJournal, pace: Pace, done: &mut Done<N::Reply>) {
+        let mut last = String::new();
         for _ in 0..MAX_TURNS {
             if done.bug.is_some() || done.end.is_some() {
                 return;
@@ -162,9 +163,13 @@ impl<N: Node> Process<N> {
                 }
                 return;
             }
+            last = format!(
+                "{:?} {:?} {:?} {:?}",
+                ready.write, ready.reads, ready.messages, ready.snapshot
+            );
             self.carry_out(journal, pace, ready, done);
         }
-        done.bug = Some("there is always something more to do".to_owned());
+        done.bug = Some(format!("there is always something more to do: {last}"));
     }
 
     /// In the order of the fields.

@@ -236,6 +236,8 @@ impl<W: Waiter> Leader<W> {
         });
         let last = restored.last.seq;
         let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
+        let mut dedup = Dedup::new(config.deduplicate_by, config.remember_ids).after(last);
+        dedup.set_durable(last);
         let mut clients = Clients::default();
         clients.commit_mut().set_master(last);
         Self {
@@ -252,7 +254,7 @@ impl<W: Waiter> Leader<W> {
                 since: Time::ZERO,
                 max_payload: DEFAULT_MAX_PAYLOAD,
             },
-            dedup: Dedup::new(config.deduplicate_by, config.remember_ids).after(last),
+            dedup,
             log: Log::new(restored),
             peers: Peers::new(config.listed, &config.replication),
             clients,
