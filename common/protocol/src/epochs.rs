@@ -56,7 +56,7 @@ pub struct EpochStart {
     pub epoch: Epoch,
 }
 
-/// The epochs behind the entries `1..=last` (Kafka: leader epoch cache). One row per leadership, however long the log.
+/// The epochs of the entries `1..=last` (Kafka: leader epoch cache). One row per leadership, however long the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EpochTable {
     /// Ascending in both position and epoch.
