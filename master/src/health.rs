@@ -8,7 +8,8 @@ use replog_protocol::leader::peer::Peer;
 use replog_protocol::leader::phase::Phase;
 use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
-use replog_service::http::health::{StorageHealth, broker, millis};
+use replog_service::broker::BrokerState;
+use replog_service::http::health::{StorageHealth, millis};
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
@@ -23,8 +24,8 @@ pub struct Health {
     /// This start of the master.
     instance: MasterId,
     last_seq: Seq,
-    /// `connected` or `disconnected`.
-    broker: &'static str,
+    /// `connected`, `disconnected` or `denied`.
+    pub broker: BrokerState,
     read_only: bool,
     /// Why there are no appends, as in the 503 of one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,13 +109,14 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Health {
-    /// Reads it off the leader, whose log is in that kind of storage. `default_w` is the write concern of a POST that names
+    /// Reads it off the leader, whose log is in that kind of storage and whose link is like that. `default_w` is the write concern of a POST that names
     /// none.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
         default_w: WriteConcern,
         kind: StorageKind,
+        broker: BrokerState,
         now: Time,
     ) -> Self {
         let last_seq = leader.log().durable();
@@ -131,7 +133,7 @@ impl Health {
             epoch: leader.leadership().epoch.n,
             instance: leader.leadership().epoch.master,
             last_seq,
-            broker: broker(leader.is_connected()),
+            broker,
             read_only: unavailable.is_some(),
             reason: unavailable.map(Unavailable::as_str),
             fenced_by: Fenced::of(leader.phase()),

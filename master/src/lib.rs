@@ -10,7 +10,6 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
-pub mod client;
 pub mod config;
 pub mod health;
 pub mod http;
@@ -23,8 +22,9 @@ use replog_nats::{Link, Subjects};
 use replog_protocol::event::Speaker;
 use replog_protocol::ids::MasterId;
 use replog_protocol::leader::Leader;
-use replog_protocol::leader::command::Reply;
+use replog_protocol::leader::command::{Answer, Reply};
 use replog_protocol::leader::dedup::DeduplicateBy;
+use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
@@ -37,7 +37,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use client::Client;
 pub use config::Config;
 
 /// Handlers that may wait for a look at the leader.
@@ -100,7 +99,7 @@ pub async fn run<L: Link>(
         max_commands: config.replication.max_waiting,
         max_inspections: MAX_INSPECTIONS,
     };
-    let deliver = |reply: Reply<Client>| reply.waiter.answer(reply.answer);
+    let deliver = |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer);
     let (task, node) = NodeTask::new(leader, link, journal, deliver, options);
     let task = tokio::spawn(task.run());
     let addr = listener

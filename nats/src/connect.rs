@@ -8,22 +8,22 @@ use async_nats::rustls::{self, AlertDescription};
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions};
 use tokio::sync::mpsc;
 
+use crate::denials::{AccessEvent, watch_access};
 use crate::events::Events;
 use crate::link::LinkError;
 use crate::nats_link::{Control, Subscription};
 use crate::options::{LinkOptions, OptionsError, random_seed, reconnect_delay};
-use crate::resubscribe::resubscribe;
 
 /// What may wait for the program: a few changes of the connection.
 const CONTROL_CAPACITY: usize = 64;
-/// What may wait to be subscribed to again: more than any node has subscriptions.
-const REFUSED_CAPACITY: usize = 64;
+/// What the broker says of this program's permissions, and was not looked at yet: more than any node has subjects.
+const ACCESS_CAPACITY: usize = 64;
 
 /// Starts the task that connects; it ends when the receiver that is handed out is dropped.
 pub(crate) fn start(options: LinkOptions) -> Result<mpsc::Receiver<Control>, OptionsError> {
     let (control, receiver) = mpsc::channel(CONTROL_CAPACITY);
-    let (refused, refused_subjects) = mpsc::channel(REFUSED_CAPACITY);
-    let events = Arc::new(Events::new(control.clone(), refused));
+    let (to_access, access) = mpsc::channel(ACCESS_CAPACITY);
+    let events = Arc::new(Events::new(control.clone(), to_access));
     let called_back = Arc::clone(&events);
     let connect = options.connect_options()?.event_callback(move |event| {
         let events = Arc::clone(&called_back);
@@ -32,7 +32,7 @@ pub(crate) fn start(options: LinkOptions) -> Result<mpsc::Receiver<Control>, Opt
     tokio::spawn(async move {
         tokio::select! {
             () = control.closed() => {}
-            () = run(&options, connect, &events, &control, refused_subjects) => {}
+            () = run(&options, connect, &events, &control, access) => {}
         }
     });
     Ok(receiver)
@@ -43,7 +43,7 @@ async fn run(
     connect: ConnectOptions,
     events: &Events,
     control: &mpsc::Sender<Control>,
-    refused_subjects: mpsc::Receiver<String>,
+    access: mpsc::Receiver<AccessEvent>,
 ) {
     let connected = match connected(options, connect).await {
         Ok(client) => match subscribed(&client, &options.subscriptions).await {
@@ -57,7 +57,7 @@ async fn run(
             events.set_ready();
             let ready = Control::Ready(client.clone(), subscriptions);
             if control.send(ready).await.is_ok() {
-                resubscribe(client, refused_subjects, control).await;
+                watch_access(client, access, control).await;
             }
         }
         Err(error) => drop(control.send(Control::Fatal(error)).await),

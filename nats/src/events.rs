@@ -8,7 +8,8 @@ use async_nats::{ClientError, Event, ServerError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::link::LinkError;
+use crate::denials::AccessEvent;
+use crate::link::{Denial, LinkError};
 use crate::nats_link::Control;
 
 /// A permission that is missing shows right after the first connection is made; one that is refused later was lost, and may come
@@ -19,7 +20,7 @@ const START: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Events {
     control: mpsc::Sender<Control>,
-    refused: mpsc::Sender<String>,
+    access: mpsc::Sender<AccessEvent>,
     /// When everything was subscribed to for the first time.
     ready_at: OnceLock<Instant>,
     was_connected: AtomicBool,
@@ -34,11 +35,11 @@ pub(crate) struct Events {
 struct Occurrences(AtomicU64);
 
 impl Events {
-    /// `control` leads to the link, `refused` to the task that subscribes again.
-    pub(crate) fn new(control: mpsc::Sender<Control>, refused: mpsc::Sender<String>) -> Self {
+    /// `control` leads to the link, `access` to the task that tries again what is refused.
+    pub(crate) fn new(control: mpsc::Sender<Control>, access: mpsc::Sender<AccessEvent>) -> Self {
         Self {
             control,
-            refused,
+            access,
             ready_at: OnceLock::new(),
             was_connected: AtomicBool::new(false),
             dropped: Occurrences::default(),
@@ -59,11 +60,13 @@ impl Events {
                 // The first connection is up only when its subscriptions are made, and says so itself.
                 if self.was_connected.swap(true, Ordering::Relaxed) {
                     self.control.send(Control::Up).await.ok();
+                    self.access.send(AccessEvent::Connected).await.ok();
                 }
             }
             Event::Disconnected => {
                 tracing::warn!("the broker is gone; waiting for it");
                 self.control.send(Control::Down).await.ok();
+                self.access.send(AccessEvent::Disconnected).await.ok();
             }
             Event::LameDuckMode => tracing::info!("the broker is about to stop"),
             // The link was dropped: this program's own doing.
@@ -76,10 +79,12 @@ impl Events {
             Event::ServerError(ServerError::Other(text)) if is_permission(&text) => {
                 self.on_forbidden(text).await;
             }
-            Event::ServerError(ServerError::AuthorizationViolation) => self.on_not_admitted(),
+            Event::ServerError(ServerError::AuthorizationViolation) => {
+                self.on_not_admitted().await;
+            }
             Event::ServerError(error) => tracing::warn!(%error, "the broker reports an error"),
             Event::ClientError(ClientError::Other(text)) if text.contains("authorization") => {
-                self.on_not_admitted();
+                self.on_not_admitted().await;
             }
             Event::ClientError(error) => tracing::debug!(%error, "the client library reports"),
         }
@@ -99,12 +104,19 @@ impl Events {
                 "the broker has taken a permission away"
             );
         }
-        if let Some(subject) = refused_subscription(&text) {
-            self.refused.send(subject.to_owned()).await.ok();
+        if let Some(denial) = denied(&text) {
+            self.access.send(AccessEvent::Denied(denial)).await.ok();
         }
     }
 
-    fn on_not_admitted(&self) {
+    async fn on_not_admitted(&self) {
+        // Until everything was subscribed to, the task that connects tells why it cannot.
+        if self.ready_at.get().is_some() {
+            self.access
+                .send(AccessEvent::Denied(Denial::User))
+                .await
+                .ok();
+        }
         if let Some(times) = self.not_admitted.note() {
             tracing::warn!(times, "the broker refuses the user now; trying on");
         }
@@ -123,10 +135,15 @@ fn is_permission(text: &str) -> bool {
     text.to_ascii_lowercase().contains("permissions violation")
 }
 
-/// The subject of `Permissions Violation for Subscription to "subject"`; `None` for what is said of a publish.
-fn refused_subscription(text: &str) -> Option<&str> {
-    let (_, after) = text.split_once("Subscription to \"")?;
-    after.split('"').next()
+/// What is refused by `Permissions Violation for Subscription to "subject"`, or `for Publish to "subject"`.
+fn denied(text: &str) -> Option<Denial> {
+    let (of, after) = text.split_once(" to \"")?;
+    let subject = after.split('"').next()?.to_owned();
+    match of.rsplit(' ').next()?.to_ascii_lowercase().as_str() {
+        "subscription" => Some(Denial::Subscribe(subject)),
+        "publish" => Some(Denial::Publish(subject)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -136,16 +153,16 @@ mod tests {
     struct Harness {
         events: Events,
         control: mpsc::Receiver<Control>,
-        refused: mpsc::Receiver<String>,
+        access: mpsc::Receiver<AccessEvent>,
     }
 
     fn harness() -> Harness {
         let (to_control, control) = mpsc::channel(8);
-        let (to_refused, refused) = mpsc::channel(8);
+        let (to_access, access) = mpsc::channel(8);
         Harness {
-            events: Events::new(to_control, to_refused),
+            events: Events::new(to_control, to_access),
             control,
-            refused,
+            access,
         }
     }
 
@@ -164,19 +181,24 @@ mod tests {
                 h.control.try_recv(),
                 Ok(Control::Fatal(LinkError::Permission(text))) if text.contains("replog.a.append.n")
             ));
-            assert!(h.refused.try_recv().is_err());
+            assert!(h.access.try_recv().is_err());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_subscription_that_is_taken_away_later_is_made_again() {
+    async fn a_permission_that_is_taken_away_later_is_asked_for_again() {
         let mut h = harness();
         h.events.set_ready();
         tokio::time::advance(START).await;
-        h.events.on_event(violation("Publish")).await;
-        assert!(h.refused.try_recv().is_err());
-        h.events.on_event(violation("Subscription")).await;
-        assert_eq!(h.refused.try_recv().unwrap(), "replog.a.append.n");
+        let subject = || "replog.a.append.n".to_owned();
+        for (of, denial) in [
+            ("Publish", Denial::Publish(subject())),
+            ("Subscription", Denial::Subscribe(subject())),
+        ] {
+            h.events.on_event(violation(of)).await;
+            let event = h.access.try_recv().unwrap();
+            assert_eq!(event, AccessEvent::Denied(denial));
+        }
         assert!(h.control.try_recv().is_err(), "it goes on");
     }
 
@@ -192,6 +214,17 @@ mod tests {
         assert!(matches!(h.control.try_recv(), Ok(Control::Up)));
         h.events.on_event(Event::Closed).await;
         assert!(h.control.try_recv().is_err(), "our own close is no news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_that_was_let_in_is_missed_only_later() {
+        let mut h = harness();
+        let refused = || Event::ServerError(ServerError::AuthorizationViolation);
+        h.events.on_event(refused()).await;
+        assert!(h.access.try_recv().is_err(), "who connects tells that");
+        h.events.set_ready();
+        h.events.on_event(refused()).await;
+        assert_eq!(h.access.try_recv(), Ok(AccessEvent::Denied(Denial::User)));
     }
 
     #[test]

@@ -17,16 +17,16 @@
 mod broker_url;
 mod connect;
 mod credentials;
+mod denials;
 mod events;
 mod link;
 mod nats_link;
 mod options;
-mod resubscribe;
 mod subjects;
 
 pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_user_info};
 pub use credentials::{Credentials, CredentialsError};
-pub use link::{Link, LinkError, LinkEvent, Payload};
+pub use link::{Denial, Link, LinkError, LinkEvent, Payload};
 pub use nats_link::NatsLink;
 pub use options::{LinkOptions, OptionsError, SUBSCRIPTION_CAPACITY};
 pub use subjects::Subjects;

@@ -40,8 +40,27 @@ pub enum LinkEvent {
         /// What it carries.
         payload: Payload,
     },
+    /// The broker refuses something that it has granted before: the user at a reconnect, or a permission. It is tried again
+    /// until it holds; what is granted still goes on.
+    Denied(Denial),
+    /// What was refused is granted again.
+    Granted,
     /// The link will never work; nothing follows.
     Fatal(LinkError),
+}
+
+/// What a broker refuses to a program that it had let in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Denial {
+    /// The user is not let in any more, so there is no link.
+    #[error("the broker refuses the user now")]
+    User,
+    /// A subscription to this subject.
+    #[error("the broker refuses a subscription to {0}")]
+    Subscribe(String),
+    /// Messages to this subject.
+    #[error("the broker refuses messages to {0}")]
+    Publish(String),
 }
 
 /// What a message that came carries.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::connect;
-use crate::link::{Link, LinkError, LinkEvent, Payload};
+use crate::link::{Denial, Link, LinkError, LinkEvent, Payload};
 use crate::options::{LinkOptions, OptionsError};
 use crate::subjects::Subjects;
 
@@ -53,6 +53,10 @@ pub(crate) enum Control {
     Down,
     /// A subscription was made again that the broker had refused or taken away.
     Subscribed(Subscription),
+    /// The broker refuses something; it is being tried again.
+    Denied(Denial),
+    /// Nothing is refused any more.
+    Granted,
     /// The link will never work.
     Fatal(LinkError),
 }
@@ -113,6 +117,8 @@ impl NatsLink {
                 self.inbound.push(subscription);
                 None
             }
+            Control::Denied(denial) => Some(LinkEvent::Denied(denial)),
+            Control::Granted => Some(LinkEvent::Granted),
             Control::Fatal(error) => Some(LinkEvent::Fatal(error)),
         }
     }

@@ -1,7 +1,8 @@
 //! `GET /health`: the secondary at one moment.
 
 use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, StorageId, Time};
-use replog_service::http::health::{StorageHealth, broker, millis};
+use replog_service::broker::BrokerState;
+use replog_service::http::health::{StorageHealth, millis};
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
@@ -26,8 +27,8 @@ pub struct Health {
     held_back: u64,
     duplicates: u64,
     commit: Seq,
-    /// `connected` or `disconnected`.
-    broker: &'static str,
+    /// `connected`, `disconnected` or `denied`.
+    pub broker: BrokerState,
     master_last_seen_ms: Option<u64>,
     /// Entries that were rolled back since the start because the master has others there; see `GET /diverged`.
     put_aside: u64,
@@ -44,9 +45,14 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Health {
-    /// Reads it off the node, whose log is in that kind of storage.
+    /// Reads it off the node, whose log is in that kind of storage and whose link is like that.
     #[must_use]
-    pub fn of<W>(node: &FaultyFollower<W>, kind: StorageKind, now: Time) -> Self {
+    pub fn of<W>(
+        node: &FaultyFollower<W>,
+        kind: StorageKind,
+        broker: BrokerState,
+        now: Time,
+    ) -> Self {
         let follower = node.follower();
         let position = follower.position();
         let lag = follower.master_tail().after(position.upto);
@@ -77,7 +83,7 @@ impl Health {
             held_back: follower.held_back(),
             duplicates: follower.duplicates(),
             commit: follower.committed(),
-            broker: broker(follower.is_connected()),
+            broker,
             master_last_seen_ms: follower.master_seen().map(|t| millis(now.since(t))),
             put_aside: node.rolled_back(),
             storage: StorageHealth::of(kind, follower.log(), follower.repair(), now),

@@ -11,6 +11,8 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use replog_protocol::follower;
 use replog_protocol::ids::StorageId;
+use replog_service::broker::BrokerState;
+use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::path::SeqPath;
@@ -19,11 +21,10 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, body, reading, rollbacks, stream};
-use replog_service::node_task::{CommandError, NodeHandle};
+use replog_service::node_task::NodeHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::config::Config;
 use crate::faults::{Faults, FaultsAnswer, FaultsChange};
 use crate::faulty::{Answer, Command, FaultyFollower};
@@ -33,7 +34,7 @@ use crate::new_storage;
 /// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
 #[derive(Debug)]
 pub struct Secondary {
-    node: NodeHandle<FaultyFollower<Client>>,
+    node: NodeHandle<FaultyFollower<Client<Answer>>>,
     log: LogAccess,
     /// Whether `POST /clear` is open.
     allow_clear: bool,
@@ -127,10 +128,14 @@ async fn livez(_: NoQuery) -> Response {
     answer::json(&Done { status: "ok" })
 }
 
-/// Ready when it has everything that the master has.
+/// Ready when it has everything that the master has, and the broker grants what it needs.
 async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     let health = secondary.health().await?;
     match health.status {
+        "ok" if health.broker == BrokerState::Denied => {
+            let detail = "the broker refuses something that this node needs; it is tried again";
+            Err(Problem::unavailable("denied", detail))
+        }
         "ok" => Ok(answer::json(&Done { status: "ok" })),
         other => Err(Problem::unavailable(
             other,
@@ -217,7 +222,7 @@ impl Secondary {
     /// Reaches `node`, with those settings, until `stop` is cancelled.
     #[must_use]
     pub fn new(
-        node: NodeHandle<FaultyFollower<Client>>,
+        node: NodeHandle<FaultyFollower<Client<Answer>>>,
         config: &Config,
         stop: CancellationToken,
     ) -> Self {
@@ -239,35 +244,26 @@ impl Secondary {
     }
 
     async fn health(&self) -> Result<Health, Problem> {
-        let kind = self.log.now().reader.kind();
+        let (kind, broker) = (self.log.now().reader.kind(), self.node.broker());
         let health = self
             .node
-            .inspect(move |node, now| Health::of(node, kind, now));
+            .inspect(move |node, now| Health::of(node, kind, broker, now));
         health.await.ok_or_else(Problem::stopping)
     }
 
     /// Asks the follower for something, and waits for the answer.
     async fn ask(
         &self,
-        command: impl FnOnce(Client) -> Command<Client>,
+        command: impl FnOnce(Client<Answer>) -> Command<Client<Answer>>,
     ) -> Result<Answer, Problem> {
-        let (client, answer) = Client::new();
-        self.node
-            .try_command(command(client))
-            .map_err(|error| match error {
-                CommandError::Full => Problem::unavailable(
-                    "overloaded",
-                    "nothing was changed: the secondary does not keep up",
-                ),
-                CommandError::Stopped => Problem::stopping(),
-            })?;
-        answer.await.map_err(|_| Problem::stopping())
+        let answer = self.node.ask(command).await?;
+        answer.ok_or_else(Problem::stopping)
     }
 
     /// Asks the follower to give up what it holds; how many entries of that are kept.
     async fn empty(
         &self,
-        command: impl FnOnce(Client) -> follower::Command<Client>,
+        command: impl FnOnce(Client<Answer>) -> follower::Command<Client<Answer>>,
     ) -> Result<u64, Problem> {
         match self
             .ask(|client| Command::Follower(command(client)))

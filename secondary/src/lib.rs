@@ -10,7 +10,6 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
-pub mod client;
 pub mod config;
 pub mod faults;
 pub mod faulty;
@@ -25,6 +24,7 @@ use replog_protocol::event::Speaker;
 use replog_protocol::follower::{Follower, FollowerConfig};
 use replog_protocol::ids::StorageId;
 use replog_protocol::node::Identity;
+use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
@@ -37,9 +37,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use client::Client;
 pub use config::Config;
-use faulty::{FaultyFollower, Reply};
+use faulty::{Answer, FaultyFollower, Reply};
 
 /// Commands that may wait for the follower, and handlers for a look at it.
 const MAX_QUEUED: usize = 1024;
@@ -111,7 +110,7 @@ pub async fn run<L: Link>(
         max_commands: MAX_QUEUED,
         max_inspections: MAX_QUEUED,
     };
-    let deliver = |reply: Reply<Client>| reply.waiter.answer(reply.answer);
+    let deliver = |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer);
     let (task, handle) = NodeTask::new(follower, link, journal, deliver, options);
     let task = tokio::spawn(task.run());
     let addr = listener

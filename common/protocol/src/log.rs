@@ -39,6 +39,8 @@ pub struct Log {
     journal_end: Seq,
     /// No room on the disk: until then nothing is written.
     full_until: Option<Time>,
+    /// Another master writes to the journal now.
+    is_lost: bool,
     /// Counts truncations up.
     generation: u64,
 }
@@ -62,7 +64,8 @@ pub enum Written {
     DiskFull,
     /// The journal can be used no more.
     Failed(String),
-    /// Another master has written to the journal.
+    /// Another master has written to the journal: this one never will again, and what was not durable is not in the log any
+    /// more.
     Conflict,
 }
 
@@ -81,6 +84,7 @@ impl Log {
             in_flight: None,
             journal_end: last.seq,
             full_until: None,
+            is_lost: false,
             generation: 0,
         }
     }
@@ -216,7 +220,7 @@ impl Log {
     /// The next write, if there is anything to write and none is in flight. `hard_state` is what the node has to know again,
     /// apart from the table of epochs.
     pub fn next_write(&mut self, hard_state: HardState, now: Time) -> Option<WriteJob> {
-        if self.in_flight.is_some() || self.is_disk_full(now) {
+        if self.in_flight.is_some() || self.is_lost || self.is_disk_full(now) {
             return None;
         }
         let hard_state = HardState {
@@ -269,7 +273,15 @@ impl Log {
                 self.put_back(job, last, journal_end);
                 Written::DiskFull
             }
-            WriteResult::Conflict => Written::Conflict,
+            WriteResult::Conflict => {
+                self.is_lost = true;
+                self.epochs.truncate_after(self.durable);
+                self.unstable.truncate_after(self.durable);
+                self.truncate = None;
+                self.repairs.clear();
+                self.journal_end = self.durable;
+                Written::Conflict
+            }
             WriteResult::Failed(why) => Written::Failed(why),
         }
     }

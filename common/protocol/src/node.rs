@@ -65,10 +65,10 @@ pub struct Ready<R> {
     pub reads: Vec<Read>,
     /// What leaves. Only what the durable [`HardState`] allows.
     pub messages: Vec<Outbound>,
-    /// What clients are told. Only what is durable.
-    pub replies: Vec<R>,
     /// What readers may see from now on; `None` if nothing has changed.
     pub snapshot: Option<Snapshot>,
+    /// What clients are told. Only what is durable, and what readers see by then: who is answered can read it.
+    pub replies: Vec<R>,
     /// What operators look for.
     pub events: Vec<Event>,
     /// The node has come to its end: nothing follows.
@@ -81,8 +81,8 @@ impl<R> Default for Ready<R> {
             write: None,
             reads: Vec::new(),
             messages: Vec::new(),
-            replies: Vec::new(),
             snapshot: None,
+            replies: Vec::new(),
             events: Vec::new(),
             end: None,
         }

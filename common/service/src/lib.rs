@@ -8,6 +8,7 @@
 //! | [`settings`] | every setting is a flag and an environment variable |
 //! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
+//! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |
 //! | [`signals`], [`logging`], [`clock`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
 //!
 //! One cancellation token is made per program, in [`program::main`]; whoever waits, for whatever, waits for it as well.
@@ -17,6 +18,8 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+pub mod broker;
+pub mod client;
 pub mod clock;
 pub mod descriptors;
 pub mod exit;

@@ -34,7 +34,7 @@ pub(super) async fn post_message(
 ) -> Result<Response, Problem> {
     let message = read(request, master.listed).await?;
     let content = message.content.clone();
-    let (appended, acks) = master.append(message).await?;
+    let (appended, acks) = append(&master, message).await?;
     replicated(&content, &appended, acks)
 }
 
@@ -63,52 +63,51 @@ fn replicated(content: &Content, appended: &Appended, acks: u32) -> Result<Respo
     }))
 }
 
-impl Master {
-    /// Appends and waits; hands out where the message is and how many nodes hold it.
-    ///
-    /// # Errors
-    /// What is answered instead.
-    pub(super) async fn append(&self, message: NewMessage) -> Result<(Appended, u32), Problem> {
-        let is_new_id = message.message_id.is_none();
-        let message_id = message.message_id.unwrap_or_else(|| self.ids.next());
-        let request = AppendRequest {
-            content: message.content,
-            message_id,
-            is_new_id,
-        };
-        let (w, timeout) = (message.w.unwrap_or(self.default_w), message.timeout);
-        let expected_seq = message.expected_seq;
-        let answer = self.ask(|waiter| {
-            Command::Append(Append {
-                requests: vec![request],
-                w,
-                timeout,
-                expected_seq,
-                waiter,
-            })
-        });
-        match answer.await? {
-            Some(Answer::Replicated { appended, acks }) => Ok((appended, acks)),
-            Some(Answer::NotReplicated {
-                appended,
-                acks,
-                because,
-            }) => Err(not_replicated(&appended, acks, because)),
-            Some(Answer::ClearedMeanwhile(appended)) => {
-                let detail = "the log was cleared while this message waited";
-                Err(Problem::new(axum::http::StatusCode::GONE, detail)
-                    .with_field("message_id", appended.message_id))
-            }
-            Some(Answer::NotKnown { appended, because }) => {
-                Err(not_known(appended.message_id, because.as_str())
-                    .with_field("seq", appended.last)
-                    .with_field("w", appended.w))
-            }
-            Some(Answer::Refused(error)) => Err(refused(&error)),
-            Some(Answer::Cleared(_)) => {
-                Err(Problem::internal("an append was taken for a clearing"))
-            }
-            None => Err(not_known(message_id, "stopping")),
+/// Appends and waits; hands out where the message is and how many nodes hold it.
+///
+/// # Errors
+/// What is answered instead.
+pub(super) async fn append(
+    master: &Master,
+    message: NewMessage,
+) -> Result<(Appended, u32), Problem> {
+    let is_new_id = message.message_id.is_none();
+    let message_id = message.message_id.unwrap_or_else(|| master.ids.next());
+    let request = AppendRequest {
+        content: message.content,
+        message_id,
+        is_new_id,
+    };
+    let (w, timeout) = (message.w.unwrap_or(master.default_w), message.timeout);
+    let expected_seq = message.expected_seq;
+    let answer = master.node.ask(|waiter| {
+        Command::Append(Append {
+            requests: vec![request],
+            w,
+            timeout,
+            expected_seq,
+            waiter,
+        })
+    });
+    match answer.await? {
+        Some(Answer::Replicated { appended, acks }) => Ok((appended, acks)),
+        Some(Answer::NotReplicated {
+            appended,
+            acks,
+            because,
+        }) => Err(not_replicated(&appended, acks, because)),
+        Some(Answer::ClearedMeanwhile(appended)) => {
+            let detail = "the log was cleared while this message waited";
+            Err(Problem::new(axum::http::StatusCode::GONE, detail)
+                .with_field("message_id", appended.message_id))
         }
+        Some(Answer::NotKnown { appended, because }) => {
+            Err(not_known(appended.message_id, because.as_str())
+                .with_field("seq", appended.last)
+                .with_field("w", appended.w))
+        }
+        Some(Answer::Refused(error)) => Err(refused(&error)),
+        Some(Answer::Cleared(_)) => Err(Problem::internal("an append was taken for a clearing")),
+        None => Err(not_known(message_id, "stopping")),
     }
 }

@@ -7,8 +7,8 @@ use replog_service::http::{answer, body, query};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Shared;
 use super::parse::{NewMessage, content, write_concern};
+use super::{Shared, append};
 
 /// `POST /append` as it comes; a field that is null is absent.
 #[derive(Debug, Deserialize)]
@@ -23,10 +23,13 @@ struct CourseBody<'a> {
 }
 
 /// Answers with a line of text that counts from 0, two digits at least.
-pub(super) async fn append(State(master): Shared, request: Request) -> Result<Response, Problem> {
+pub(super) async fn post_append(
+    State(master): Shared,
+    request: Request,
+) -> Result<Response, Problem> {
     let message = read(request, master.listed).await?;
     let content = message.content.clone();
-    let (appended, _) = master.append(message).await?;
+    let (appended, _) = append::append(&master, message).await?;
     let (number, text) = (appended.last.prev().0, content.text());
     Ok(answer::text(format!(
         "Appended {number:02} \"{text}\" to the log list\n"

@@ -16,8 +16,9 @@ use axum::http::HeaderMap;
 use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use replog_protocol::leader::Leader;
-use replog_protocol::leader::command::{Answer, Command};
+use replog_protocol::leader::command::Answer;
 use replog_protocol::write_concern::WriteConcern;
+use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::path::SeqPath;
@@ -26,18 +27,17 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, reading, rollbacks, stream};
-use replog_service::node_task::{CommandError, NodeHandle};
+use replog_service::node_task::NodeHandle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::config::Config;
 use crate::message_ids::MessageIds;
 
 /// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
 #[derive(Debug)]
 pub struct Master {
-    node: NodeHandle<Leader<Client>>,
+    node: NodeHandle<Leader<Client<Answer>>>,
     log: LogAccess,
     ids: MessageIds,
     /// How many members are listed, if they are.
@@ -55,7 +55,7 @@ pub fn router(master: Master) -> Router {
         .route("/messages", get(messages).post(append::post_message))
         .route("/messages/stream", get(stream))
         .route("/messages/{seq}", get(message))
-        .route("/append", post(course::append))
+        .route("/append", post(course::post_append))
         .route("/list", get(list))
         .route("/clear", post(status::clear))
         .route("/diverged", get(diverged))
@@ -134,7 +134,11 @@ async fn message(
 impl Master {
     /// Reaches `node`, with those settings, until `stop` is cancelled.
     #[must_use]
-    pub fn new(node: NodeHandle<Leader<Client>>, config: &Config, stop: CancellationToken) -> Self {
+    pub fn new(
+        node: NodeHandle<Leader<Client<Answer>>>,
+        config: &Config,
+        stop: CancellationToken,
+    ) -> Self {
         let max_streams = config.common.http.max_streams;
         Self {
             log: LogAccess::new(node.views(), stop, max_streams),
@@ -144,26 +148,5 @@ impl Master {
             default_w: config.default_w,
             allow_clear: config.common.allow_clear,
         }
-    }
-
-    /// Asks the leader for something, and waits for the answer; `None` where the leader has ended without one.
-    ///
-    /// # Errors
-    /// 503: the leader never got it.
-    async fn ask(
-        &self,
-        command: impl FnOnce(Client) -> Command<Client>,
-    ) -> Result<Option<Answer>, Problem> {
-        let (client, answer) = Client::new();
-        self.node
-            .try_command(command(client))
-            .map_err(|error| match error {
-                CommandError::Full => Problem::unavailable(
-                    "overloaded",
-                    "nothing was changed: the master does not keep up",
-                ),
-                CommandError::Stopped => Problem::stopping(),
-            })?;
-        Ok(answer.await.ok())
     }
 }

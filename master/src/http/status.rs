@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
+use replog_service::broker::BrokerState;
 use replog_service::http::answer;
 use replog_service::http::problem::Problem;
 use serde::Serialize;
@@ -28,17 +29,21 @@ struct Cleared {
 }
 
 pub(super) async fn health(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
-    master.health().await.map(|health| answer::json(&health))
+    current(&master).await.map(|health| answer::json(&health))
 }
 
 pub(super) async fn livez(_: NoQuery) -> Response {
     answer::json(&Fine { status: "ok" })
 }
 
-/// Ready when it takes appends.
+/// Ready when it takes appends, and the broker grants what it needs.
 pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
-    let health = master.health().await?;
+    let health = current(&master).await?;
     match health.status {
+        "ok" if health.broker == BrokerState::Denied => {
+            let detail = "the broker refuses something that this master needs; it is tried again";
+            Err(Problem::unavailable("denied", detail))
+        }
         "ok" => Ok(answer::json(&Fine { status: "ok" })),
         other => Err(Problem::unavailable(
             health.reason.unwrap_or(other),
@@ -54,7 +59,7 @@ pub(super) async fn clear(State(master): Shared, _: NoQuery) -> Result<Response,
     }
     master.log.readable().await?;
     let log_id = LogId(uuid::Uuid::new_v4());
-    let answer = master.ask(|waiter| Command::Clear { log_id, waiter });
+    let answer = master.node.ask(|waiter| Command::Clear { log_id, waiter });
     match answer.await? {
         Some(Answer::Cleared(new)) => Ok(answer::json(&Cleared {
             status: "cleared",
@@ -68,10 +73,10 @@ pub(super) async fn clear(State(master): Shared, _: NoQuery) -> Result<Response,
     }
 }
 
-impl Master {
-    async fn health(&self) -> Result<Health, Problem> {
-        let (kind, default_w) = (self.log.now().reader.kind(), self.default_w);
-        let health = (self.node).inspect(move |node, now| Health::of(node, default_w, kind, now));
-        health.await.ok_or_else(Problem::stopping)
-    }
+async fn current(master: &Master) -> Result<Health, Problem> {
+    let (kind, default_w) = (master.log.now().reader.kind(), master.default_w);
+    let broker = master.node.broker();
+    let health =
+        (master.node).inspect(move |node, now| Health::of(node, default_w, kind, broker, now));
+    health.await.ok_or_else(Problem::stopping)
 }

@@ -80,7 +80,7 @@ impl World {
             max_payload: 8192,
             is_up,
         };
-        let deliver = |reply: Reply<Client>| reply.waiter.answer(reply.answer);
+        let deliver = |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer);
         let journal = Box::new(MemoryJournal::new());
         let (task, node) = NodeTask::new(leader, link, journal, deliver, options);
         Self {

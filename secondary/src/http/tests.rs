@@ -88,7 +88,7 @@ impl World {
             max_inspections: 10,
         };
         let (link, events) = mpsc::unbounded_channel();
-        let deliver = |reply: Reply<Client>| reply.waiter.answer(reply.answer);
+        let deliver = |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer);
         let journal = Box::new(MemoryJournal::new());
         let (task, handle) = NodeTask::new(node, TestLink(events), journal, deliver, options);
         let world = Self {

@@ -164,6 +164,17 @@ impl NatsServer {
         self.run().await
     }
 
+    /// Gives it another configuration while it runs (SIGHUP). It takes that some milliseconds later.
+    ///
+    /// # Errors
+    /// When it does not run, or was started without a configuration file.
+    pub fn reload(&mut self, options: &BrokerOptions) -> Result<()> {
+        let config = self.dir.path().join(CONFIG);
+        ensure!(config.exists(), "the broker has no configuration file");
+        fs::write(config, &options.config).context("write its configuration")?;
+        kill_process(self.server()?, Signal::HUP).context("SIGHUP to nats-server")
+    }
+
     /// Stops it (SIGSTOP): from here on connections stay open and nothing is answered.
     ///
     /// # Errors

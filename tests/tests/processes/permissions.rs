@@ -149,3 +149,53 @@ async fn the_least_ones_are_enough() {
         })
         .await;
 }
+
+/// The users of [`users`], the secondaries' of which may not be told entries.
+fn users_without_appends() -> String {
+    users().replace(
+        "\"replog.default.append.secondary",
+        "\"replog.default.else.",
+    )
+}
+
+/// Case 53: a permission that is lost shows, and is asked for again until it is there.
+#[tokio::test]
+async fn a_permission_that_is_lost_shows_until_it_is_given_back() {
+    let broker = BrokerOptions::default().users(&users());
+    let builder = Cluster::builder().secondaries(2).listed(true);
+    builder
+        .broker(broker)
+        .absent(0)
+        .absent(1)
+        .absent(2)
+        .run(async |cluster| {
+            log_in(&mut cluster.master);
+            for i in [1, 2] {
+                log_in(cluster.secondary_mut(i));
+            }
+            cluster.start_nodes().await?;
+            cluster.post("before", 3).await?.expect(200)?;
+            let without = BrokerOptions::default().users(&users_without_appends());
+            // A permission that is refused in the first seconds of a program was never there, and ends it.
+            tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+            cluster.broker.reload(&without)?;
+            for i in [1, 2] {
+                let secondary = cluster.secondary(i);
+                wait_health(secondary, "broker", "denied").await?;
+                let answer = secondary.http().get("/readyz").await?.expect(503)?;
+                ensure!(answer.json()?["reason"] == "denied", "{answer:?}");
+            }
+            let waiting = cluster.post_pending("meanwhile", 3);
+            cluster
+                .broker
+                .reload(&BrokerOptions::default().users(&users()))?;
+            timeout(SOON, waiting.answer()).await??.expect(200)?;
+            for i in [1, 2] {
+                let secondary = cluster.secondary(i);
+                wait_health(secondary, "broker", "connected").await?;
+                secondary.http().get("/readyz").await?.expect(200)?;
+            }
+            Ok(())
+        })
+        .await;
+}

@@ -1,8 +1,11 @@
 //! Programs that refuse to start: the exit code, and one line that says why.
 
+use std::ffi::OsString;
 use std::net::TcpListener;
 
 use anyhow::{Result, ensure};
+use clap::CommandFactory;
+use replog_service::settings::unknown_variables;
 use replog_tests::harness::{BrokerOptions, NatsServer, Node, NodeSpec, Role};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -286,4 +289,21 @@ async fn a_password_or_a_token_in_the_flag_is_refused_and_not_repeated() -> Resu
         }
     }
     Ok(())
+}
+
+/// One environment serves all programs of a compose file: what one of them knows, the other must not warn of.
+#[test]
+fn each_program_knows_the_variables_of_the_other() {
+    fn of<C: CommandFactory>() -> Vec<OsString> {
+        let command = C::command();
+        let variables = command.get_arguments().filter_map(|arg| arg.get_env());
+        variables.map(ToOwned::to_owned).collect()
+    }
+    let (master, secondary) = (
+        of::<replog_master::Config>(),
+        of::<replog_secondary::Config>(),
+    );
+    assert!(master.len() > 20 && secondary.len() > 20);
+    assert_eq!(unknown_variables::<replog_master::Config>(secondary), []);
+    assert_eq!(unknown_variables::<replog_secondary::Config>(master), []);
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use replog_master::client::Client;
 use replog_nats::Subjects;
 use replog_protocol::entry::Content;
 use replog_protocol::event::Speaker;
@@ -16,6 +15,7 @@ use replog_protocol::leader::settings::Replication;
 use replog_protocol::leader::{Leader, LeaderConfig};
 use replog_protocol::node::{Identity, Node, Query, Restored};
 use replog_protocol::write_concern::WriteConcern;
+use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
 use replog_service::node_task::{NodeHandle, NodeTask, NodeTaskOptions};
@@ -111,7 +111,7 @@ impl Setup {
 pub(crate) struct World {
     pub(crate) broker: MemoryBroker,
     pub(crate) setup: Setup,
-    pub(crate) master: Running<Leader<Client>>,
+    pub(crate) master: Running<Leader<Client<Answer>>>,
     pub(crate) secondaries: BTreeMap<String, Running<Follower<()>>>,
     ids: u128,
 }
@@ -233,7 +233,7 @@ impl World {
     }
 }
 
-fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leader<Client>> {
+fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leader<Client<Answer>>> {
     let config = LeaderConfig {
         master: MasterId(Uuid::from_u128(id)),
         new_log_id: LogId(Uuid::from_u128(id)),
@@ -254,7 +254,7 @@ fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leade
         Leader::new(config, Restored::default()),
         broker.connect("master", Subjects::of("test").of_master()),
         Box::new(MemoryJournal::new()),
-        |reply: Reply<Client>| reply.waiter.answer(reply.answer),
+        |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer),
         NodeTaskOptions {
             speaker: Speaker::Master,
             clock,

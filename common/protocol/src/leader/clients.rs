@@ -247,10 +247,9 @@ impl<W: Waiter> Clients<W> {
         self.replies.append(&mut self.when_cleared);
     }
 
-    /// The master stops before the clearing is known to be durable.
-    pub(super) fn give_up_clearing(&mut self) {
+    /// A clearing will not be known to be durable.
+    pub(super) fn give_up_clearing(&mut self, because: Unavailable) {
         for reply in std::mem::take(&mut self.when_cleared) {
-            let because = Unavailable::Stopping;
             let answer = match reply.answer {
                 Answer::Cleared(_) => Answer::Refused(AppendError::Unavailable(because)),
                 Answer::ClearedMeanwhile(appended) => Answer::NotKnown { appended, because },

@@ -465,16 +465,15 @@ impl<W: Waiter> Leader<W> {
                 self.note_durable();
             }
             Written::DiskFull => {
-                // It is not in the log, and neither is what was placed since: whoever waits for it is told.
-                let durable = self.log.durable();
-                self.truncate_after(durable, None);
-                self.urgent = self.urgent.min(durable);
-                self.linger_until = None;
-                let full = AppendError::Unavailable(Unavailable::DiskFull);
-                self.clients
-                    .answer_after(durable, |_| Answer::Refused(full.clone()));
+                self.truncate_after(self.log.durable(), None);
+                self.refuse_unwritten(Unavailable::DiskFull);
             }
-            Written::Conflict => self.fence(self.leadership.epoch.n, None),
+            Written::Conflict => {
+                self.fence(self.leadership.epoch.n, None);
+                self.dedup.truncate(self.log.durable());
+                self.refuse_unwritten(Unavailable::Fenced);
+                self.clients.give_up_clearing(Unavailable::Fenced);
+            }
             Written::Failed(why) => {
                 self.phase.fail(why.clone());
                 let because = Unavailable::DiskFailed;
@@ -485,6 +484,16 @@ impl<W: Waiter> Leader<W> {
                 self.end = Some(End::StorageFailed(why));
             }
         }
+    }
+
+    /// What was placed after the durable entries is not in the log any more: whoever waits for it is told.
+    fn refuse_unwritten(&mut self, because: Unavailable) {
+        let durable = self.log.durable();
+        self.urgent = self.urgent.min(durable);
+        self.linger_until = None;
+        let refused = AppendError::Unavailable(because);
+        self.clients
+            .answer_after(durable, |_| Answer::Refused(refused.clone()));
     }
 
     /// Takes what follows `keep` out of the log.
@@ -1081,7 +1090,7 @@ impl<W: Waiter> Leader<W> {
             let is_idle = !(self.log.is_writing() || led && self.log.has_work());
             let is_told = !self.clients.is_undecided();
             if is_late || is_idle && is_told {
-                self.clients.give_up_clearing();
+                self.clients.give_up_clearing(Unavailable::Stopping);
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }
         }

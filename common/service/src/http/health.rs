@@ -1,4 +1,4 @@
-//! What `/health` says of any node: how its broker and its storage are.
+//! What `/health` says of any node.
 
 use std::time::Duration;
 
@@ -8,15 +8,6 @@ use replog_protocol::log::Log;
 use replog_protocol::repair::Repair;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
-
-/// Whether the broker is there, as a word.
-#[must_use]
-pub fn broker(is_connected: bool) -> &'static str {
-    match is_connected {
-        true => "connected",
-        false => "disconnected",
-    }
-}
 
 /// A time in whole milliseconds.
 #[must_use]

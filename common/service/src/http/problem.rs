@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::node_task::CommandError;
+
 /// The media type of every error.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -97,6 +99,18 @@ impl Problem {
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Full => Self::unavailable(
+                "overloaded",
+                "nothing was changed: this node does not keep up",
+            ),
+            CommandError::Stopped => Self::stopping(),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use replog_protocol::node::Node;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::broker::BrokerState;
+use crate::client::Client;
 use crate::snapshot::{View, Views};
 
 /// A closure that looks at the node, in the node's task.
@@ -19,6 +21,7 @@ pub struct NodeHandle<N: Node> {
     commands: mpsc::Sender<N::Command>,
     inspections: mpsc::Sender<Inspection<N>>,
     views: watch::Receiver<View>,
+    broker: watch::Receiver<BrokerState>,
     undecodable: Arc<AtomicU64>,
 }
 
@@ -38,12 +41,14 @@ impl<N: Node> NodeHandle<N> {
         commands: mpsc::Sender<N::Command>,
         inspections: mpsc::Sender<Inspection<N>>,
         views: watch::Receiver<View>,
+        broker: watch::Receiver<BrokerState>,
         undecodable: Arc<AtomicU64>,
     ) -> Self {
         Self {
             commands,
             inspections,
             views,
+            broker,
             undecodable,
         }
     }
@@ -60,6 +65,19 @@ impl<N: Node> NodeHandle<N> {
                 TrySendError::Full(_) => CommandError::Full,
                 TrySendError::Closed(_) => CommandError::Stopped,
             })
+    }
+
+    /// Queues a command for the node, and waits for the answer; `None` where the node has ended without one.
+    ///
+    /// # Errors
+    /// The command is refused: nothing has happened, nothing will.
+    pub async fn ask<A>(
+        &self,
+        command: impl FnOnce(Client<A>) -> N::Command,
+    ) -> Result<Option<A>, CommandError> {
+        let (client, answer) = Client::new();
+        self.try_command(command(client))?;
+        Ok(answer.await.ok())
     }
 
     /// Looks at the node as it is now: `look` runs in the node's task, so it must be short. `None` once the task has ended.
@@ -82,6 +100,12 @@ impl<N: Node> NodeHandle<N> {
         self.views.clone()
     }
 
+    /// How the link to the broker is.
+    #[must_use]
+    pub fn broker(&self) -> BrokerState {
+        *self.broker.borrow()
+    }
+
     /// How many messages came that could not be read, since the start.
     #[must_use]
     pub fn undecodable(&self) -> u64 {
@@ -95,6 +119,7 @@ impl<N: Node> Clone for NodeHandle<N> {
             commands: self.commands.clone(),
             inspections: self.inspections.clone(),
             views: self.views.clone(),
+            broker: self.broker.clone(),
             undecodable: Arc::clone(&self.undecodable),
         }
     }

@@ -39,8 +39,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+use crate::broker::{BrokerLink, BrokerState};
 use crate::clock::{Clock, wall_ms};
 use crate::exit::Failure;
 use crate::snapshot::View;
@@ -88,6 +89,8 @@ pub struct NodeTask<N: Node, L, D> {
     commands: mpsc::Receiver<N::Command>,
     inspections: mpsc::Receiver<Inspection<N>>,
     views: watch::Sender<View>,
+    broker: watch::Sender<BrokerState>,
+    broker_link: BrokerLink,
     /// What was shown last.
     snapshot: Snapshot,
     jobs: JournalJobs,
@@ -132,6 +135,7 @@ where
             snapshot,
             reader: journal.reader(),
         });
+        let (broker, broker_state) = watch::channel(BrokerState::default());
         let undecodable = Arc::new(AtomicU64::new(0));
         let task = Self {
             node,
@@ -144,6 +148,8 @@ where
             commands,
             inspections,
             views,
+            broker,
+            broker_link: BrokerLink::default(),
             snapshot,
             jobs: JournalJobs::new(journal, options.clock.now()),
             inbox: Inbox::new(Arc::clone(&undecodable)),
@@ -151,7 +157,13 @@ where
             event_log: EventLog::default(),
             timer_at: None,
         };
-        let handle = NodeHandle::new(command_sender, inspection_sender, view, undecodable);
+        let handle = NodeHandle::new(
+            command_sender,
+            inspection_sender,
+            view,
+            broker_state,
+            undecodable,
+        );
         (task, handle)
     }
 
@@ -233,8 +245,25 @@ where
 
     fn link_event(&mut self, event: LinkEvent, now: Time) -> ControlFlow<Ended> {
         let input = match event {
-            LinkEvent::Up { max_payload } => Some(Input::Link(LinkState::Up { max_payload })),
-            LinkEvent::Down => Some(Input::Link(LinkState::Down)),
+            LinkEvent::Up { max_payload } => {
+                self.show_broker(|link| link.is_up = true);
+                Some(Input::Link(LinkState::Up { max_payload }))
+            }
+            LinkEvent::Down => {
+                self.show_broker(|link| link.is_up = false);
+                Some(Input::Link(LinkState::Down))
+            }
+            // Messages may be lost on any link, so the node need not know why these are.
+            LinkEvent::Denied(denial) => {
+                warn!(%denial, "denied: trying on until it is granted again");
+                self.show_broker(|link| link.is_denied = true);
+                None
+            }
+            LinkEvent::Granted => {
+                info!("the broker grants everything again");
+                self.show_broker(|link| link.is_denied = false);
+                None
+            }
             LinkEvent::Delivered { address, payload } => self.inbox.read(address, payload, now),
             LinkEvent::Fatal(error) => return self.fail(Failure::cannot_start(error.to_string())),
         };
@@ -242,6 +271,11 @@ where
             self.node.step(input, now);
         }
         ControlFlow::Continue(())
+    }
+
+    fn show_broker(&mut self, change: impl FnOnce(&mut BrokerLink)) {
+        change(&mut self.broker_link);
+        self.broker.send_replace(self.broker_link.state());
     }
 
     fn take_the_rest(&mut self) -> ControlFlow<Ended> {
@@ -338,7 +372,6 @@ where
             }
         }
         self.outbox.send(&mut self.link, ready.messages);
-        ready.replies.into_iter().for_each(&mut self.deliver);
         if let Some(snapshot) = ready.snapshot {
             self.snapshot = snapshot;
             self.views.send_replace(View {
@@ -346,6 +379,7 @@ where
                 reader: Arc::clone(self.jobs.reader()),
             });
         }
+        ready.replies.into_iter().for_each(&mut self.deliver);
         let leadership = self.snapshot.leadership.unwrap_or_default();
         for event in ready.events {
             self.event_log.log(&event, &self.speaker, &leadership);

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Parser};
 
-use super::refusal::{SettingsExit, WrongSetting};
+use super::refusal::{Refusals, SettingsExit, WrongSetting};
 
 /// Looks a variable up by its name.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -49,7 +49,7 @@ pub fn parse_from<C: Settings>(
     let mut command = plan.command.clone();
     let mut matches = command
         .try_get_matches_from_mut(&args)
-        .map_err(|e| plan.exit(&e))?;
+        .map_err(|e| plan.refusals.of_clap(&e))?;
     plan.check_flags(&matches)?;
 
     let mut all_args: Vec<OsString> = args.first().cloned().into_iter().collect();
@@ -58,26 +58,32 @@ pub fn parse_from<C: Settings>(
         all_args.extend(args.into_iter().skip(1));
         matches = command
             .try_get_matches_from_mut(&all_args)
-            .map_err(|e| plan.exit(&e))?;
+            .map_err(|e| plan.refusals.of_clap(&e))?;
     }
-    let settings = C::from_arg_matches(&matches).map_err(|e| plan.exit(&e))?;
-    settings
-        .check(environment)
-        .map_err(|wrong| plan.wrong(wrong.flag, &wrong.value, &wrong.expected))?;
+    let settings = C::from_arg_matches(&matches).map_err(|e| plan.refusals.of_clap(&e))?;
+    settings.check(environment).map_err(|wrong| {
+        let WrongSetting {
+            flag,
+            value,
+            expected,
+        } = wrong;
+        plan.refusals.wrong(flag, &value, &expected)
+    })?;
     Ok(settings)
 }
 
-pub(super) struct Variable {
+struct Variable {
     id: clap::Id,
-    pub(super) flag: String,
-    pub(super) name: OsString,
+    flag: String,
+    name: OsString,
     takes_value: bool,
 }
 
 /// The command without its variables, and the variables.
-pub(super) struct Plan {
-    pub(super) command: Command,
-    pub(super) variables: Vec<Variable>,
+struct Plan {
+    command: Command,
+    variables: Vec<Variable>,
+    refusals: Refusals,
 }
 
 /// What `--help` says after the flags.
@@ -102,8 +108,13 @@ Exit codes:
 A second SIGTERM, SIGINT or SIGHUP ends at once, with 128 and the number of the signal.";
 
 impl Plan {
-    pub(super) fn new(command: Command) -> Self {
-        let variables = command.get_arguments().filter_map(Variable::of).collect();
+    fn new(command: Command) -> Self {
+        let variables: Vec<Variable> = command.get_arguments().filter_map(Variable::of).collect();
+        let names = variables.iter().map(|known| {
+            let name = known.name.to_string_lossy().into_owned();
+            (known.flag.clone(), name)
+        });
+        let refusals = Refusals::new(command.get_name(), names);
         let command = command.after_help(AFTER_HELP).mut_args(|arg| {
             match arg
                 .get_env()
@@ -117,7 +128,11 @@ impl Plan {
                 None => arg,
             }
         });
-        Self { command, variables }
+        Self {
+            command,
+            variables,
+            refusals,
+        }
     }
 
     /// What clap takes but we do not: empty values, and secrets where `ps` shows them.
@@ -133,16 +148,15 @@ impl Plan {
             let flag = format!("--{}", arg.get_long().unwrap_or(id));
             for value in raw.map(OsStr::to_string_lossy) {
                 if value.is_empty() {
-                    return Err(self.wrong(&flag, "", "expected a value"));
+                    return Err(self.refusals.wrong(&flag, "", "expected a value"));
                 }
                 // A broker's URL may come without its scheme.
                 let is_url = value.contains("://") || id == "nats_url";
                 if is_url && value.contains('@') {
-                    let variable = self.variables.iter().find(|known| known.flag == flag);
-                    let name = variable.map(|known| known.name.to_string_lossy());
-                    let name = name.unwrap_or("the environment".into());
+                    let variable = self.refusals.variable(&flag);
+                    let name = variable.unwrap_or("the environment");
                     let expected = format!("secrets do not come from flags: use {name}");
-                    return Err(self.wrong(&flag, &value, &expected));
+                    return Err(self.refusals.wrong(&flag, &value, &expected));
                 }
             }
         }
@@ -168,7 +182,7 @@ impl Plan {
             } else if value == "false" {
                 continue;
             } else if value != "true" {
-                return Err(self.wrong(
+                return Err(self.refusals.wrong(
                     &known.flag,
                     &value.to_string_lossy(),
                     "expected true or false",

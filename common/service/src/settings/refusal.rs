@@ -1,11 +1,11 @@
 //! What is wrong with the settings, as one line: `program: --flag (VARIABLE): "value" is not allowed: expected …`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ErrorKind};
 use replog_nats::without_user_info;
 
-use super::parse::Plan;
 use crate::exit::Exit;
 
 /// A setting that was read but does not fit the others.
@@ -56,13 +56,32 @@ impl SettingsExit {
     }
 }
 
-impl Plan {
+/// Says what is wrong in the names that users know: the program's, a setting's flag and its variable.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    program: String,
+    /// The variable of each flag.
+    variables: BTreeMap<String, String>,
+}
+
+impl Refusals {
+    /// `variables` are pairs of a flag, with its dashes, and its variable.
+    pub(super) fn new(program: &str, variables: impl Iterator<Item = (String, String)>) -> Self {
+        Self {
+            program: program.to_owned(),
+            variables: variables.collect(),
+        }
+    }
+
+    /// The variable of a flag.
+    pub(super) fn variable(&self, flag: &str) -> Option<&str> {
+        self.variables.get(flag).map(String::as_str)
+    }
+
     pub(super) fn wrong(&self, flag: &str, value: &str, expected: &str) -> SettingsExit {
-        let program = self.command.get_name();
-        let variable = self.variables.iter().find(|known| known.flag == flag);
-        let name = variable
-            .map(|known| format!(" ({})", known.name.to_string_lossy()))
-            .unwrap_or_default();
+        let program = &self.program;
+        let variable = self.variable(flag);
+        let name = variable.map(|v| format!(" ({v})")).unwrap_or_default();
         let value = shown(value);
         SettingsExit::Wrong(format!(
             "{program}: {flag}{name}: {value} is not allowed: {expected}"
@@ -70,7 +89,7 @@ impl Plan {
     }
 
     /// clap's error, several lines with usage and hints, as one line of ours.
-    pub(super) fn exit(&self, error: &clap::Error) -> SettingsExit {
+    pub(super) fn of_clap(&self, error: &clap::Error) -> SettingsExit {
         let text = error.to_string();
         let context = |kind| error.get(kind).map(ToString::to_string);
         let arg = context(ContextKind::InvalidArg).unwrap_or_default();
@@ -105,13 +124,13 @@ impl Plan {
             _ => {
                 let line = text.lines().next().unwrap_or_default();
                 let line = line.strip_prefix("error: ").unwrap_or(line);
-                SettingsExit::Wrong(format!("{}: {line}", self.command.get_name()))
+                SettingsExit::Wrong(format!("{}: {line}", self.program))
             }
         }
     }
 
     fn wrong_name(&self, name: &str, suggestion: Option<String>) -> SettingsExit {
-        let program = self.command.get_name();
+        let program = &self.program;
         let hint = suggestion
             .map(|other| format!("did you mean {other}? "))
             .unwrap_or_default();

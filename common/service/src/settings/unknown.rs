@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{Arg, Parser};
 
-use super::parse::Plan;
 use crate::nearest::nearest;
 
 /// What begins every variable of the project.
@@ -51,11 +50,9 @@ pub struct UnknownVariable {
 pub fn unknown_variables<C: Parser>(
     names: impl IntoIterator<Item = OsString>,
 ) -> Vec<UnknownVariable> {
-    let plan = Plan::new(C::command());
-    let own = plan
-        .variables
-        .iter()
-        .filter_map(|known| known.name.to_str());
+    let command = C::command();
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let own = own.filter_map(|name| name.to_str());
     let known: Vec<&str> = own.chain(OF_OTHER_PROGRAMS).collect();
     let is_injected = |name: &str| name.ends_with("_SERVICE_HOST") || name.contains("_PORT");
     names

@@ -1,7 +1,7 @@
 //! The driver on paused time, with a node, a journal and a link that do as little as possible.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use replog_nats::Payload;
@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
 use super::*;
+use crate::snapshot::Views;
 
 mod ending;
 mod journal;
@@ -294,6 +295,8 @@ struct World {
     clock: Clock,
     effects: Effects,
     reader: Arc<TestReader>,
+    /// What readers saw when each client was answered.
+    seen_at_reply: Arc<Mutex<Vec<Seq>>>,
     ends: Arc<Mutex<VecDeque<WriteEnd>>>,
     begun: mpsc::UnboundedReceiver<u64>,
     inputs: mpsc::UnboundedReceiver<String>,
@@ -355,17 +358,24 @@ impl World {
             max_inspections: 4,
         };
         let replied = effects.clone();
+        let seen_at_reply = Arc::new(Mutex::new(Vec::new()));
+        let (seen, views) = (Arc::clone(&seen_at_reply), Arc::new(OnceLock::new()));
+        let views_of_replies: Arc<OnceLock<Views>> = Arc::clone(&views);
         let deliver: Box<dyn FnMut(u64) + Send> = Box::new(move |n| {
             replied.add(format!("reply {n}"));
+            let last = views_of_replies.get().unwrap().borrow().snapshot.last;
+            seen.lock().unwrap().push(last);
             reply_sender.send(n).ok();
         });
         let (task, handle) = NodeTask::new(node, test_link, journal, deliver, options);
+        views.set(handle.views()).unwrap();
         let world = Self {
             handle,
             stop,
             clock,
             effects,
             reader,
+            seen_at_reply,
             ends,
             begun,
             inputs,

@@ -21,6 +21,8 @@ async fn nothing_is_sent_or_replied_before_the_write_has_ended() {
         ["write 1", "written", "sent to a", "reply 7"]
     );
     assert_eq!(world.handle.views().borrow().snapshot.last, Seq(1));
+    let seen = world.seen_at_reply.lock().unwrap().clone();
+    assert_eq!(seen, [Seq(1)], "who is answered can read it");
 }
 
 #[tokio::test(start_paused = true)]

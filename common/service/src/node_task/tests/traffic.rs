@@ -107,3 +107,28 @@ async fn the_link_is_told_and_asked_in_one_go() {
     assert_eq!(world.input().await, "Down");
     assert_eq!(world.input().await, "Up { max_payload: 1 }");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_broker_refuses_shows_until_it_is_granted() {
+    let mut world = World::start();
+    let denial = replog_nats::Denial::Subscribe("replog.default.append.a".into());
+    let up = || LinkEvent::Up { max_payload: 1 };
+    assert_eq!(world.handle.broker(), BrokerState::Disconnected);
+    for (event, state) in [
+        (up(), BrokerState::Connected),
+        (LinkEvent::Denied(denial.clone()), BrokerState::Denied),
+        (LinkEvent::Granted, BrokerState::Connected),
+        (LinkEvent::Down, BrokerState::Disconnected),
+        (
+            LinkEvent::Denied(replog_nats::Denial::User),
+            BrokerState::Denied,
+        ),
+        (up(), BrokerState::Denied),
+        (LinkEvent::Granted, BrokerState::Connected),
+    ] {
+        world.link.send(event.clone()).unwrap();
+        world.settled().await;
+        assert_eq!(world.handle.broker(), state, "after {event:?}");
+    }
+    assert_eq!(world.input().await, "Up { max_payload: 1 }");
+}

@@ -1,28 +1,28 @@
-//! A client that waits for the leader's answer.
+//! A client that waits for the answer of a node.
 
-use replog_protocol::leader::command::{Answer, Waiter};
+use replog_protocol::leader::command::Waiter;
 use tokio::sync::oneshot;
 
 /// Through whom a client is answered.
 #[derive(Debug)]
-pub struct Client(oneshot::Sender<Answer>);
+pub struct Client<A>(oneshot::Sender<A>);
 
-impl Client {
-    /// A client, and where its answer comes. Dropped unanswered, it was never taken by the leader, or the leader did not stop
-    /// in time.
+impl<A> Client<A> {
+    /// A client, and where its answer comes. Dropped unanswered, it was never taken by the node, or the node did not stop in
+    /// time.
     #[must_use]
-    pub fn new() -> (Self, oneshot::Receiver<Answer>) {
+    pub fn new() -> (Self, oneshot::Receiver<A>) {
         let (sender, answer) = oneshot::channel();
         (Self(sender), answer)
     }
 
     /// Tells the client, if it is still there.
-    pub fn answer(self, answer: Answer) {
+    pub fn answer(self, answer: A) {
         let _ = self.0.send(answer);
     }
 }
 
-impl Waiter for Client {
+impl<A> Waiter for Client<A> {
     fn has_left(&self) -> bool {
         self.0.is_closed()
     }
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_client_that_hung_up_has_left() {
-        let (client, answer) = Client::new();
+        let (client, answer) = Client::<()>::new();
         assert!(!client.has_left());
         drop(answer);
         assert!(client.has_left());
