@@ -108,29 +108,23 @@ impl<'a> Entry<'a> {
         self.content_json() == content.json() || self.text() == content.text()
     }
 
-    /// Reads one object of an epoch with the number `epoch_n`, in the only form in which entries are kept.
+    /// Reads the entry of the epoch with the number `epoch_n` that `text` begins with, in the only form in which entries are
+    /// kept; and what follows it. One pass over its bytes.
     ///
     /// # Errors
     /// Anything else.
-    fn parse(json: &'a str, epoch_n: u64) -> Result<Self, InvalidEntry> {
-        let rest = json.strip_prefix(r#"{"seq":"#).ok_or(InvalidEntry::Form)?;
-        let (seq, rest) = number(rest)?;
-        let rest = rest
-            .strip_prefix(r#","epoch":"#)
-            .ok_or(InvalidEntry::Form)?;
-        let (epoch, rest) = number(rest)?;
-        let rest = rest
-            .strip_prefix(r#","message_id":""#)
-            .ok_or(InvalidEntry::Form)?;
+    fn read(text: &'a str, epoch_n: u64) -> Result<(Self, &'a str), InvalidEntry> {
+        let (seq, rest) = number(after(text, r#"{"seq":"#)?)?;
+        let (epoch, rest) = number(after(rest, r#","epoch":"#)?)?;
+        let rest = after(rest, r#","message_id":""#)?;
         let (id, rest) = rest.split_at_checked(36).ok_or(InvalidEntry::Form)?;
         if id.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(InvalidEntry::Form);
         }
         let id = Uuid::try_parse(id).map_err(|_| InvalidEntry::Form)?;
-        let content = rest
-            .strip_prefix(r#"","content":"#)
-            .and_then(|rest| rest.strip_suffix('}'))
-            .ok_or(InvalidEntry::Form)?;
+        let rest = after(rest, r#"","content":"#)?;
+        let content = string(rest)?;
+        let after_it = after(&rest[content.len()..], "}")?;
         check_seq(Seq(seq))?;
         if epoch != epoch_n {
             let expected = epoch_n;
@@ -139,13 +133,44 @@ impl<'a> Entry<'a> {
                 found: epoch,
             });
         }
-        Ok(Self {
+        let entry = Self {
             seq: Seq(seq),
             message_id: MessageId(id),
-            json,
-            content_at: json.len() - 1 - content.len(),
-        })
+            json: &text[..text.len() - after_it.len()],
+            content_at: text.len() - rest.len(),
+        };
+        Ok((entry, after_it))
     }
+}
+
+/// What follows `prefix`, which is due.
+fn after<'a>(text: &'a str, prefix: &str) -> Result<&'a str, InvalidEntry> {
+    text.strip_prefix(prefix).ok_or(InvalidEntry::Form)
+}
+
+/// The JSON string literal that `text` begins with, quotes included; one that stands for text.
+fn string(text: &str) -> Result<&str, InvalidEntry> {
+    let mut bytes = after(text, "\"")?.bytes().enumerate();
+    let mut has_escapes = false;
+    while let Some((at, b)) = bytes.next() {
+        match b {
+            b'"' => {
+                let literal = &text[..at + 2];
+                if has_escapes {
+                    serde_json::from_str::<Cow<'_, str>>(literal)
+                        .map_err(|e| InvalidEntry::Content(e.to_string()))?;
+                }
+                return Ok(literal);
+            }
+            b'\\' => {
+                has_escapes = true;
+                bytes.next();
+            }
+            0..0x20 => return Err(InvalidEntry::Form),
+            _ => {}
+        }
+    }
+    Err(InvalidEntry::Form)
 }
 
 /// Whether an entry can have that position. To count on from the last numbers of a machine would not end.
@@ -253,22 +278,9 @@ impl EntryBatch {
     fn parse_exact(text: &Bytes, epoch: Epoch) -> Result<(Seq, Vec<u32>), InvalidEntry> {
         let text = std::str::from_utf8(text).map_err(|_| InvalidEntry::Form)?;
         let mut ends = Vec::with_capacity(text.len() / 128 + 1);
-        let (mut at, mut first, mut expected) = (0, None, Seq::ZERO);
+        let (mut rest, mut first, mut expected) = (text, None, Seq::ZERO);
         loop {
-            let object = &text[at..];
-            let end = at + object_end(object)?;
-            let entry = Entry::parse(&text[at..end], epoch.n)?;
-            let content = entry.content_json();
-            // The scan for the end has seen quotes and backslashes only.
-            let is_string =
-                content.starts_with('"') && string_end(content.as_bytes(), 1) == Ok(content.len());
-            if !is_string {
-                return Err(InvalidEntry::Form); // not a string, or more fields after it
-            }
-            if content.contains('\\') || content.bytes().any(|b| b < 0x20) {
-                serde_json::from_str::<Cow<'_, str>>(content)
-                    .map_err(|e| InvalidEntry::Content(e.to_string()))?;
-            }
+            let (entry, after_it) = Entry::read(rest, epoch.n)?;
             expected = match first {
                 None => entry.seq,
                 Some(_) => expected.next(),
@@ -278,11 +290,11 @@ impl EntryBatch {
                 return Err(InvalidEntry::Order { expected, found });
             }
             first.get_or_insert(entry.seq);
+            let end = text.len() - after_it.len();
             ends.push(u32::try_from(end).map_err(|_| InvalidEntry::TooLong)?);
-            match text.as_bytes().get(end) {
-                None => break,
-                Some(b',') => at = end + 1,
-                Some(_) => return Err(InvalidEntry::Form),
+            match after_it {
+                "" => break,
+                more => rest = after(more, ",")?,
             }
         }
         Ok((first.unwrap_or_default(), ends))
@@ -402,7 +414,8 @@ impl EntryBatch {
     pub fn get(&self, seq: Seq) -> Option<Entry<'_>> {
         let range = self.object(self.index(seq)?);
         let json = std::str::from_utf8(&self.text[range]).expect("checked when it was made");
-        Some(Entry::parse(json, self.epoch.n).expect("checked when it was made"))
+        let (entry, _) = Entry::read(json, self.epoch.n).expect("checked when it was made");
+        Some(entry)
     }
 
     /// Every entry, in order.
@@ -495,33 +508,6 @@ impl Ord for EntryBatch {
 impl std::hash::Hash for EntryBatch {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.key().hash(state);
-    }
-}
-
-/// Where the JSON object that `text` begins with ends. Only as far as needed: an entry's strings, and the brace after the
-/// last one.
-fn object_end(text: &str) -> Result<usize, InvalidEntry> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(b) = bytes.get(at) {
-        match b {
-            b'"' => at = string_end(bytes, at + 1)?,
-            b'}' => return Ok(at + 1),
-            _ => at += 1,
-        }
-    }
-    Err(InvalidEntry::Form)
-}
-
-/// The place after the quote that ends the string which begins at `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, InvalidEntry> {
-    loop {
-        match bytes.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
-            None => return Err(InvalidEntry::Form),
-        }
     }
 }
 

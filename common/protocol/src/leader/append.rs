@@ -103,7 +103,8 @@ impl Admission<'_> {
             }
         }
         let mut ids = BTreeSet::new();
-        if let Some(twice) = requests.iter().find(|r| !ids.insert(r.message_id)) {
+        let mut is_new = |r: &AppendRequest| requests.len() == 1 || ids.insert(r.message_id);
+        if let Some(twice) = requests.iter().find(|r| !is_new(r)) {
             let message_id = twice.message_id;
             return Err(AppendError::PartlyThere { message_id }.into());
         }

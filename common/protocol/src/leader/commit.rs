@@ -3,7 +3,7 @@
 //! A write concern counts distinct nodes by their position, never ACKs: an entry is held by `w` nodes when the w-th
 //! largest position has reached it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{NodeId, Seq, Time};
 
@@ -29,8 +29,10 @@ pub struct Wait<W> {
 pub struct Commit<W> {
     master: Seq,
     members: BTreeMap<NodeId, Seq>,
-    /// By write concern, then position: one look at the front of each decides.
-    waiting: BTreeMap<u32, BTreeMap<(Seq, Ticket), Wait<W>>>,
+    /// The positions of all nodes, the highest first: the w-th is what `w` nodes hold.
+    positions: Vec<Seq>,
+    /// By write concern; the clients of one are in the order of their entries: one look at the front of each decides.
+    waiting: BTreeMap<u32, VecDeque<(Ticket, Wait<W>)>>,
     timeouts: BTreeMap<(Time, Ticket), (u32, Seq)>,
     len: usize,
     next_ticket: u64,
@@ -41,6 +43,7 @@ impl<W> Default for Commit<W> {
         Self {
             master: Seq::ZERO,
             members: BTreeMap::new(),
+            positions: vec![Seq::ZERO],
             waiting: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             len: 0,
@@ -52,30 +55,35 @@ impl<W> Default for Commit<W> {
 impl<W> Commit<W> {
     /// The master holds everything up to `seq`.
     pub fn set_master(&mut self, seq: Seq) {
-        self.master = seq;
+        if self.master != seq {
+            self.master = seq;
+            self.sort_positions();
+        }
     }
 
     /// A member holds everything up to `seq`. Less than before only if another storage answers now.
     pub fn set_member(&mut self, node: &NodeId, seq: Seq) {
         match self.members.get_mut(node) {
+            Some(position) if *position == seq => return,
             Some(position) => *position = seq,
             None => drop(self.members.insert(node.clone(), seq)),
         }
+        self.sort_positions();
+    }
+
+    fn sort_positions(&mut self) {
+        self.positions.clear();
+        self.positions.extend(self.members.values());
+        self.positions.push(self.master);
+        self.positions.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// The last position that `w` nodes hold; [`Seq::ZERO`] if there are not so many nodes.
     #[must_use]
     pub fn held_by(&self, w: u32) -> Seq {
-        let mut positions: Vec<Seq> = self
-            .members
-            .values()
-            .copied()
-            .chain([self.master])
-            .collect();
-        positions.sort_unstable_by(|a, b| b.cmp(a));
         let place = (w as usize).checked_sub(1);
         place
-            .and_then(|i| positions.get(i).copied())
+            .and_then(|i| self.positions.get(i).copied())
             .unwrap_or(Seq::ZERO)
     }
 
@@ -109,18 +117,21 @@ impl<W> Commit<W> {
         if let Some(until) = wait.until {
             self.timeouts.insert((until, ticket), (wait.w, wait.seq));
         }
-        self.waiting
-            .entry(wait.w)
-            .or_default()
-            .insert((wait.seq, ticket), wait);
+        let queue = self.waiting.entry(wait.w).or_default();
+        // Only who joins the wait of a former entry is not the last one.
+        let at = match queue.back() {
+            Some((_, last)) if last.seq > wait.seq => place(queue, wait.seq, ticket),
+            _ => queue.len(),
+        };
+        queue.insert(at, (ticket, wait));
     }
 
     /// The next client whose entry is held by enough nodes. Call it until it has none.
     pub fn pop_met(&mut self) -> Option<Wait<W>> {
         let nodes = u32::try_from(self.members.len() + 1).unwrap_or(u32::MAX);
         let (w, seq, ticket) = self.waiting.range(..=nodes).find_map(|(w, queue)| {
-            let ((seq, ticket), _) = queue.first_key_value()?;
-            (*seq <= self.held_by(*w)).then_some((*w, *seq, *ticket))
+            let (ticket, wait) = queue.front()?;
+            (wait.seq <= self.held_by(*w)).then_some((*w, wait.seq, *ticket))
         })?;
         self.remove(w, seq, ticket)
     }
@@ -148,38 +159,50 @@ impl<W> Commit<W> {
         self.len = 0;
         std::mem::take(&mut self.waiting)
             .into_values()
-            .flat_map(BTreeMap::into_values)
+            .flatten()
+            .map(|(_, wait)| wait)
     }
 
     /// Sends those away who wait for an entry after `last`.
     pub fn drain_after(&mut self, last: Seq) -> Vec<Wait<W>> {
-        let after = |(w, queue): (&u32, &BTreeMap<(Seq, Ticket), Wait<W>>)| {
-            let keys = queue.range((last.next(), Ticket(0))..).map(|(key, _)| *key);
-            keys.map(|(seq, ticket)| (*w, seq, ticket))
-                .collect::<Vec<_>>()
-        };
-        let keys: Vec<_> = self.waiting.iter().flat_map(after).collect();
-        let waits = keys.into_iter();
-        waits
-            .filter_map(|(w, seq, ticket)| self.remove(w, seq, ticket))
-            .collect()
+        let mut gone = Vec::new();
+        for queue in self.waiting.values_mut() {
+            let at = queue.partition_point(|(_, wait)| wait.seq <= last);
+            gone.extend(queue.drain(at..));
+        }
+        self.forget(&gone);
+        gone.into_iter().map(|(_, wait)| wait).collect()
     }
 
     /// Frees the places of those who have left.
     pub fn purge(&mut self, has_left: impl Fn(&W) -> bool) {
-        let gone: Vec<(u32, Seq, Ticket)> = (self.waiting.iter())
-            .flat_map(|(w, queue)| queue.iter().map(move |(key, wait)| (*w, *key, wait)))
-            .filter(|(_, _, wait)| has_left(&wait.waiter))
-            .map(|(w, (seq, ticket), _)| (w, seq, ticket))
-            .collect();
-        for (w, seq, ticket) in gone {
-            self.remove(w, seq, ticket);
+        let mut gone = Vec::new();
+        for queue in self.waiting.values_mut() {
+            if queue.iter().any(|(_, wait)| has_left(&wait.waiter)) {
+                let (left, stay): (VecDeque<_>, _) = std::mem::take(queue)
+                    .into_iter()
+                    .partition(|(_, wait)| has_left(&wait.waiter));
+                *queue = stay;
+                gone.extend(left);
+            }
+        }
+        self.forget(&gone);
+    }
+
+    /// What else is known of clients that are in no queue any more.
+    fn forget(&mut self, gone: &[(Ticket, Wait<W>)]) {
+        self.waiting.retain(|_, queue| !queue.is_empty());
+        self.len -= gone.len();
+        for (ticket, wait) in gone {
+            if let Some(until) = wait.until {
+                self.timeouts.remove(&(until, *ticket));
+            }
         }
     }
 
     fn remove(&mut self, w: u32, seq: Seq, ticket: Ticket) -> Option<Wait<W>> {
         let queue = self.waiting.get_mut(&w)?;
-        let wait = queue.remove(&(seq, ticket))?;
+        let (_, wait) = queue.remove(place(queue, seq, ticket))?;
         if queue.is_empty() {
             self.waiting.remove(&w);
         }
@@ -189,4 +212,9 @@ impl<W> Commit<W> {
         self.len -= 1;
         Some(wait)
     }
+}
+
+/// Where the client with that ticket stands, or would stand.
+fn place<W>(queue: &VecDeque<(Ticket, Wait<W>)>, seq: Seq, ticket: Ticket) -> usize {
+    queue.partition_point(|(other, wait)| (wait.seq, *other) < (seq, ticket))
 }

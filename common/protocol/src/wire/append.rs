@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, ENVELOPE_BYTES, PROTOCOL_VERSION, check_head, cleared, entries, placed_by, refused,
+    DecodeError, ENVELOPE_BYTES, PROTOCOL_VERSION, check_head, cleared, entries, objects,
+    placed_by, refused,
 };
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::entry::EntryBatch;
@@ -103,8 +104,19 @@ impl AppendEntries {
         line.into()
     }
 
-    /// Reads what [`AppendEntries::encode`] made, in one pass over the JSON and one over the entries.
+    /// Reads what [`AppendEntries::encode`] made; the entries in one pass.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        if let Some((head, entries)) = split(bytes)
+            && let Ok(append) = Self::read(&head, bytes, Some(entries))
+        {
+            return Ok(append);
+        }
+        Self::read(bytes, bytes, None)
+    }
+
+    /// Reads the message `head`, the entries of which are `text`, objects with commas between, if they are not in the head
+    /// itself. Their buffer is that of `bytes`.
+    fn read(head: &[u8], bytes: &Bytes, text: Option<&str>) -> Result<Self, DecodeError> {
         // Not flattened: a raw value cannot be read through serde's buffer.
         #[derive(Deserialize)]
         struct Fields<'a> {
@@ -131,15 +143,19 @@ impl AppendEntries {
         }
         let kinds = &["append", "heartbeat"];
         let fields: Fields<'_> =
-            serde_json::from_slice(bytes).map_err(|error| refused(bytes, kinds, error))?;
+            serde_json::from_slice(head).map_err(|error| refused(head, kinds, error))?;
         check_head(&fields.kind, fields.v, kinds)?;
         let own = Epoch::new(fields.epoch, fields.instance)?;
         let epoch = Epoch::new(
             fields.placed_in.unwrap_or(own.n),
             fields.placed_by.unwrap_or(own.master),
         )?;
+        let text = match (text, fields.entries) {
+            (text, None) => text.unwrap_or_default(),
+            (_, Some(array)) => objects(array)?,
+        };
         Ok(Self {
-            entries: entries(bytes, fields.entries, epoch, fields.prev)?,
+            entries: entries(bytes, text, epoch, fields.prev)?,
             leader: Leadership {
                 log_id: fields.log_id,
                 epoch: own,
@@ -153,6 +169,19 @@ impl AppendEntries {
             interval: Duration::from_millis(fields.interval_ms),
         })
     }
+}
+
+/// A message as [`AppendEntries::encode`] writes it, without its entries; and these, objects with commas between.
+fn split(bytes: &Bytes) -> Option<(Vec<u8>, &str)> {
+    const BEFORE: &[u8] = br#","entries":["#;
+    const AFTER: &[u8] = br#"],"at_ms":"#;
+    let head = &bytes[..bytes.len().min(ENVELOPE_BYTES)];
+    let begin = head.windows(BEFORE.len()).position(|w| w == BEFORE)?;
+    let tail_at = bytes.len().saturating_sub(AFTER.len() + 24);
+    let end = bytes[tail_at..].windows(AFTER.len());
+    let end = tail_at + end.into_iter().position(|w| w == AFTER)?;
+    let text = std::str::from_utf8(bytes.get(begin + BEFORE.len()..end)?).ok()?;
+    Some(([&bytes[..begin], b",", &bytes[end + 2..]].concat(), text))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

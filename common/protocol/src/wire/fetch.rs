@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::ack::AckFields;
 use super::{
-    Ack, DecodeError, ENVELOPE_BYTES, PROTOCOL_VERSION, entries, parse, placed_by, to_line,
+    Ack, DecodeError, ENVELOPE_BYTES, PROTOCOL_VERSION, entries, objects, parse, placed_by, to_line,
 };
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
@@ -134,10 +134,11 @@ impl FetchResponse {
         }
         let fields: Fields<'_> = parse(bytes, &["fetched"])?;
         let epoch = Epoch::new(fields.placed_in, fields.placed_by)?;
+        let text = fields.entries.map_or(Ok(""), objects)?;
         Ok(Self {
             position: fields.position.read()?,
             prev: fields.prev,
-            entries: entries(bytes, fields.entries, epoch, fields.prev)?,
+            entries: entries(bytes, text, epoch, fields.prev)?,
         })
     }
 }

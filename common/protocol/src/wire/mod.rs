@@ -246,23 +246,25 @@ fn cleared(logs: Vec<crate::cleared_logs::ClearedLog>) -> Result<ClearedLogs, De
     ClearedLogs::new(logs).map_err(DecodeError::TooManyCleared)
 }
 
-/// The entries of a message, which follow `prev`; `text` is the array as it stands in `bytes`, whose buffer they share.
+/// What stands between the brackets of an array.
+fn objects(array: &RawValue) -> Result<&str, InvalidEntry> {
+    let inner = array.get().strip_prefix('[');
+    let inner = inner.and_then(|a| a.strip_suffix(']'));
+    inner.map(str::trim).ok_or(InvalidEntry::Form)
+}
+
+/// The entries of a message, which follow `prev`; `text` is what stands in `bytes`, whose buffer they share: objects with
+/// commas between.
 fn entries(
     bytes: &Bytes,
-    text: Option<&RawValue>,
+    text: &str,
     epoch: Epoch,
     prev: LogPosition,
 ) -> Result<Option<EntryBatch>, DecodeError> {
-    let array = text.map_or("[]", RawValue::get);
-    let inner = array
-        .strip_prefix('[')
-        .and_then(|a| a.strip_suffix(']'))
-        .ok_or(InvalidEntry::Form)?
-        .trim();
-    if inner.is_empty() {
+    if text.is_empty() {
         return Ok(None);
     }
-    let batch = EntryBatch::parse(bytes.slice_ref(inner.as_bytes()), epoch)?;
+    let batch = EntryBatch::parse(bytes.slice_ref(text.as_bytes()), epoch)?;
     if batch.first() != prev.seq.next() {
         return Err(InvalidEntry::Order {
             expected: prev.seq.next(),

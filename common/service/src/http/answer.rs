@@ -22,7 +22,7 @@ pub fn json(value: &impl Serialize) -> Response {
 /// That value as JSON. A value that is none is a bug, and answered with 500.
 #[must_use]
 pub fn json_with(status: StatusCode, value: &impl Serialize) -> Response {
-    let mut body = Vec::with_capacity(256);
+    let mut body = Vec::with_capacity(512);
     match serde_json::to_writer(&mut body, value) {
         Ok(()) => {
             body.push(b'\n');

@@ -4,8 +4,9 @@
 
 use std::fmt;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -23,10 +24,26 @@ const MAX_MESSAGE_BYTES: usize = 200;
 /// 415 for a content coding, 408 when the body does not come in time, 413 when it is too large, 400 when the client breaks off.
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     check_coding(headers)?;
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => Err(unreadable(&error)),
+    whole(body).await.map_err(|error| unreadable(&error))
+}
+
+/// A body that comes in one piece is handed out as it came.
+async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
+    let mut first = Bytes::new();
+    while first.is_empty() {
+        match body.frame().await {
+            Some(frame) => first = frame?.into_data().unwrap_or_default(),
+            None => return Ok(first),
+        }
     }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut all = BytesMut::from(first);
+    while let Some(frame) = body.frame().await {
+        all.extend_from_slice(&frame?.into_data().unwrap_or_default());
+    }
+    Ok(all.freeze())
 }
 
 /// Whether the body says what it is: no content coding is understood, but the one that changes nothing.

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::{debug, error};
@@ -167,25 +167,30 @@ async fn close(mut stream: TcpStream) {
     }
 }
 
-/// The one timer of a connection.
+/// The one timer of a connection. It is set anew only to ring earlier: when it rings too early it is set to what is due by
+/// then, so requests that follow one another cost no timer each.
 struct Watchdog {
     activity: Arc<Activity>,
     header_timeout: Duration,
     idle_timeout: Duration,
     write_timeout: Duration,
     wait: Wait,
+    /// When the wait is over.
+    until: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Watchdog {
     fn new(activity: Arc<Activity>, limits: &HttpLimits) -> Self {
+        let until = Instant::now() + limits.header_timeout;
         Self {
             wait: activity.wait(),
             activity,
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             write_timeout: limits.write_timeout,
-            timer: Box::pin(tokio::time::sleep(limits.header_timeout)),
+            until,
+            timer: Box::pin(sleep_until(until)),
         }
     }
 
@@ -203,9 +208,18 @@ impl Watchdog {
         };
         if wait != self.wait {
             self.wait = wait;
-            self.timer.as_mut().reset(Instant::now() + limit);
+            self.until = Instant::now() + limit;
         }
-        self.timer.as_mut().poll(cx).map(|()| wait)
+        if self.until < self.timer.deadline() {
+            self.timer.as_mut().reset(self.until);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() >= self.until {
+                return Poll::Ready(wait);
+            }
+            self.timer.as_mut().reset(self.until);
+        }
+        Poll::Pending
     }
 }
 
