@@ -4,9 +4,9 @@
 //! * [`demo`] is the same harness with a face: `cargo run --release --bin demo`.
 //! * [`memory_link`] is NATS in memory, with faults: whole nodes in one process, in virtual time.
 //! * [`cluster`] is the nodes alone, over simulated journals: the model check and the simulation choose the next step.
-//! * [`sim`] is a cluster with seeds, disks and virtual time: `cargo run --release --bin sim`.
-//! * [`chaos`] is real processes with faults by seed: `cargo run --release --bin chaos`.
-//! * [`mod@bench`] measures: `cargo run --release --bin bench`.
+//! * [`sim`] is a cluster with seeds, disks and virtual time: `demo sim`.
+//! * [`chaos`] is real processes with faults by seed: `demo chaos`.
+//! * [`mod@bench`] measures: `demo bench`.
 
 pub mod bench;
 pub mod chaos;

@@ -18,6 +18,7 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+mod allocator;
 pub mod broker;
 pub mod client;
 pub mod clock;

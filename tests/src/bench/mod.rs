@@ -1,4 +1,4 @@
-//! What `cargo run --release --bin bench` does: appends over HTTP beside a bare axum server, then the catch-up of a fresh
+//! What `demo bench` does: appends over HTTP beside a bare axum server, then the catch-up of a fresh
 //! secondary and the memory that an entry costs.
 //!
 //! | module | what it is |
@@ -17,10 +17,7 @@ pub mod disk;
 pub mod load;
 pub mod usage;
 
-use std::process::ExitCode;
-
-use anyhow::{Context, Result};
-use clap::Parser;
+use anyhow::Result;
 
 use crate::harness::{Cluster, ClusterBuilder};
 
@@ -28,8 +25,7 @@ use crate::harness::{Cluster, ClusterBuilder};
 /// with the same body parsing; then lets a fresh secondary catch up.
 ///
 /// Servers and clients share this machine, and perhaps with others: only the ratios mean something elsewhere.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "bench")]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Seconds of load for each line of the table.
     #[arg(long, default_value_t = 5.0, value_parser = positive)]
@@ -57,34 +53,20 @@ pub struct Args {
     pub env: Vec<(String, String)>,
 }
 
-/// The program.
-#[must_use]
-pub fn main() -> ExitCode {
-    match start(Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
+/// Measures, and prints what came out.
+///
+/// # Errors
+/// When a process cannot be started, or ends.
+pub async fn measure(args: &Args) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("One machine ({cores} cores) for clients, nodes and broker: only ratios count.");
+    if !args.w.is_empty() {
+        appends::measure(args).await?;
     }
-}
-
-fn start(args: Args) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("a runtime")?;
-    runtime.block_on(Box::pin(async {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("One machine ({cores} cores) for clients, nodes and broker: only ratios count.");
-        if !args.w.is_empty() {
-            appends::measure(&args).await?;
-        }
-        if args.entries > 0 {
-            catch_up::measure(&args).await?;
-        }
-        Ok(())
-    }))
+    if args.entries > 0 {
+        catch_up::measure(args).await?;
+    }
+    Ok(())
 }
 
 /// A cluster with the settings that users have, not the hurried ones of the tests.

@@ -1,4 +1,4 @@
-//! Real processes with logs on disks, writers, and faults that follow from a seed: `cargo run --release --bin chaos`.
+//! Real processes with logs on disks, writers, and faults that follow from a seed: `demo chaos`.
 //!
 //! Faults one after the other while clients append; then everything is healed, must come together, and is checked against
 //! what the clients were told. A run in which one of the faults did not happen is no good run.
@@ -8,6 +8,7 @@ mod faults;
 mod ledger;
 mod writers;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,17 @@ const WRITERS: usize = 6;
 /// How long the cluster may take to come together once nothing disturbs it.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
+/// What a run is to be like.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Args {
+    /// Which faults, and in which order.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How long at least; each fault happens once at least.
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+}
+
 /// What a run was like.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -38,11 +50,24 @@ pub struct Report {
     pub unknown: usize,
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} faults; {} messages acknowledged, {} refused, {} unknown",
+            self.faults.len(),
+            self.acknowledged,
+            self.refused,
+            self.unknown
+        )
+    }
+}
+
 /// One run. A failing one leaves the nodes' directories and logs behind, and says where.
 ///
 /// # Errors
 /// What is not as it must be.
-pub async fn run(seed: u64, seconds: u64) -> Result<Report> {
+pub async fn run(Args { seed, seconds }: Args) -> Result<Report> {
     let mut cluster = Cluster::builder()
         .secondaries(2)
         .listed(true)

@@ -1,4 +1,5 @@
-//! What `cargo run --release --bin demo` does: a cluster to play with, or the acceptance check.
+//! What `cargo run --release --bin demo` does: a cluster to play with; and, as subcommands, everything that is run now and
+//! then and takes longer than a test.
 
 mod acceptance;
 mod serve;
@@ -9,6 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{bench, chaos, sim};
 
 /// A broker, a master and secondaries on this machine, until Ctrl-C.
 ///
@@ -28,12 +31,21 @@ struct Args {
 enum Command {
     /// Play the self-check on free ports, print each step, exit with 0 if all is as expected and 1 if not.
     Acceptance,
+    /// Measure throughput, latency, catch-up and memory beside a bare HTTP server.
+    Bench(bench::Args),
+    /// Play faults on real processes with logs on disks, by seed, then check what the clients were told.
+    Chaos(chaos::Args),
+    /// Run many seeds of the simulation, or one.
+    Sim(sim::Args),
 }
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Sim(args)) = args.command {
+        return sim::run(&args); // virtual time: no runtime
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,6 +74,12 @@ async fn run(args: Args) -> Result<ExitCode> {
             passed = acceptance::play() => passed.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
             stopped = asked_to_stop() => stopped.map(|()| ExitCode::FAILURE),
         },
+        Some(Command::Bench(args)) => bench::measure(&args).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Chaos(args)) => chaos::run(args).await.map(|report| {
+            println!("seed {}: {report}; all as it must be", args.seed);
+            ExitCode::SUCCESS
+        }),
+        Some(Command::Sim(args)) => Ok(sim::run(&args)),
     }
 }
 

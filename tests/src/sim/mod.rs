@@ -8,8 +8,23 @@ mod plan;
 mod world;
 
 use std::fmt;
+use std::process::ExitCode;
 
 pub use plan::{Plan, Story};
+
+/// Which runs are to be played.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Args {
+    /// Run this one alone.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The first of many.
+    #[arg(long, default_value_t = 0)]
+    pub from: u64,
+    /// How many.
+    #[arg(long, default_value_t = 10_000)]
+    pub seeds: u64,
+}
 
 /// What a run has shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,4 +69,26 @@ impl fmt::Display for Failure {
 /// A rule was broken, or the cluster did not become well, or not silent.
 pub fn play(seed: u64) -> Result<Report, Box<Failure>> {
     world::World::new(Plan::of(seed)).play()
+}
+
+/// Plays many runs, and prints those that fail; 1 if any does.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let seeds = match args.seed {
+        Some(seed) => seed..seed + 1,
+        None => args.from..args.from + args.seeds,
+    };
+    let mut failed = 0;
+    for seed in seeds.clone() {
+        match play(seed) {
+            Ok(report) if args.seed.is_some() => println!("{report:?}"),
+            Ok(_) => {}
+            Err(failure) => {
+                failed += 1;
+                println!("{failure}");
+            }
+        }
+    }
+    println!("seeds {seeds:?}: {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
 }
