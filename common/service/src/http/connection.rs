@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -27,6 +27,7 @@ use tower::Service;
 use tracing::{debug, error};
 
 use super::activity::{Activity, AnswerBody, Answering, NotingStream, Wait};
+use super::addresses::Place;
 use super::bounded::BoundedBody;
 use super::problem::Problem;
 use super::server::HttpLimits;
@@ -38,6 +39,8 @@ const MAX_HEADERS: usize = 100;
 /// How long, and for how many bytes, a client is listened to after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a client has to send a request that will be refused because of its address.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// A silent client is probed after that time, and then that often: a machine that is gone is noticed within minutes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -80,14 +83,25 @@ impl Connections {
     }
 
     /// Answers requests until the client is done, or takes too long, or `stop` is cancelled: then an idle connection is
-    /// closed at once, and another one after the answer that it is at.
-    pub(super) async fn run(self, stream: TcpStream, stop: CancellationToken) {
+    /// closed at once, and another one after the answer that it is at. Without a `place` for its address each request is
+    /// refused, and the client has little time to send one.
+    pub(super) async fn run(
+        mut self,
+        stream: TcpStream,
+        place: Option<Place>,
+        stop: CancellationToken,
+    ) {
         prepare(&stream, self.limits.write_timeout);
+        if place.is_none() {
+            self.limits.header_timeout = self.limits.header_timeout.min(REFUSAL_TIMEOUT);
+            self.limits.idle_timeout = self.limits.idle_timeout.min(REFUSAL_TIMEOUT);
+        }
         let activity = Arc::new(Activity::default());
         let requests = Requests {
             router: self.router,
             body_timeout: self.limits.body_timeout,
             max_body_bytes: self.limits.max_body_bytes,
+            is_refused: place.is_none(),
             activity: Arc::clone(&activity),
         };
         let mut watchdog = Watchdog::new(Arc::clone(&activity), &self.limits);
@@ -228,11 +242,18 @@ struct Requests {
     router: Router,
     body_timeout: Duration,
     max_body_bytes: usize,
+    /// The address of the client has all the connections that it may have.
+    is_refused: bool,
     activity: Arc<Activity>,
 }
 
 impl Requests {
     fn bounded(&self, body: Incoming) -> Result<Body, Problem> {
+        if self.is_refused {
+            let detail = "this address has as many connections as it may have: close some, or use them again";
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+                .with_reason("too_many_connections"));
+        }
         if body.is_end_stream() {
             return Ok(Body::empty());
         }

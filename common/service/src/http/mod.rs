@@ -10,6 +10,7 @@
 
 pub mod access;
 mod activity;
+mod addresses;
 pub mod answer;
 pub mod body;
 mod bounded;

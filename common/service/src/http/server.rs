@@ -5,6 +5,7 @@
 //! that a client can take is bounded: [`HttpLimits`].
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::addresses::Addresses;
 use super::connection::Connections;
 
 /// After an error that will not go away by itself, such as too many open files.
@@ -36,6 +38,8 @@ pub struct HttpLimits {
     pub max_body_bytes: usize,
     /// Connections at once, at least 1; further ones wait in the system's queue.
     pub max_connections: usize,
+    /// Connections at once from one address, at least 1; each request on a further one is 429. `None` does not count them.
+    pub max_connections_per_address: Option<usize>,
     /// Streams at once, see [`super::access::LogAccess`]; further ones are 503.
     pub max_streams: usize,
     /// How long a stop waits for requests that are being answered.
@@ -52,6 +56,7 @@ impl Default for HttpLimits {
             max_header_bytes: 16 * 1024,
             max_body_bytes: 8 * 1024 * 1024,
             max_connections: 10_240,
+            max_connections_per_address: None,
             max_streams: 1024,
             shutdown_grace: Duration::from_secs(5),
         }
@@ -70,6 +75,7 @@ pub async fn serve(
 ) {
     let max_connections = limits.max_connections.max(1);
     let grace = limits.shutdown_grace;
+    let addresses = Addresses::new(limits.max_connections_per_address);
     let connections = Connections::new(router, limits);
     let mut open = JoinSet::new();
     loop {
@@ -78,8 +84,9 @@ pub async fn serve(
             biased;
             () = stop.cancelled() => break,
             Some(ended) = open.join_next(), if !open.is_empty() => log_end(ended),
-            stream = accept(&listener), if has_room => {
-                open.spawn(connections.clone().run(stream, stop.child_token()));
+            (stream, address) = accept(&listener), if has_room => {
+                let place = addresses.take(address.ip());
+                open.spawn(connections.clone().run(stream, place, stop.child_token()));
             }
         }
     }
@@ -88,10 +95,10 @@ pub async fn serve(
 }
 
 /// The next connection; errors are waited out, because a server that ends on one serves nobody.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) if is_about_one_client(&error) => {
                 debug!(%error, "a client was gone before it was accepted")
             }

@@ -227,6 +227,10 @@ pub struct HttpArgs {
     /// Largest body of a request.
     #[arg(long, env = "REPLOG_MAX_BODY_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "8MiB")]
     pub max_body_bytes: usize,
+    /// HTTP connections at once from one address; further ones are refused with 429. Behind a proxy every client has one
+    /// address [default: as many as there are].
+    #[arg(long, env = "REPLOG_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", value_parser = count)]
+    pub max_connections_per_address: Option<usize>,
     /// Streams at once; further ones are refused.
     #[arg(long, env = "REPLOG_MAX_STREAMS", value_name = "N", value_parser = count, default_value = "1024")]
     pub max_streams: usize,
@@ -244,6 +248,7 @@ impl HttpArgs {
             max_header_bytes: self.max_header_bytes,
             max_body_bytes: self.max_body_bytes,
             max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
             max_streams: self.max_streams,
             ..HttpLimits::default()
         }

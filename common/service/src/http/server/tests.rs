@@ -360,3 +360,28 @@ async fn connections_above_the_cap_wait_until_one_ends() {
     drop(first);
     assert!(rest(&mut second).await.ends_with("hello"));
 }
+
+#[tokio::test]
+async fn more_connections_than_an_address_may_have_are_429() {
+    let server = Server::start(HttpLimits {
+        max_connections_per_address: Some(2),
+        ..HttpLimits::default()
+    })
+    .await;
+    let (mut one, mut two) = (
+        server.sent(GET_AND_STAY).await,
+        server.sent(GET_AND_STAY).await,
+    );
+    hello(&mut one).await;
+    hello(&mut two).await;
+    let refused = server.ask(GET).await;
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    assert!(refused.contains(r#""reason":"too_many_connections""#));
+    // Who sends nothing is not waited for as long as others are.
+    let mut silent = server.client().await;
+    let ended = within(silent.read(&mut [0])).await;
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    drop(one);
+    let again = async { while !server.ask(GET).await.ends_with("hello") {} };
+    within(again).await;
+}
