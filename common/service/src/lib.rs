@@ -18,7 +18,6 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
-mod allocator;
 pub mod broker;
 pub mod client;
 pub mod clock;
