@@ -106,6 +106,6 @@ pub async fn run<L: Link>(
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, instance = %master, "the master listens");
-    let router = http::router(http::Master::new(node, &config, stop.clone()));
-    program::serve(listener, router, config.common.http.limits(), task, stop).await
+    let calls = http::calls(http::Master::new(node, &config, stop.clone()));
+    program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::exit::{Exit, Failure};
+use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits};
 use crate::settings::values::HttpAddr;
 use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
@@ -98,7 +98,7 @@ async fn start<P: Program>(program: P) -> Result<(), Failure> {
 /// What the task ended with; [`Exit::Panicked`] where it panicked.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    calls: impl Into<Calls>,
     limits: HttpLimits,
     node: JoinHandle<Result<(), Failure>>,
     stop: CancellationToken,
@@ -108,7 +108,7 @@ pub async fn serve(
         stop.cancel();
         ended
     };
-    let (ended, ()) = tokio::join!(node, server::serve(listener, router, limits, stop.clone()));
+    let (ended, ()) = tokio::join!(node, server::serve(listener, calls, limits, stop.clone()));
     ended.unwrap_or_else(|error| {
         Err(Failure {
             exit: Exit::Panicked,
@@ -150,6 +150,8 @@ fn end<P: Program>(failure: Failure) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+
     use super::*;
 
     async fn ended(node: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {

@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::{Html, Response};
+use axum::http::{HeaderMap, Method};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::Answer;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
+use replog_service::http::calls::Calls;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
@@ -48,8 +49,25 @@ pub struct Master {
     allow_clear: bool,
 }
 
+/// The calls of a master.
+pub fn calls(master: Master) -> Calls {
+    let master = Arc::new(master);
+    Calls::from(router(Arc::clone(&master))).with_shortcut(
+        Method::POST,
+        "/messages",
+        move |request| {
+            let master = Arc::clone(&master);
+            Box::pin(async move {
+                append::post_message(State(master), request)
+                    .await
+                    .into_response()
+            })
+        },
+    )
+}
+
 /// The paths of a master.
-pub fn router(master: Master) -> Router {
+fn router(master: Arc<Master>) -> Router {
     let router = Router::new()
         .route("/", get(page))
         .route("/messages", get(messages).post(append::post_message))
@@ -62,7 +80,7 @@ pub fn router(master: Master) -> Router {
         .route("/health", get(status::health))
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz));
-    with_problem_fallbacks(router.with_state(Arc::new(master)))
+    with_problem_fallbacks(router.with_state(master))
 }
 
 type Shared = State<Arc<Master>>;

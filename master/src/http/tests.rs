@@ -43,7 +43,7 @@ impl Link for Alone {
 
 /// A master in memory, on paused time.
 struct World {
-    router: Router,
+    calls: Calls,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Failure>>,
 }
@@ -84,7 +84,7 @@ impl World {
         let journal = Box::new(MemoryJournal::new());
         let (task, node) = NodeTask::new(leader, link, journal, deliver, options);
         Self {
-            router: router(Master::new(node, &config, stop.clone())),
+            calls: calls(Master::new(node, &config, stop.clone())),
             stop,
             task: tokio::spawn(task.run()),
         }
@@ -92,9 +92,9 @@ impl World {
 
     /// Status and body of the answer; a task, so that several may wait.
     fn asks(&self, request: Request<Body>) -> JoinHandle<(u16, String)> {
-        let router = self.router.clone();
+        let calls = self.calls.clone();
         tokio::spawn(async move {
-            let response = router.oneshot(request).await.unwrap();
+            let response = calls.call(request).await;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.unwrap().to_bytes();
             (status, String::from_utf8(body.to_vec()).unwrap())

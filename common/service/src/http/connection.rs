@@ -1,19 +1,17 @@
-//! One connection: hyper in front of the router, the limits on every body, and one timer that watches the client.
+//! One connection: hyper in front of the calls, the limits on every body, and one timer that watches the client.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service as HyperService;
@@ -23,12 +21,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 use tracing::{debug, error};
 
 use super::activity::{Activity, AnswerBody, Answering, NotingStream, Wait};
 use super::addresses::Place;
 use super::bounded::BoundedBody;
+use super::calls::{self, Calls};
 use super::problem::Problem;
 use super::server::HttpLimits;
 
@@ -49,7 +47,7 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub(super) struct Connections {
     http: http1::Builder,
-    router: Router,
+    calls: Calls,
     limits: HttpLimits,
 }
 
@@ -66,7 +64,7 @@ enum End {
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, limits: HttpLimits) -> Self {
+    pub(super) fn new(calls: Calls, limits: HttpLimits) -> Self {
         let mut http = http1::Builder::new();
         // The timer of a `Watchdog` tells an idle client from a slow one; hyper's would not.
         http.header_read_timeout(None)
@@ -77,7 +75,7 @@ impl Connections {
             .half_close(false);
         Self {
             http,
-            router,
+            calls,
             limits,
         }
     }
@@ -98,7 +96,7 @@ impl Connections {
         }
         let activity = Arc::new(Activity::default());
         let requests = Requests {
-            router: self.router,
+            calls: self.calls,
             body_timeout: self.limits.body_timeout,
             max_body_bytes: self.limits.max_body_bytes,
             is_refused: place.is_none(),
@@ -237,9 +235,9 @@ impl Watchdog {
     }
 }
 
-/// The router as hyper calls it.
+/// The calls as hyper makes them.
 struct Requests {
-    router: Router,
+    calls: Calls,
     body_timeout: Duration,
     max_body_bytes: usize,
     /// The address of the client has all the connections that it may have.
@@ -270,28 +268,43 @@ impl Requests {
 impl HyperService<Request<Incoming>> for Requests {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answering = Answering::begin(&self.activity);
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let note = Answering::begin(&self.activity);
         let (head, body) = request.into_parts();
-        let answer = match self.bounded(body) {
-            Ok(body) => Ok(self.router.clone().call(Request::from_parts(head, body))),
-            Err(problem) => Err(problem),
+        let making = match self.bounded(body) {
+            Ok(body) => self.calls.call(Request::from_parts(head, body)),
+            Err(problem) => Box::pin(std::future::ready(problem.into_response())),
         };
-        Box::pin(async move {
-            let response = match answer {
-                Err(problem) => problem.into_response(),
-                Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(Ok(response)) => response,
-                    Err(_) => {
-                        error!("a request handler panicked");
-                        Problem::internal("this is a bug; the server's log says more")
-                            .into_response()
-                    }
-                },
-            };
-            Ok(response.map(|body| AnswerBody::new(body, answering)))
-        })
+        Answer {
+            making,
+            note: Some(note),
+        }
+    }
+}
+
+/// An answer that is being made. A panic on the way is answered with 500.
+struct Answer {
+    making: calls::Answering,
+    /// Goes on with the body.
+    note: Option<Answering>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let making = AssertUnwindSafe(|| self.making.as_mut().poll(cx));
+        let response = match catch_unwind(making) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(response)) => response,
+            Err(_) => {
+                error!("a request handler panicked");
+                Problem::internal("this is a bug; the server's log says more").into_response()
+            }
+        };
+        let note = self.note.take().expect("polled after its end");
+        Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, note))))
     }
 }

@@ -14,6 +14,7 @@ mod addresses;
 pub mod answer;
 pub mod body;
 mod bounded;
+pub mod calls;
 mod connection;
 pub mod fallbacks;
 pub mod fields;

@@ -8,13 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::addresses::Addresses;
+use super::calls::Calls;
 use super::connection::Connections;
 
 /// After an error that will not go away by itself, such as too many open files.
@@ -63,20 +63,20 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves the router until `stop` is cancelled; then accepts no more, closes idle connections, lets each other one finish the
+/// Answers calls until `stop` is cancelled; then accepts no more, closes idle connections, lets each other one finish the
 /// request that it is at, and returns when all have ended, or after the grace time, which drops the rest.
 ///
 /// A handler is dropped when its client hangs up. A handler that panics is answered with 500.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    calls: impl Into<Calls>,
     limits: HttpLimits,
     stop: CancellationToken,
 ) {
     let max_connections = limits.max_connections.max(1);
     let grace = limits.shutdown_grace;
     let addresses = Addresses::new(limits.max_connections_per_address);
-    let connections = Connections::new(router, limits);
+    let connections = Connections::new(calls.into(), limits);
     let mut open = JoinSet::new();
     loop {
         let has_room = open.len() < max_connections;

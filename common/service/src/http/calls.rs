@@ -1,0 +1,123 @@
+//! What a program answers: a router, and one call that is found before the router looks.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::response::Response;
+use futures_util::FutureExt;
+use tower::Service;
+
+/// An answer that is being made.
+pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// The calls of a program.
+///
+/// A router looks at each request through several layers, each of them a future on the heap: for the call that nearly every
+/// request is, that is a tenth of the processor time of its answer.
+#[derive(Clone)]
+pub struct Calls {
+    router: Router,
+    shortcut: Option<Shortcut>,
+}
+
+/// One call, found by its method and path alone.
+#[derive(Clone)]
+struct Shortcut {
+    method: Method,
+    path: &'static str,
+    handler: Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
+}
+
+impl Calls {
+    /// The same calls, with `handler` for that method and path. The router must have the call too, for what belongs to its
+    /// path: other methods, and the `Allow` header.
+    #[must_use]
+    pub fn with_shortcut(
+        self,
+        method: Method,
+        path: &'static str,
+        handler: impl Fn(Request<Body>) -> Answering + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            router: self.router,
+            shortcut: Some(Shortcut {
+                method,
+                path,
+                handler: Arc::new(handler),
+            }),
+        }
+    }
+
+    /// Answers a request.
+    pub fn call(&self, request: Request<Body>) -> Answering {
+        if let Some(shortcut) = &self.shortcut
+            && request.uri().path() == shortcut.path
+            && request.method() == shortcut.method
+        {
+            return (shortcut.handler)(request);
+        }
+        let answer = self.router.clone().call(request);
+        Box::pin(
+            answer.map(|answer: Result<Response, Infallible>| match answer {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }),
+        )
+    }
+}
+
+impl From<Router> for Calls {
+    fn from(router: Router) -> Self {
+        Self {
+            router,
+            shortcut: None,
+        }
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortcut = self.shortcut.as_ref().map(|s| (&s.method, s.path));
+        f.debug_struct("Calls")
+            .field("router", &self.router)
+            .field("shortcut", &shortcut)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use axum::routing::post;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::http::fallbacks::with_problem_fallbacks;
+
+    #[tokio::test]
+    async fn only_the_very_call_takes_the_shortcut() {
+        let router = Router::new().route("/messages", post(|| async { "router" }));
+        let calls = Calls::from(with_problem_fallbacks(router));
+        let calls = calls.with_shortcut(Method::POST, "/messages", |_| {
+            Box::pin(async { "shortcut".into_response() })
+        });
+        for (method, uri, status, said) in [
+            (Method::POST, "/messages", 200, "shortcut"),
+            (Method::POST, "/messages?w=1", 200, "shortcut"),
+            (Method::POST, "/messages/", 404, "nothing at /messages/"),
+            (Method::GET, "/messages", 405, "does not take GET"),
+        ] {
+            let request = Request::builder().method(&method).uri(uri);
+            let answer = calls.call(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status(), status, "{method} {uri}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(said), "{method} {uri}: {body}");
+        }
+    }
+}
