@@ -4,10 +4,10 @@
 use replog_protocol::follower::Command as FollowerCommand;
 use replog_protocol::ids::{Leadership, Seq};
 use replog_protocol::leader::command::{Answer, Command, Unavailable};
-use replog_protocol::wire::{AppendEntries, Message};
+use replog_protocol::wire::{AppendEntries, Message, Prepare};
 
 use crate::support::cluster::Cluster;
-use crate::support::hand::{Secondary, secondary, serving};
+use crate::support::hand::{Secondary, secondary, secondary_by, serving};
 use crate::support::journal::Journal;
 use crate::support::process::Disk;
 use crate::support::{
@@ -371,4 +371,88 @@ fn what_the_clearing_master_never_had_is_kept() {
     let (a, b) = (cluster.journal('a'), cluster.journal('b'));
     assert_eq!((a.last(), a.rolled_back()), (Seq::ZERO, 0));
     assert_eq!((b.last(), b.rolled_back()), (Seq::ZERO, 2));
+}
+
+/// Positions of two histories are the same numbers.
+#[test]
+fn who_holds_an_entry_is_told_of_its_own_history_only() {
+    let mut cluster = Cluster::settled("ab", 3);
+    let holders = |cluster: &Cluster, log_id, seq| {
+        let leader = cluster.leader('1');
+        let nodes: Vec<_> = leader.held_by(log_id, Seq(seq)).cloned().collect();
+        crate::support::hand::names(&nodes).join("")
+    };
+    let old = cluster.leadership('1').log_id;
+    assert_eq!(holders(&cluster, old, 2), "ab");
+    cluster.clear('1', 77);
+    assert_eq!(holders(&cluster, old, 2), "");
+    for _ in 0..3 {
+        cluster.append('1', 1);
+    }
+    cluster.run("1ab", 1_000);
+    assert_eq!(holders(&cluster, log(77), 2), "ab");
+    assert_eq!(holders(&cluster, old, 2), "", "of a history that is gone");
+}
+
+/// Who promised an epoch, but was never shown what is in it, may hold more than the one that clears knows of.
+#[test]
+fn what_was_not_shown_to_be_of_the_cleared_log_is_kept() {
+    let former = leadership(1, 1, 1);
+    for is_restarted in [false, true] {
+        let mut process = holder(former);
+        if is_restarted {
+            process = secondary_by("s1", 21, process.journal.clone());
+        }
+        let prepare = Prepare {
+            leader: leadership(1, 2, 2),
+            cleared: cleared(&[]),
+        };
+        process.message(Message::Prepare(prepare), at(2));
+        let by = clearing(leadership(2, 3, 2), &[leadership(1, 2, 2)]);
+        process.receive(by, at(3));
+        assert_eq!(process.node.position().log_id, Some(log(2)));
+        assert_eq!(process.journal.last(), Seq::ZERO);
+        assert_eq!(process.journal.rolled_back(), 2);
+    }
+}
+
+/// A question goes to every start of a name, whatever each of them knows.
+#[test]
+fn nobody_promises_to_follow_what_was_cleared_away() {
+    let mut secondary = secondary("s1");
+    let leader = leadership(2, 2, 1);
+    secondary.receive(clearing(leader, &[leadership(1, 1, 1)]), at(1));
+    secondary.sent.clear();
+    for n in [1, 2, 5] {
+        let prepare = Prepare {
+            leader: leadership(1, n, 8),
+            cleared: cleared(&[]),
+        };
+        secondary.message(Message::Prepare(prepare), at(2));
+        let position = secondary.node.position();
+        assert_eq!(
+            (position.log_id, position.epoch),
+            (Some(log(2)), leader.epoch)
+        );
+    }
+}
+
+/// Its directory is older than the clearing.
+#[test]
+fn a_master_that_comes_back_with_a_cleared_log_gives_it_up_and_keeps_it() {
+    for reach in ["2a", "2ab"] {
+        let mut cluster = Cluster::settled("ab", 3);
+        let older = cluster.journal('1').clone();
+        cluster.clear('1', 77);
+        cluster.append('1', 1);
+        cluster.run("1a", 1_000);
+        drop(cluster.kill('1'));
+        cluster.start_master('2', "ab", older);
+        cluster.run(reach, 9_000);
+        assert_eq!(cluster.unavailable('2'), None, "{reach}");
+        assert_eq!(cluster.leadership('2').log_id, log(77), "{reach}");
+        let own = cluster.journal('2');
+        assert_eq!((own.last(), own.rolled_back()), (Seq(1), 3), "{reach}");
+        assert_eq!(cluster.journal('a').rolled_back(), 0);
+    }
 }

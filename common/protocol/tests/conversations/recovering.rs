@@ -274,6 +274,33 @@ fn nobody_hears_of_an_epoch_that_is_not_durable() {
     assert_eq!(serving(&cluster, '2').0, 3);
 }
 
+/// Another one that starts asks whether somebody serves. With the epoch lost in a crash, nobody would have.
+#[test]
+fn a_master_whose_epoch_is_being_written_does_not_say_that_it_serves() {
+    let mut cluster = cluster_of(&[('a', of_one(3))]);
+    cluster.start_master('2', "a", of_one(3));
+    cluster.set_disk('2', Disk::Slow);
+    cluster.run("2a", 3_000);
+    assert!(cluster.master_of('2').writing.is_some());
+    cluster.master('3', "a");
+    cluster.run("23", 400);
+    let serving = |cluster: &Cluster| {
+        let mut sent = cluster.trace.iter().filter(|s| s.from == '2');
+        let is_it = |m: &Message| matches!(m, Message::Announcement(a) if a.is_serving);
+        sent.any(|s| is_it(&s.out.message))
+    };
+    assert!(!serving(&cluster) && !cluster.has_ended('3'));
+    // What is shown to readers is what would be known again.
+    let shown = cluster.master_of('2').snapshot.and_then(|s| s.leadership);
+    assert_eq!(shown.map(|l| l.epoch.n), Some(1));
+    let now = cluster.now();
+    cluster.master_mut('2').write_done(now);
+    cluster.run("23", 1_000);
+    assert!(serving(&cluster) && cluster.has_ended('3'));
+    let shown = cluster.master_of('2').snapshot.and_then(|s| s.leadership);
+    assert_eq!(shown, Some(cluster.leadership('2')));
+}
+
 // ---- Two starts of one name.
 
 /// Two processes of one name: one has five entries, the other an older copy with three; the master is gone.

@@ -3,9 +3,10 @@
 use replog_protocol::ids::{Seq, Time};
 use replog_protocol::wire::{Ack, Address};
 
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, Sent};
 use crate::support::hand::{Master, serving};
-use crate::support::{at, cleared, epoch, hello, log, ms, position};
+use crate::support::process::Disk;
+use crate::support::{at, cleared, epoch, hello, log, ms, node, position};
 
 /// A master with five entries, of which the secondary holds three, by its own word.
 fn master_of(upto: u64) -> Master {
@@ -199,4 +200,30 @@ fn a_cluster_with_a_member_that_is_away_is_as_quiet() {
     // The longest wait is 5 s, jitter halves it at most.
     assert!((240 + 11..=243 + 25).contains(&heartbeats), "{heartbeats}");
     assert_eq!(cluster.events('1').len(), events);
+}
+
+/// It is alive, and its disk is full: every answer says the same.
+#[test]
+fn entries_that_are_never_taken_are_sent_less_and_less_often() {
+    let mut cluster = Cluster::settled("ab", 3);
+    cluster.set_disk('a', Disk::Full);
+    cluster.append('1', 3);
+    cluster.run("1ab", 20_000);
+    let from = cluster.now();
+    cluster.run("1ab", 60_000);
+    let is_append = |s: &&Sent| s.out.to == Address::Append(node("a"));
+    let appends = cluster.sent_since(from).filter(is_append).count();
+    // The longest wait is 5 s, jitter halves it at most.
+    assert!((11..=25).contains(&appends), "{appends} in a minute");
+    // And so it is where nothing of them arrives while the heartbeats do.
+    let mut master = master_of(3);
+    master.post(6, 2, at(3));
+    master.sent.clear();
+    for now in (500..=60_000).step_by(500) {
+        master.idle(at(now - 500), at(now));
+        let round = master.heartbeats("a").last().map_or(0, |h| h.round);
+        master.hear(master.answer_of("a", 9, 3, round), at(now));
+    }
+    let appends = master.appends("a").len();
+    assert!((11..=40).contains(&appends), "{appends} in a minute");
 }

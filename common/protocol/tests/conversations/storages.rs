@@ -247,6 +247,34 @@ fn appends_go_on_while_two_speak_under_one_name() {
     }
 }
 
+/// Two starts of one name are asked at one time. Whoever answers late may have died before the other one began to count.
+#[test]
+fn an_answer_given_before_another_storage_counted_is_none() {
+    let mut master = master_of_five();
+    master.hear(master.position_of("a", 2, 5), at(3));
+    let (named, first) = asked(&master);
+    assert_eq!(named, 2);
+    master.hear(master.position_of("a", 3, 4), at(4));
+    master.idle(at(4), at(1_500));
+    let (named, second) = asked(&master);
+    assert_eq!(named, 3);
+    let late = master.answer_of("a", 2, 5, first.max(second));
+    master.hear(master.answer_of("a", 3, 4, second), at(1_500));
+    assert_eq!((current(&master), master.acks(5)), (Some(3), 1));
+    for _ in 0..3 {
+        master.hear(late.clone(), at(1_501));
+        assert_eq!((current(&master), master.acks(5)), (Some(3), 1));
+    }
+    // It lives after all, if it answers what was asked since.
+    master.idle(at(1_501), at(2_500));
+    let of_second = |h: &replog_protocol::wire::AppendEntries| h.storage == Some(storage(2));
+    let again = master.heartbeats("a").into_iter().rfind(of_second);
+    let again = again.expect("it is asked again").round;
+    assert!(again > second);
+    master.hear(master.answer_of("a", 2, 5, again), at(2_500));
+    assert_eq!((current(&master), master.acks(5)), (Some(2), 2));
+}
+
 /// Messages of either come late and in any order: at most one change to each storage.
 #[test]
 fn storages_that_alternate_take_turns_once() {
