@@ -3,9 +3,14 @@
 //! A clearing begins a new history that names the one it replaces. A secondary that holds only what the clearing epoch
 //! could know of gives its entries up and follows; one that has heard of a later epoch of the old history keeps them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, LogId};
+
+/// Histories of which it is remembered what they have replaced.
+const MAX_HISTORIES: usize = 256;
 
 /// A history that was cleared away, and the epoch that cleared it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,5 +96,40 @@ impl ClearedLogs {
     #[must_use]
     pub fn map(&self, raise: impl Fn(ClearedLog) -> ClearedLog) -> Self {
         Self(self.0.iter().copied().map(raise).collect())
+    }
+}
+
+/// What each history is said to have replaced, whatever becomes of who has said it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KnownClearings(BTreeMap<LogId, ClearedLogs>);
+
+impl KnownClearings {
+    /// Somebody who holds `log` names the histories that it has replaced. Of two that do, who names more knows more. Beyond
+    /// 256 histories no further one is remembered.
+    pub fn learn(&mut self, log: LogId, cleared: &ClearedLogs) {
+        if cleared.is_empty() {
+            return;
+        }
+        let has_room = self.0.len() < MAX_HISTORIES;
+        let known = match self.0.get_mut(&log) {
+            Some(known) => known,
+            None if has_room => self.0.entry(log).or_default(),
+            None => return,
+        };
+        if cleared.len() > known.len() {
+            known.clone_from(cleared);
+        }
+    }
+
+    /// What that history has replaced.
+    #[must_use]
+    pub fn of(&self, log: LogId) -> Option<&ClearedLogs> {
+        self.0.get(&log)
+    }
+
+    /// Whether some history has replaced `log`, by an epoch that is not below `epoch`: see [`ClearedLogs::covers`].
+    #[must_use]
+    pub fn covers(&self, log: LogId, epoch: Epoch) -> bool {
+        self.0.values().any(|cleared| cleared.covers(log, epoch))
     }
 }

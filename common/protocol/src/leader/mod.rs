@@ -21,7 +21,7 @@ pub mod settings;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -113,6 +113,8 @@ pub struct Leader<W> {
     read_only_without_quorum: bool,
     leadership: Leadership,
     cleared: ClearedLogs,
+    /// While the history is empty: what was said of others when it was recovered. A cleared one is never adopted.
+    clearings: KnownClearings,
     phase: Phase,
     link: Link,
     log: Log,
@@ -249,6 +251,7 @@ impl<W: Waiter> Leader<W> {
                 },
             },
             cleared: hard_state.cleared,
+            clearings: KnownClearings::default(),
             phase: Phase::Recovering(Box::new(recovery)),
             link: Link::Down {
                 since: Time::ZERO,
@@ -642,13 +645,17 @@ impl<W: Waiter> Leader<W> {
             true => ack.epoch <= self.leadership.epoch,
             false => ack.log_id.is_some() && self.cleared.is_empty(),
         };
+        let is_cleared = |log| self.clearings.covers(log, ack.last.epoch);
         let serves = matches!(self.phase, Phase::Serving | Phase::Paused(_));
-        if !(serves && is_empty && is_other && ack.last.seq > Seq::ZERO) {
+        if !(serves && is_empty && is_other && ack.last.seq > Seq::ZERO)
+            || ack.log_id.is_some_and(is_cleared)
+        {
             return false;
         }
         let listed = self.peers.listed().cloned();
         let master = self.leadership.epoch.master;
-        let mut recovery = Recovery::new(self.recovery_settings.clone(), master, listed, None);
+        let mut recovery = Recovery::new(self.recovery_settings.clone(), master, listed, None)
+            .knowing(self.clearings.clone());
         recovery.overtakes(self.leadership);
         if self.link.is_up() {
             recovery.link_up(now);
@@ -931,6 +938,10 @@ impl<W: Waiter> Leader<W> {
             epoch: found.epoch,
         };
         self.cleared = found.cleared;
+        self.clearings = match self.log.last().seq {
+            Seq::ZERO => found.clearings,
+            _ => KnownClearings::default(),
+        };
         let durable = self.log.durable();
         self.urgent = durable;
         self.clients.forget_positions();

@@ -13,14 +13,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
 use crate::epochs::{EpochTable, LogPosition};
 use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, Time};
 use crate::leader::holders::Holders;
 use crate::wire::{Ack, Fetch, Prepare};
-
-/// Histories of which it is remembered what they have replaced.
-const MAX_HISTORIES: usize = 256;
 
 /// How long a recovery waits for whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +66,8 @@ pub struct Found {
     pub epoch: Epoch,
     /// The histories that this one has replaced.
     pub cleared: ClearedLogs,
+    /// What was said of cleared histories, this one's among them.
+    pub clearings: KnownClearings,
     /// Who was seen.
     pub seen: Vec<NodeId>,
     /// Listed members that were not, and those of which a start was given up.
@@ -116,7 +115,7 @@ pub struct Recovery {
     highest: Epoch,
     holders: Holders,
     /// What each history is said to have replaced.
-    cleared: BTreeMap<LogId, ClearedLogs>,
+    clearings: KnownClearings,
     /// Another living master, which is superseded.
     overtaken: Option<MasterId>,
     /// Names of which a start fell silent after it was asked.
@@ -149,11 +148,17 @@ impl Recovery {
             link_up_since: None,
             call_at: Time::ZERO,
             holders: Holders::default(),
-            cleared: BTreeMap::new(),
+            clearings: KnownClearings::default(),
             overtaken: None,
             given_up: BTreeSet::new(),
             other_versions: BTreeMap::new(),
         }
+    }
+
+    /// The same, by a master that was told of these clearings before.
+    #[must_use]
+    pub fn knowing(self, clearings: KnownClearings) -> Self {
+        Self { clearings, ..self }
     }
 
     // ---- What it is told.
@@ -182,7 +187,9 @@ impl Recovery {
     pub fn ack(&mut self, ack: &Ack, now: Time) {
         let epoch = ack.epoch.max(ack.last.epoch);
         self.other_versions.remove(&ack.node);
-        self.learn_cleared(ack);
+        if let Some(log_id) = ack.log_id {
+            self.clearings.learn(log_id, &ack.cleared);
+        }
         self.highest = self.highest.max(epoch);
         if let Some(log_id) = ack.log_id {
             let epoch = ack.epoch;
@@ -197,22 +204,6 @@ impl Recovery {
     pub fn other_version(&mut self, node: &NodeId, version: u32, now: Time) {
         if self.other_versions.len() < crate::leader::settings::MAX_NODES {
             self.other_versions.insert(node.clone(), (now, version));
-        }
-    }
-
-    /// Which histories were cleared away is remembered, whatever becomes of who has said it.
-    fn learn_cleared(&mut self, ack: &Ack) {
-        let Some(log) = ack.log_id.filter(|_| !ack.cleared.is_empty()) else {
-            return;
-        };
-        let has_room = self.cleared.len() < MAX_HISTORIES;
-        let known = match self.cleared.get_mut(&log) {
-            Some(known) => known,
-            None if has_room => self.cleared.entry(log).or_default(),
-            None => return,
-        };
-        if ack.cleared.len() > known.len() {
-            known.clone_from(&ack.cleared);
         }
     }
 
@@ -379,10 +370,7 @@ impl Recovery {
         if now < since + wait {
             return None;
         }
-        let is_cleared = |log: LogId, last: &LogPosition| {
-            let mut all = self.cleared.values();
-            all.any(|cleared| cleared.covers(log, last.epoch))
-        };
+        let is_cleared = |log: LogId, last: &LogPosition| self.clearings.covers(log, last.epoch);
         let own = self.own.as_ref().map(|own| own.log_id);
         let own = own.filter(|log| !is_cleared(*log, &have));
         // What is here is gone on with, whatever others have; an empty history gives way.
@@ -412,7 +400,7 @@ impl Recovery {
     fn cleared_by(&self, log: LogId) -> ClearedLogs {
         let own = self.own.as_ref().filter(|own| own.log_id == log);
         let own = own.map(|own| &own.cleared);
-        let known = self.cleared.get(&log).into_iter().chain(own);
+        let known = self.clearings.of(log).into_iter().chain(own);
         let longest = known.max_by_key(|cleared| cleared.len());
         let raise = |cleared: ClearedLog| self.holders.last_promised(cleared);
         longest.map_or_else(ClearedLogs::default, |cleared| cleared.map(raise))
@@ -426,6 +414,7 @@ impl Recovery {
             log_id,
             epoch,
             cleared: log_id.map_or_else(ClearedLogs::default, |log| self.cleared_by(log)),
+            clearings: self.clearings.clone(),
             seen: self.holders.nodes().cloned().collect(),
             overtakes: self.overtaken,
             not_seen: not_seen.into_iter().collect(),

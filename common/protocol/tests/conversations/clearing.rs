@@ -456,3 +456,39 @@ fn a_master_that_comes_back_with_a_cleared_log_gives_it_up_and_keeps_it() {
         assert_eq!(cluster.journal('a').rolled_back(), 0);
     }
 }
+
+/// What it was told of a clearing outlives its own pause, and the one who told it: it begins a new history, and adopts only
+/// one that was not cleared away.
+#[test]
+fn a_master_that_was_told_of_a_clearing_never_adopts_what_was_cleared() {
+    for is_stopped in [true, false] {
+        let mut cluster = cleared_once();
+        drop(cluster.kill('1'));
+        cluster.master('3', "abc");
+        if is_stopped {
+            // Before anything is chosen: C is awaited.
+            cluster.run("3a", 1_000);
+            cluster.suspend('3');
+            cluster.run("3", 10_000);
+            cluster.resume('3');
+        } else {
+            // It was to take what A holds, and A falls silent.
+            cluster.run("3a", 1_000);
+        }
+        cluster.run("3", 12_000);
+        assert_eq!(cluster.unavailable('3'), None);
+        let new = cluster.leadership('3').log_id;
+        assert_eq!(new, log(1003));
+        // B holds what was cleared.
+        cluster.run("3b", 9_000);
+        assert_eq!(cluster.leadership('3').log_id, new);
+        assert_eq!(cluster.journal('3').last(), Seq::ZERO);
+        // A holds what came after it, and B has slept through that.
+        cluster.run("3ab", 12_000);
+        assert_eq!(cluster.leadership('3').log_id, log(77));
+        for key in ['3', 'a', 'b'] {
+            assert_eq!(cluster.journal(key).last(), Seq(1));
+            assert_eq!(cluster.journal(key).rolled_back(), 0);
+        }
+    }
+}
