@@ -483,6 +483,9 @@ fn a_master_that_was_told_of_a_clearing_never_adopts_what_was_cleared() {
         cluster.run("3b", 9_000);
         assert_eq!(cluster.leadership('3').log_id, new);
         assert_eq!(cluster.journal('3').last(), Seq::ZERO);
+        let events = cluster.events('3').iter();
+        let served = events.filter(|e| e.kind() == "serving").count();
+        assert_eq!(served, 1, "nor does it ask again and again");
         // A holds what came after it, and B has slept through that.
         cluster.run("3ab", 12_000);
         assert_eq!(cluster.leadership('3').log_id, log(77));

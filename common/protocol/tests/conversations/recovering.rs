@@ -274,6 +274,31 @@ fn nobody_hears_of_an_epoch_that_is_not_durable() {
     assert_eq!(serving(&cluster, '2').0, 3);
 }
 
+/// Whoever has promised, or was heard, may follow another master by now.
+#[test]
+fn a_promise_from_before_a_pause_of_the_master_does_not_count() {
+    let mut cluster = Cluster::settled("ab", 3);
+    drop(cluster.kill('1'));
+    cluster.master('2', "ab");
+    cluster.run("2ab", 400);
+    // A promises; B was heard, and is awaited.
+    cluster.run("2a", 600);
+    assert_eq!(cluster.ack('a').epoch, epoch(2, 2));
+    assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+    cluster.suspend('2');
+    cluster.run("ab", 10_000);
+    cluster.resume('2');
+    cluster.run("2b", 1_500);
+    assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+    cluster.run("2b", 4_000);
+    assert_eq!(cluster.unavailable('2'), None);
+    let (entries, _, heard, not_heard) = serving(&cluster, '2');
+    assert_eq!(
+        (entries, names(&heard), names(&not_heard)),
+        (3, vec!["b"], vec!["a"])
+    );
+}
+
 /// Another one that starts asks whether somebody serves. With the epoch lost in a crash, nobody would have.
 #[test]
 fn a_master_whose_epoch_is_being_written_does_not_say_that_it_serves() {
