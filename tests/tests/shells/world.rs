@@ -19,6 +19,7 @@ use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
 use replog_service::node_task::{NodeHandle, NodeTask, NodeTaskOptions};
+use replog_storage::journal::Journal;
 use replog_storage::memory::MemoryJournal;
 use replog_tests::memory_link::MemoryBroker;
 use tokio::sync::oneshot;
@@ -142,6 +143,11 @@ impl World {
 
     /// Starts a secondary, empty; the one that ran under this name is killed.
     pub(crate) fn start(&mut self, name: &str) {
+        self.start_on(name, Box::new(MemoryJournal::new()));
+    }
+
+    /// The same with that journal, which holds nothing.
+    pub(crate) fn start_on(&mut self, name: &str, journal: Box<dyn Journal>) {
         self.kill(name);
         self.ids += 1;
         let node: NodeId = name.parse().unwrap();
@@ -160,7 +166,7 @@ impl World {
         let (task, handle) = NodeTask::new(
             follower,
             self.broker.connect(name, subscriptions),
-            Box::new(MemoryJournal::new()),
+            journal,
             |_: follower::Reply<()>| {},
             NodeTaskOptions {
                 speaker: Speaker::Secondary(node),
