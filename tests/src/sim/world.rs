@@ -41,6 +41,8 @@ enum Happening {
     Append(usize),
     /// Something goes wrong.
     Fault,
+    /// A process that was stopped goes on.
+    Resume(Place, u32),
     /// Somebody looks at the clock.
     Look,
 }
@@ -57,6 +59,8 @@ pub(super) struct World {
     /// Writes that have their end in the queue.
     writing: BTreeMap<Place, u32>,
     reading: BTreeMap<Place, u32>,
+    /// Processes that are stopped (SIGSTOP), and until when; their clocks go on, and what comes for them waits.
+    suspended: BTreeMap<Place, Duration>,
     is_healed: bool,
     /// When a superseded secondary was started again.
     replaced: BTreeMap<usize, Duration>,
@@ -83,6 +87,7 @@ impl World {
             clocks: BTreeMap::new(),
             writing: BTreeMap::new(),
             reading: BTreeMap::new(),
+            suspended: BTreeMap::new(),
             is_healed: false,
             replaced: BTreeMap::new(),
             sent: 0,
@@ -192,6 +197,9 @@ impl World {
     /// When the next node wants to be woken.
     fn deadline(&self) -> Option<Duration> {
         let due = |place: Place, at: Option<Time>, now: Time| {
+            if self.suspended.contains_key(&place) {
+                return None;
+            }
             let clock = self.clocks.get(&place)?;
             Some(*clock + at?.since(now))
         };
@@ -214,11 +222,15 @@ impl World {
 
     fn pass_time(&mut self) {
         for place in self.cluster.running() {
-            self.set_clock(place);
+            if !self.suspended.contains_key(&place) {
+                self.set_clock(place);
+            }
         }
     }
 
+    /// Whoever is stopped goes on.
     fn set_clock(&mut self, place: Place) {
+        self.suspended.remove(&place);
         let clock = self.clocks.entry(place).or_insert(self.now);
         let passed = self.now - *clock;
         *clock = self.now;
@@ -228,6 +240,10 @@ impl World {
     // ---- What happens.
 
     fn happen(&mut self, what: Happening) {
+        if let Some(until) = self.waits(&what) {
+            self.queue_at(until, what);
+            return;
+        }
         match what {
             Happening::Arrive(place, starts, address, line) => {
                 if self.is_running(place, starts) && self.cluster.is_linked(place) {
@@ -261,9 +277,28 @@ impl World {
                     self.cluster.finish_read(place, 0);
                 }
             }
+            Happening::Resume(place, starts) => {
+                if self.is_running(place, starts) && self.suspended.contains_key(&place) {
+                    self.note(format!("{place:?} goes on"));
+                    self.set_clock(place);
+                }
+            }
             Happening::Append(client) => self.append(client),
             Happening::Fault => self.fault(),
             Happening::Look => self.pass_time(),
+        }
+    }
+
+    /// Until when it has to wait, because its process is stopped.
+    fn waits(&self, what: &Happening) -> Option<Duration> {
+        match what {
+            Happening::Arrive(place, ..)
+            | Happening::NoResponders(place, ..)
+            | Happening::Write(place, _)
+            | Happening::Read(place, _) => self.suspended.get(place).copied(),
+            Happening::Resume(..) | Happening::Append(_) | Happening::Fault | Happening::Look => {
+                None
+            }
         }
     }
 
@@ -356,7 +391,10 @@ impl World {
     }
 
     fn append(&mut self, client: usize) {
-        let leaders: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
+        let leaders = self.cluster.leaders().map(|(m, _)| m);
+        // A stopped one takes nothing.
+        let leaders = leaders.filter(|m| !self.suspended.contains_key(&Place::Master(*m)));
+        let leaders: Vec<usize> = leaders.collect();
         let Some(m) = self.pick(&leaders) else {
             return;
         };
@@ -384,7 +422,10 @@ impl World {
         let Some(place) = self.pick(&running) else {
             return;
         };
-        match self.plan.rng.below(6) {
+        if self.suspended.contains_key(&place) {
+            return;
+        }
+        match self.plan.rng.below(7) {
             0 => {
                 self.note(format!("the link of {place:?} breaks, or comes back"));
                 let is_up = self.cluster.is_linked(place);
@@ -397,8 +438,20 @@ impl World {
                     self.start(place, false);
                 }
             }
+            2 => self.suspend(place),
             _ => self.fault_of_story(place),
         }
+    }
+
+    /// A process is stopped for a while, long enough for others to take it for dead.
+    fn suspend(&mut self, place: Place) {
+        let pause = Duration::from_millis(500 + self.plan.rng.below(8_000));
+        self.note(format!("{place:?} is stopped for {pause:?}"));
+        self.set_clock(place);
+        let until = self.now + pause;
+        // Queued first: what comes meanwhile comes after it.
+        self.queue_at(until, Happening::Resume(place, self.starts(place)));
+        self.suspended.insert(place, until);
     }
 
     fn fault_of_story(&mut self, place: Place) {
@@ -497,6 +550,7 @@ impl World {
         self.cluster.crash(place, loss, is_written);
         self.writing.remove(&place);
         self.reading.remove(&place);
+        self.suspended.remove(&place);
     }
 
     fn start(&mut self, place: Place, takeover: bool) {
@@ -515,13 +569,22 @@ impl World {
         self.is_healed = true;
         self.queue
             .retain(|_, what| !matches!(what, Happening::Fault | Happening::Append(_)));
+        self.end_waiting();
         for place in self.cluster.running() {
+            self.set_clock(place);
             if !self.cluster.is_linked(place) {
-                self.set_clock(place);
                 self.cluster.link(place, true);
             }
         }
         self.revive();
+    }
+
+    /// What waited for a process that was stopped waits no more.
+    fn end_waiting(&mut self) {
+        let longest = self.now + self.plan.delay.max(self.plan.write);
+        for ((at, _), what) in std::mem::take(&mut self.queue) {
+            self.queue_at(if at > longest { self.now } else { at }, what);
+        }
     }
 
     /// Whoever has crashed is started again, and a master if none serves; and who was superseded by a process of its name that
