@@ -137,6 +137,11 @@ impl Recovery {
         listed: Option<BTreeSet<NodeId>>,
         own: Option<OwnLog>,
     ) -> Self {
+        let mut clearings = KnownClearings::default();
+        if let Some(own) = &own {
+            // What its own history has replaced does not come back, although others still have it.
+            clearings.learn(own.log_id, &own.cleared);
+        }
         Self {
             highest: own.as_ref().map_or(Epoch::ZERO, |own| own.epoch),
             own,
@@ -148,7 +153,7 @@ impl Recovery {
             link_up_since: None,
             call_at: Time::ZERO,
             holders: Holders::default(),
-            clearings: KnownClearings::default(),
+            clearings,
             overtaken: None,
             given_up: BTreeSet::new(),
             other_versions: BTreeMap::new(),

@@ -294,6 +294,26 @@ fn what_was_cleared_stays_cleared_when_the_one_who_said_so_falls_silent() {
     );
 }
 
+/// Nobody has heard of the clearing when the master ends, and all that it finds is on its disk.
+#[test]
+fn what_was_cleared_does_not_come_back_to_the_master_that_has_cleared_it() {
+    let mut cluster = Cluster::settled("ab", 3);
+    cluster.run("1 ab", 10);
+    let client = cluster.clear('1', 77);
+    assert!(matches!(
+        cluster.answer('1', client),
+        Some(Answer::Cleared(_))
+    ));
+    let journal = cluster.kill('1');
+    cluster.start_master('2', "ab", journal);
+    assert_eq!(cluster.journal('a').last(), Seq(3), "it slept through it");
+    cluster.run("2ab", 9_000);
+    assert_eq!(cluster.leadership('2').log_id, log(77));
+    for key in ['2', 'a', 'b'] {
+        assert_eq!(cluster.journal(key).last(), Seq::ZERO, "{key}");
+    }
+}
+
 /// The ordinary case: the old master's last words, and its secondaries' last ACKs, come late.
 #[test]
 fn late_words_of_a_cleared_history_fence_nobody() {
