@@ -11,7 +11,7 @@ pub fn fingerprint(value: &impl Hash) -> u64 {
 
 /// A fast hasher without a seed: 64 bits, each step a multiplication whose halves are folded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fingerprinter(u64);
+pub struct Fingerprinter(u64);
 
 impl Default for Fingerprinter {
     fn default() -> Self {
@@ -24,9 +24,8 @@ impl Fingerprinter {
     fn mix(&mut self, n: u64) {
         const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15;
         let product = u128::from(self.0.rotate_left(23) ^ n ^ 0x1319_8a2e_0370_7344) * SPREAD;
-        let bytes = product.to_le_bytes();
-        let (low, high) = bytes.split_at(8);
-        self.0 = little_endian(low) ^ little_endian(high);
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        self.0 = low ^ high;
     }
 }
 
@@ -38,10 +37,13 @@ impl Hasher for Fingerprinter {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            self.mix(little_endian(chunk));
+        let (chunks, rest) = bytes.as_chunks();
+        for chunk in chunks {
+            self.mix(u64::from_le_bytes(*chunk));
         }
-        self.mix(bytes.len() as u64);
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
     }
 
     fn write_u8(&mut self, n: u8) {
@@ -59,10 +61,4 @@ impl Hasher for Fingerprinter {
     fn write_usize(&mut self, n: usize) {
         self.mix(n as u64);
     }
-}
-
-fn little_endian(bytes: &[u8]) -> u64 {
-    let mut all = [0; 8];
-    all[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(all)
 }

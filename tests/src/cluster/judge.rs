@@ -1,7 +1,5 @@
 //! Every step against what really is.
 
-use std::sync::Arc;
-
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::Event;
 use replog_protocol::follower;
@@ -24,7 +22,7 @@ pub(super) fn master(cluster: &mut Cluster, m: usize, done: &Done<Reply<Client>>
     for applied in &done.applied {
         let master = &cluster.masters[m];
         let entries = &master.journal.stored().entries;
-        let truth = Arc::make_mut(&mut cluster.truth);
+        let truth = cluster.truth.make_mut();
         truth.wrote(master.id.0, Some(master.id), entries, false, applied)?;
     }
     for outbound in &done.messages {
@@ -51,10 +49,10 @@ pub(super) fn secondary(
     done: &Done<follower::Reply<Client>>,
 ) -> Judged {
     comes_to_rest(done.bug.as_ref())?;
-    let secondary = Arc::make_mut(&mut cluster.secondaries[n]);
+    let secondary = cluster.secondaries[n].make_mut();
     for applied in &done.applied {
         let entries = &secondary.journal.stored().entries;
-        let truth = Arc::make_mut(&mut cluster.truth);
+        let truth = cluster.truth.make_mut();
         let may_delete = secondary.is_emptying;
         truth.wrote(secondary.storage.0, None, entries, may_delete, applied)?;
         secondary.is_emptying &= applied.removed.is_empty();
@@ -223,7 +221,7 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
             }
             if *acks > 1 {
                 let (log_id, epoch) = (appended.log_id, cluster.masters[m].epoch());
-                let truth = Arc::make_mut(&mut cluster.truth);
+                let truth = cluster.truth.make_mut();
                 truth.acknowledge(Leadership { log_id, epoch }, position);
             }
             Ok(())
@@ -321,14 +319,14 @@ pub(super) fn answered_at_once(cluster: &Cluster) -> Result<(), Violation> {
 // ---- A master that begins to serve.
 
 fn serves(cluster: &mut Cluster, m: usize, seen: &[NodeId], not_seen: &[NodeId]) -> Judged {
-    let master = Arc::clone(&cluster.masters[m]);
+    let master = cluster.masters[m].clone();
     let Some(leadership) = master.leads() else {
         return Ok(());
     };
     let Leadership { log_id, epoch } = leadership;
     let end = master.journal.stored().last();
     let mut truth = std::mem::take(&mut cluster.truth);
-    let facts = Arc::make_mut(&mut truth);
+    let facts = truth.make_mut();
     let mut served = facts.serves(leadership, end);
     let mut cleared = master.learned.cleared.iter();
     if facts.is_cleared(log_id) && cleared.any(|c| c.covers(log_id, end.epoch)) {

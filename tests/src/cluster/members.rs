@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use replog_protocol::cleared_logs::ClearedLogs;
 use replog_protocol::follower::Follower;
+use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, NodeId, StorageId};
 use replog_protocol::leader::Leader;
 use replog_protocol::node::{End, Outbound};
@@ -143,7 +144,7 @@ impl SeenStorages {
     }
 }
 
-/// What a master that recovers was told.
+/// What a master that recovers was told, or found on its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Learned {
     /// What each storage follows or has promised, by its last word.
@@ -153,6 +154,16 @@ pub struct Learned {
 }
 
 impl Learned {
+    /// What a master's own disk tells it.
+    #[must_use]
+    pub fn of_disk(hard_state: &HardState) -> Self {
+        let cleared = Some(hard_state.cleared.clone()).filter(|c| !c.is_empty());
+        Self {
+            cleared: cleared.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// A secondary has said what it holds.
     pub fn ack(&mut self, ack: &Ack) {
         if let Some(log_id) = ack.log_id {

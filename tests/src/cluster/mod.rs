@@ -18,12 +18,14 @@ pub mod moments;
 pub mod process;
 pub mod rules;
 pub mod setup;
+mod shared;
 pub mod truth;
 pub mod well;
 mod world;
 
 pub use clients::{Client, Fate, Request};
-pub use fingerprint::fingerprint;
+pub use fingerprint::{Fingerprinter, fingerprint};
 pub use rules::{Rule, Violation};
 pub use setup::Setup;
+pub use shared::Shared;
 pub use world::{Cluster, Place};

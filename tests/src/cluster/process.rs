@@ -141,7 +141,7 @@ impl<N: Node> Process<N> {
 
     fn go_on(&mut self, journal: &mut SimJournal, pace: Pace, done: &mut Done<N::Reply>) {
         let mut last = String::new();
-        for _ in 0..MAX_TURNS {
+        for turn in 0..MAX_TURNS {
             if done.bug.is_some() || done.end.is_some() {
                 return;
             }
@@ -163,10 +163,12 @@ impl<N: Node> Process<N> {
                 }
                 return;
             }
-            last = format!(
-                "{:?} {:?} {:?} {:?}",
-                ready.write, ready.reads, ready.messages, ready.snapshot
-            );
+            if turn + 1 == MAX_TURNS {
+                last = format!(
+                    "{:?} {:?} {:?} {:?}",
+                    ready.write, ready.reads, ready.messages, ready.snapshot
+                );
+            }
             self.carry_out(journal, pace, ready, done);
         }
         done.bug = Some(format!("there is always something more to do: {last}"));

@@ -13,7 +13,7 @@ use replog_protocol::wire::{AckOf, Address, Message};
 use replog_protocol::write_concern::WriteConcern;
 
 use crate::cluster::clients::{Fate, Request};
-use crate::cluster::fingerprint::Fingerprinter;
+use crate::cluster::fingerprint::{Fingerprinter, fingerprint};
 use crate::cluster::journal::{Loss, SimJournal, WriteEnd};
 use crate::cluster::judge;
 use crate::cluster::members::{Learned, Master, Secondary};
@@ -21,6 +21,7 @@ use crate::cluster::moments::hash_relative;
 use crate::cluster::process::{Done, Process};
 use crate::cluster::rules::{Rule, Violation};
 use crate::cluster::setup::Setup;
+use crate::cluster::shared::Shared;
 use crate::cluster::truth::Truth;
 use crate::cluster::{Client, members};
 
@@ -39,13 +40,13 @@ pub struct Cluster {
     /// Its settings.
     pub setup: Arc<Setup>,
     /// The masters.
-    pub masters: Vec<Arc<Master>>,
+    pub masters: Vec<Shared<Master>>,
     /// The secondaries.
-    pub secondaries: Vec<Arc<Secondary>>,
+    pub secondaries: Vec<Shared<Secondary>>,
     /// The clients.
     pub clients: Vec<Request>,
     /// What really was.
-    pub truth: Arc<Truth>,
+    pub truth: Shared<Truth>,
     /// What has left the nodes and was not carried on yet.
     pub outbox: Vec<(Place, Outbound)>,
     /// What operators were told and was not read yet.
@@ -55,50 +56,48 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A number that is the same for the same node, disk and twin in that place.
+    /// A number that is the same for the same node, disk and twin in that place, whatever its clock shows.
     #[must_use]
     pub fn fingerprint(&self, place: Place) -> u64 {
-        let mut hasher = Fingerprinter::default();
-        self.hash_place(place, &mut hasher);
-        hasher.finish()
-    }
-
-    fn hash_place<H: Hasher>(&self, place: Place, into: &mut H) {
         match place {
-            Place::Master(m) => {
-                let master = &*self.masters[m];
-                let now = master.process.as_ref().map_or(Time::ZERO, |p| p.now);
+            Place::Master(m) => self.masters[m].number(|master| {
+                let now = master.process.as_ref().map(|p| p.now);
                 // While a master recovers it matters whether a moment was now or a second ago.
-                let horizon = Duration::from_secs(u64::from(master.recovers()));
-                hash_relative(master, now, horizon, into);
-            }
-            Place::Secondary(n) => {
-                let secondary = &*self.secondaries[n];
-                let now = secondary.process.as_ref().map_or(Time::ZERO, |p| p.now);
-                hash_relative(secondary, now, Duration::ZERO, into);
-            }
+                relative(master, now, u64::from(master.recovers()))
+            }),
+            Place::Secondary(n) => self.secondaries[n].number(|secondary| {
+                let now = secondary.process.as_ref().map(|p| p.now);
+                relative(secondary, now, 0)
+            }),
         }
     }
 
-    /// The same for the cluster as a whole, without its settings, which never change, and relative to the clocks.
+    /// The same for the cluster as a whole, without its settings, which never change.
     #[must_use]
     pub fn fingerprint_of_all(&self) -> u64 {
         let mut hasher = Fingerprinter::default();
-        (0..self.masters.len()).for_each(|m| self.hash_place(Place::Master(m), &mut hasher));
-        (0..self.secondaries.len()).for_each(|n| self.hash_place(Place::Secondary(n), &mut hasher));
+        for place in self.places() {
+            self.fingerprint(place).hash(&mut hasher);
+        }
         self.clients.iter().for_each(|c| c.fate.hash(&mut hasher));
-        self.truth.hash(&mut hasher);
+        self.truth.number(fingerprint).hash(&mut hasher);
         self.violation.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Every place, whether a process runs there or not: the masters first.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let masters = (0..self.masters.len()).map(Place::Master);
+        masters.chain((0..self.secondaries.len()).map(Place::Secondary))
     }
 
     /// That place is as it is in `other` again, and what has left it since, or was told, has not.
     pub fn revert(&mut self, place: Place, other: &Cluster) {
         match place {
-            Place::Master(m) => self.masters[m] = Arc::clone(&other.masters[m]),
-            Place::Secondary(n) => self.secondaries[n] = Arc::clone(&other.secondaries[n]),
+            Place::Master(m) => self.masters[m] = other.masters[m].clone(),
+            Place::Secondary(n) => self.secondaries[n] = other.secondaries[n].clone(),
         }
-        self.truth = Arc::clone(&other.truth);
+        self.truth = other.truth.clone();
         if !self.has_same_fates(other) {
             self.clients.clone_from(&other.clients);
         }
@@ -112,6 +111,15 @@ impl Cluster {
     pub fn has_same_fates(&self, other: &Cluster) -> bool {
         let mut pairs = self.clients.iter().zip(&other.clients);
         self.clients.len() == other.clients.len() && pairs.all(|(a, b)| a.fate == b.fate)
+    }
+
+    /// Whether there is such a place.
+    #[must_use]
+    pub fn has(&self, place: Place) -> bool {
+        match place {
+            Place::Master(m) => m < self.masters.len(),
+            Place::Secondary(n) => n < self.secondaries.len(),
+        }
     }
 
     /// Where a process runs.
@@ -130,7 +138,7 @@ impl Cluster {
             masters: Vec::new(),
             secondaries: Vec::new(),
             clients: Vec::new(),
-            truth: Arc::default(),
+            truth: Shared::default(),
             outbox: Vec::new(),
             events: Vec::new(),
             violation: None,
@@ -141,7 +149,7 @@ impl Cluster {
 
     /// One more place for a master, with an empty disk.
     pub fn add_master(&mut self) -> usize {
-        self.masters.push(Arc::new(Master {
+        self.masters.push(Shared::new(Master {
             journal: SimJournal::new(self.setup.is_lazy),
             process: None,
             id: self.setup.master_id(self.masters.len(), 0),
@@ -157,7 +165,7 @@ impl Cluster {
 
     /// One more place for a secondary of that name, with that disk.
     pub fn add_secondary(&mut self, name: NodeId, journal: SimJournal) -> usize {
-        self.secondaries.push(Arc::new(Secondary {
+        self.secondaries.push(Shared::new(Secondary {
             name,
             journal,
             process: None,
@@ -174,23 +182,23 @@ impl Cluster {
     /// The master of that place starts with what its disk holds, without a link.
     pub fn start_master(&mut self, m: usize, takeover: bool) {
         let setup = Arc::clone(&self.setup);
-        let master = Arc::make_mut(&mut self.masters[m]);
+        let master = self.masters[m].make_mut();
         master.starts += 1;
         master.id = setup.master_id(m, master.starts);
         let new_log_id = setup.log_id(m, master.starts << 8);
         let restored = master.journal.restored();
+        master.learned = Learned::of_disk(&restored.hard_state);
         let leader = setup.leader(master.id, new_log_id, takeover, restored);
         master.process = Some(Process::new(leader));
         master.seen.clear();
         master.highest_round = 0;
-        master.learned = Learned::default();
         master.end = None;
     }
 
     /// The secondary of that place starts with what its disk holds, without a link.
     pub fn start_secondary(&mut self, n: usize) {
         let setup = Arc::clone(&self.setup);
-        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        let secondary = self.secondaries[n].make_mut();
         secondary.starts += 1;
         secondary.storage = setup.storage_id(n, secondary.starts << 8);
         secondary.end = None;
@@ -211,8 +219,8 @@ impl Cluster {
     }
 
     fn crash_master(&mut self, m: usize, loss: Loss, is_written: bool) -> Result<(), Violation> {
-        let truth = Arc::make_mut(&mut self.truth);
-        let master = Arc::make_mut(&mut self.masters[m]);
+        let truth = self.truth.make_mut();
+        let master = self.masters[m].make_mut();
         master.process = None;
         let applied = master
             .journal
@@ -230,8 +238,8 @@ impl Cluster {
     }
 
     fn crash_secondary(&mut self, n: usize, loss: Loss, is_written: bool) -> Result<(), Violation> {
-        let truth = Arc::make_mut(&mut self.truth);
-        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        let truth = self.truth.make_mut();
+        let secondary = self.secondaries[n].make_mut();
         secondary.process = None;
         let start = secondary.storage.0;
         let applied = secondary
@@ -262,9 +270,9 @@ impl Cluster {
         copy
     }
 
-    /// A copy is made of what a secondary's storage holds.
-    pub fn back_up(&mut self, n: usize) {
-        Arc::make_mut(&mut self.secondaries[n]).journal.back_up();
+    /// A copy is made of what the storage of that place holds.
+    pub fn back_up(&mut self, place: Place) {
+        self.journal_mut(place).back_up();
     }
 
     /// What the journal of that place has acknowledged is synced.
@@ -277,10 +285,35 @@ impl Cluster {
         self.journal_mut(place).rot(seq);
     }
 
+    /// The journal of that place.
+    #[must_use]
+    pub fn journal(&self, place: Place) -> &SimJournal {
+        match place {
+            Place::Master(m) => &self.masters[m].journal,
+            Place::Secondary(n) => &self.secondaries[n].journal,
+        }
+    }
+
+    /// Whether an entry of that place is there again if it rots: another one that runs can read the same entry.
+    #[must_use]
+    pub fn has_readable_copy(&self, place: Place, seq: Seq) -> bool {
+        let entry = |at: Place| {
+            let journal = self.journal(at);
+            let stored = journal.stored();
+            let entry = stored
+                .get(seq)
+                .filter(|_| !journal.damaged().contains(&seq));
+            entry.map(|entry| (stored.hard_state.log_id, entry))
+        };
+        let own = entry(place);
+        let others = self.running().into_iter().filter(|at| *at != place);
+        own.is_some() && others.map(entry).any(|other| other == own)
+    }
+
     fn journal_mut(&mut self, place: Place) -> &mut SimJournal {
         match place {
-            Place::Master(m) => &mut Arc::make_mut(&mut self.masters[m]).journal,
-            Place::Secondary(n) => &mut Arc::make_mut(&mut self.secondaries[n]).journal,
+            Place::Master(m) => &mut self.masters[m].make_mut().journal,
+            Place::Secondary(n) => &mut self.secondaries[n].make_mut().journal,
         }
     }
 
@@ -300,14 +333,14 @@ impl Cluster {
     pub fn tick(&mut self, place: Place, time: Duration) {
         match place {
             Place::Master(m) => {
-                let master = Arc::make_mut(&mut self.masters[m]);
+                let master = self.masters[m].make_mut();
                 if let Some(process) = &mut master.process {
                     process.let_pass(time);
                     process.look_for_damage(&master.journal);
                 }
             }
             Place::Secondary(n) => {
-                let secondary = Arc::make_mut(&mut self.secondaries[n]);
+                let secondary = self.secondaries[n].make_mut();
                 if let Some(process) = &mut secondary.process {
                     process.let_pass(time);
                     process.look_for_damage(&secondary.journal);
@@ -331,7 +364,7 @@ impl Cluster {
     /// A message reaches that place.
     pub fn deliver(&mut self, place: Place, message: Message) {
         if let Place::Master(m) = place {
-            Arc::make_mut(&mut self.masters[m]).learn(&message);
+            self.masters[m].make_mut().learn(&message);
         }
         self.step(
             place,
@@ -347,7 +380,7 @@ impl Cluster {
                 let pace = self.setup.master_pace;
                 let Master {
                     journal, process, ..
-                } = Arc::make_mut(&mut self.masters[m]);
+                } = self.masters[m].make_mut();
                 if let Some(process) = process {
                     let done = process.finish_write(journal, pace, end);
                     self.after_master(m, done);
@@ -357,7 +390,7 @@ impl Cluster {
                 let pace = self.setup.secondary_pace;
                 let Secondary {
                     journal, process, ..
-                } = Arc::make_mut(&mut self.secondaries[n]);
+                } = self.secondaries[n].make_mut();
                 if let Some(process) = process {
                     let done = process.finish_write(journal, pace, end);
                     self.after_secondary(n, done);
@@ -373,7 +406,7 @@ impl Cluster {
                 let pace = self.setup.master_pace;
                 let Master {
                     journal, process, ..
-                } = Arc::make_mut(&mut self.masters[m]);
+                } = self.masters[m].make_mut();
                 if let Some(process) = process {
                     let done = process.finish_read(journal, pace, i);
                     self.after_master(m, done);
@@ -383,7 +416,7 @@ impl Cluster {
                 let pace = self.setup.secondary_pace;
                 let Secondary {
                     journal, process, ..
-                } = Arc::make_mut(&mut self.secondaries[n]);
+                } = self.secondaries[n].make_mut();
                 if let Some(process) = process {
                     let done = process.finish_read(journal, pace, i);
                     self.after_secondary(n, done);
@@ -408,7 +441,7 @@ impl Cluster {
         let pace = self.setup.master_pace;
         let Master {
             journal, process, ..
-        } = Arc::make_mut(&mut self.masters[m]);
+        } = self.masters[m].make_mut();
         if let Some(process) = process {
             let done = process.step(journal, pace, input);
             self.after_master(m, done);
@@ -419,7 +452,7 @@ impl Cluster {
         let pace = self.setup.secondary_pace;
         let Secondary {
             journal, process, ..
-        } = Arc::make_mut(&mut self.secondaries[n]);
+        } = self.secondaries[n].make_mut();
         if let Some(process) = process {
             let done = process.step(journal, pace, input);
             self.after_secondary(n, done);
@@ -456,18 +489,18 @@ impl Cluster {
     /// Somebody clears the log at that master.
     pub fn clear(&mut self, m: usize) {
         let waiter = Client::new(usize::MAX);
-        let master = Arc::make_mut(&mut self.masters[m]);
+        let master = self.masters[m].make_mut();
         master.clears += 1;
         let log_id = self.setup.log_id(m, master.starts << 8 | master.clears);
         let former = self.masters[m].leads();
         if let Some(former) = former {
-            Arc::make_mut(&mut self.truth).clear(former.log_id);
+            self.truth.make_mut().clear(former.log_id);
         }
         self.step_master(m, Input::Client(Command::Clear { log_id, waiter }));
         let leads = self.masters[m].leads();
         if let Some(former) = former {
             let is_done = leads.is_some_and(|l| l.log_id == log_id);
-            let truth = Arc::make_mut(&mut self.truth);
+            let truth = self.truth.make_mut();
             truth.was_cleared(former.log_id, is_done);
             if let Some(leads) = leads.filter(|_| is_done) {
                 let serves = truth.serves(leads, Default::default());
@@ -479,8 +512,8 @@ impl Cluster {
     /// Somebody empties that secondary; or, with `rejoin`, has it follow the master of another history.
     pub fn renew(&mut self, n: usize, rejoin: bool) {
         let waiter = Client::new(usize::MAX);
-        let truth = Arc::make_mut(&mut self.truth);
-        let secondary = Arc::make_mut(&mut self.secondaries[n]);
+        let truth = self.truth.make_mut();
+        let secondary = self.secondaries[n].make_mut();
         let Some(process) = &secondary.process else {
             return;
         };
@@ -511,7 +544,7 @@ impl Cluster {
     fn after_master(&mut self, m: usize, done: Done<Reply<Client>>) {
         let judged = judge::master(self, m, &done);
         self.keep(judged);
-        let master = Arc::make_mut(&mut self.masters[m]);
+        let master = self.masters[m].make_mut();
         let sent = done.messages.iter().filter_map(members::round_of);
         master.highest_round = sent.chain([master.highest_round]).max().unwrap_or(0);
         if let Some(end) = done.end {
@@ -530,7 +563,7 @@ impl Cluster {
         let judged = judge::secondary(self, n, &done);
         self.keep(judged);
         if let Some(end) = done.end {
-            Arc::make_mut(&mut self.secondaries[n]).end = Some(end);
+            self.secondaries[n].make_mut().end = Some(end);
             let crashed = self.crash_secondary(n, Loss::Nothing, false);
             self.keep(crashed);
         }
@@ -637,6 +670,14 @@ impl Cluster {
             }
         }
     }
+}
+
+/// A number for a value whose clock shows `now`, whatever that is; `horizon` in seconds.
+fn relative(value: &impl Hash, now: Option<Time>, horizon: u64) -> u64 {
+    let mut hasher = Fingerprinter::default();
+    let horizon = Duration::from_secs(horizon);
+    hash_relative(value, now.unwrap_or(Time::ZERO), horizon, &mut hasher);
+    hasher.finish()
 }
 
 fn bug(what: String) -> Violation {

@@ -5,32 +5,32 @@ use std::time::Duration;
 
 use replog_protocol::leader::recovery::RecoverySettings;
 use replog_protocol::leader::settings::Replication;
-use replog_tests::cluster::journal::Loss;
-use replog_tests::cluster::process::Pace;
-use replog_tests::cluster::{Place, Setup};
 
 use super::explored::Explored;
 use super::state::State;
+use crate::cluster::journal::Loss;
+use crate::cluster::process::Pace;
+use crate::cluster::{Place, Setup};
 
 /// A master's clock goes on by so much at each step of time: no wait of its is longer, but those of [`PATIENCE`].
-pub(super) const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// The same of a secondary.
-pub(super) const SECONDARY_TICK: Duration = Duration::from_secs(5);
+pub(crate) const SECONDARY_TICK: Duration = Duration::from_secs(5);
 /// How long a patient master waits: longer than anything in a model lasts.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1 << 20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1 << 20);
 
 /// A client that appends once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
+pub struct Client {
     /// Which message; two clients with one number are a client and its retry.
-    pub(super) message: u8,
+    pub message: u8,
     /// Its write concern.
-    pub(super) w: u32,
+    pub w: u32,
 }
 
 /// What a master does that starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
+pub enum Start {
     /// It waits until all secondaries were seen and have answered, however long that takes.
     Patient,
     /// Its patience may end whenever its clock goes on.
@@ -38,74 +38,75 @@ pub(super) enum Start {
 }
 
 /// Something that is so in some state, and its name.
-pub(super) type Seen = (&'static str, fn(&Bounds, &State) -> bool);
+pub type Seen = (&'static str, fn(&Bounds, &State) -> bool);
 
 /// How large the world is.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Secondaries.
-    pub(super) nodes: u8,
+    pub nodes: u8,
     /// They are listed; else whoever joins is a member.
-    pub(super) listed: bool,
+    pub listed: bool,
     /// Clients; they ask in this order.
-    pub(super) clients: Vec<Client>,
+    pub clients: Vec<Client>,
     /// How often a secondary ends and starts again, all of them together.
-    pub(super) restarts: u8,
+    pub restarts: u8,
     /// How its storage may come back.
-    pub(super) losses: Vec<Loss>,
+    pub losses: Vec<Loss>,
     /// How often a master ends and starts again.
-    pub(super) rebirths: u8,
+    pub rebirths: u8,
     /// How its storage may come back.
-    pub(super) master_losses: Vec<Loss>,
-    /// How often a secondary's storage is backed up, all of them together.
-    pub(super) backups: u8,
+    pub master_losses: Vec<Loss>,
+    /// How often a storage is backed up, of those that may come back as it was then; all of them together.
+    pub backups: u8,
     /// How often a second process starts on a copy of a secondary's storage: as it is, or as it was when it was backed up.
-    pub(super) copies: u8,
+    pub copies: u8,
     /// How often one more master starts beside the first.
-    pub(super) seconds: u8,
+    pub seconds: u8,
     /// The log is cleared only once the first client was answered, another master starts after that, and the second client
     /// asks last: fewer ways to get to what is of interest.
-    pub(super) late: bool,
+    pub late: bool,
     /// A second master overtakes the first.
-    pub(super) takeover: bool,
+    pub takeover: bool,
     /// What masters do first.
-    pub(super) start: Start,
+    pub start: Start,
     /// The highest epoch that is looked at.
-    pub(super) epochs: u64,
+    pub epochs: u64,
     /// How many numbers a master may make for its heartbeats, beyond one at its start and one a secondary and an outage.
-    pub(super) rounds: u64,
+    pub rounds: u64,
     /// How often clocks go on, where that has to be bounded.
-    pub(super) ticks: Option<u8>,
+    pub ticks: Option<u8>,
     /// What has to happen in some state, or nothing is shown; more follows from the rest.
-    pub(super) sometimes: Vec<Seen>,
+    pub sometimes: Vec<Seen>,
     /// How often the log is cleared.
-    pub(super) clears: u8,
+    pub clears: u8,
     /// How often a secondary is emptied by its own client.
-    pub(super) renewals: u8,
+    pub renewals: u8,
     /// How often the master's link breaks.
-    pub(super) outages: u8,
+    pub outages: u8,
     /// Whether the broker says that nobody listens (true or not).
-    pub(super) no_responders: bool,
+    pub no_responders: bool,
     /// Several entries go in one message; else each goes alone, and they overtake one another.
-    pub(super) batches: bool,
+    pub batches: bool,
     /// Whether the end of a master's write is a step of its own.
-    pub(super) slow_master: bool,
+    pub slow_master: bool,
     /// Whether the end of a secondary's write is a step of its own.
-    pub(super) slow_secondaries: bool,
+    pub slow_secondaries: bool,
     /// Whether the end of a read is a step of its own.
-    pub(super) slow_reads: bool,
+    pub slow_reads: bool,
     /// How often a disk is full.
-    pub(super) fulls: u8,
+    pub fulls: u8,
     /// How often a write fails.
-    pub(super) failures: u8,
+    pub failures: u8,
     /// How many entries rot, on a master's disk and on secondaries'.
-    pub(super) rots: u8,
+    pub rots: u8,
     /// What is known by now.
-    pub(super) explored: Arc<Explored>,
+    pub explored: Arc<Explored>,
 }
 
 /// A world without faults but those of the network. Each client is a message and its write concern.
-pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
+#[must_use]
+pub fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
     let clients = clients.iter().map(|&(message, w)| Client { message, w });
     Bounds {
         nodes,
@@ -142,12 +143,15 @@ pub(super) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
 
 impl Bounds {
     /// The cluster of this world.
-    pub(super) fn setup(&self) -> Arc<Setup> {
+    pub(crate) fn setup(&self) -> Arc<Setup> {
         let name = |n| format!("s{n}").parse().expect("a name");
         let pace = |is_slow: bool| Pace {
             writes: !is_slow,
             reads: !self.slow_reads,
         };
+        // A master with a log on its disk goes on with it, whoever has not answered yet.
+        let is_empty = |loss: &Loss| *loss == Loss::Everything;
+        let masters_are_empty = self.master_losses.iter().all(is_empty);
         Setup {
             names: (0..self.nodes).map(name).collect(),
             is_listed: self.listed,
@@ -169,7 +173,7 @@ impl Bounds {
             master_pace: pace(self.slow_master),
             secondary_pace: pace(self.slow_secondaries),
             max_payload: 1 << 20,
-            is_patient: self.start == Start::Patient && self.copies == 0,
+            is_patient: self.start == Start::Patient && self.copies == 0 && masters_are_empty,
             salt: 0,
         }
         .shared()
@@ -192,7 +196,7 @@ impl Bounds {
     }
 
     /// By how much the clock of that place goes on at each step of time.
-    pub(super) fn tick_of(&self, place: Place) -> Duration {
+    pub(crate) fn tick_of(&self, place: Place) -> Duration {
         match place {
             Place::Master(_) => TICK,
             Place::Secondary(_) => SECONDARY_TICK,
@@ -200,18 +204,18 @@ impl Bounds {
     }
 
     /// Whether time makes a difference to a secondary whose writes all end well.
-    pub(super) fn secondaries_tick(&self) -> bool {
+    pub(crate) fn secondaries_tick(&self) -> bool {
         self.fulls + self.rots > 0
     }
 
     /// Whether the clock of that place may go on at any time.
-    pub(super) fn ticks_are_free(&self, place: Place) -> bool {
+    pub(crate) fn ticks_are_free(&self, place: Place) -> bool {
         let may_tick = matches!(place, Place::Master(_)) || self.secondaries_tick();
         may_tick && self.ticks.is_none()
     }
 
     /// The highest number of a heartbeat that is looked at.
-    pub(super) fn highest_round(&self) -> u64 {
+    pub(crate) fn highest_round(&self) -> u64 {
         1 + u64::from(self.nodes + self.outages) + self.rounds
     }
 }

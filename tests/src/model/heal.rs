@@ -2,12 +2,12 @@
 
 use replog_protocol::node::Outbound;
 use replog_protocol::wire::Address;
-use replog_tests::cluster::journal::{Loss, WriteEnd};
-use replog_tests::cluster::well::unwell;
-use replog_tests::cluster::{Cluster, Place};
 
 use super::bounds::{Bounds, PATIENCE, TICK};
 use super::state::State;
+use crate::cluster::journal::{Loss, WriteEnd};
+use crate::cluster::well::unwell;
+use crate::cluster::{Cluster, Place};
 
 /// So many rounds of the timers it may take.
 const MAX_ROUNDS: usize = 16;
@@ -18,13 +18,13 @@ const MAX_MESSAGES: usize = 200;
 
 /// With the links up and no more faults, even if all that is under way is lost, all is well within few rounds of the timers,
 /// and then there is nothing but heartbeats and their ACKs.
-pub(super) fn recovers(bounds: &Bounds, state: &State) -> bool {
+pub(crate) fn recovers(bounds: &Bounds, state: &State) -> bool {
     heal(bounds, &mut state.cluster.clone()).is_ok()
 }
 
 /// The same; an error says what is not well. A cluster from which it was seen to become well is not looked at twice, whatever
 /// it has come from.
-pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String> {
+pub(crate) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String> {
     if cluster.violation.is_some() {
         return Ok(()); // which is reported as what it is
     }
@@ -36,6 +36,8 @@ pub(super) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
     start_again(cluster);
     for rounds in 1.. {
         if rounds % ROUNDS_OF_PATIENCE == 0 {
+            // A program that has ended because it took the late word of a dead master for one that lives is started again.
+            start_a_master(cluster);
             for m in 0..cluster.masters.len() {
                 if cluster.masters[m].recovers() {
                     cluster.tick(Place::Master(m), PATIENCE);
@@ -97,13 +99,23 @@ fn is_quiet(cluster: &Cluster, sent: &[(Place, Outbound)]) -> Result<(), String>
     }
 }
 
-/// Whoever has ended starts again; if every master was overtaken, the last one does. All have their links.
+/// Whoever has ended starts again; of the masters one, if none is left. All have their links.
 fn start_again(cluster: &mut Cluster) {
     for n in 0..cluster.secondaries.len() {
         if cluster.secondaries[n].process.is_none() {
             cluster.start_secondary(n);
         }
     }
+    start_a_master(cluster);
+    for place in cluster.running() {
+        if !cluster.is_linked(place) {
+            cluster.link(place, true);
+        }
+    }
+}
+
+/// If no master is left, the last one starts again.
+fn start_a_master(cluster: &mut Cluster) {
     let lives = |m: &usize| {
         let master = &cluster.masters[*m];
         master.recovers() || master.leads().is_some()
@@ -112,22 +124,15 @@ fn start_again(cluster: &mut Cluster) {
         for m in 0..cluster.masters.len() {
             cluster.crash(Place::Master(m), Loss::Nothing, false);
         }
-        cluster.start_master(cluster.masters.len() - 1, false);
-    }
-    let masters = (0..cluster.masters.len()).map(Place::Master);
-    let secondaries = (0..cluster.secondaries.len()).map(Place::Secondary);
-    for place in masters.chain(secondaries) {
-        if !cluster.is_linked(place) {
-            cluster.link(place, true);
-        }
+        let last = cluster.masters.len() - 1;
+        cluster.start_master(last, false);
+        cluster.link(Place::Master(last), true);
     }
 }
 
 /// Every deadline comes once, and everything that is sent arrives, unless there is no end to it. What was sent.
 fn round(cluster: &mut Cluster) -> Result<Vec<(Place, Outbound)>, String> {
-    let masters = (0..cluster.masters.len()).map(Place::Master);
-    let secondaries = (0..cluster.secondaries.len()).map(Place::Secondary);
-    let places: Vec<Place> = masters.chain(secondaries).collect();
+    let places: Vec<Place> = cluster.places().collect();
     let mut all = Vec::new();
     for place in &places {
         cluster.tick(*place, TICK);

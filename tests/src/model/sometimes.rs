@@ -1,10 +1,16 @@
 //! What happens sometimes, so that what is always true is true of something.
 
+use crate::cluster::members::Secondary;
+use crate::cluster::{Client, Fate, Place, Shared};
+use std::collections::BTreeSet;
+
 use replog_protocol::ids::{NodeId, Seq};
-use replog_protocol::leader::command::Answer;
+use replog_protocol::leader::Leader;
+use replog_protocol::leader::command::{Answer, AppendError, Unavailable};
+use replog_protocol::leader::health::Status;
+use replog_protocol::leader::phase::Phase;
+use replog_protocol::node::End;
 use replog_protocol::wire::Message;
-use replog_tests::cluster::members::Secondary;
-use replog_tests::cluster::{Fate, Place};
 
 use super::bounds::Bounds;
 use super::state::State;
@@ -16,32 +22,37 @@ fn answers(state: &State) -> impl Iterator<Item = &Answer> {
     })
 }
 
-pub(super) fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
+/// A client was told that all nodes hold its entry.
+pub fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
     let all = u32::from(bounds.nodes) + 1;
     let by_all = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.w == all);
     answers(state).any(by_all)
 }
 
 /// An entry is under way to who has stored it, and what is under way can always arrive.
-pub(super) fn has_duplicate(_: &Bounds, state: &State) -> bool {
-    state.network.values().any(|frame| match &frame.message {
-        Message::Append(append) => append.entries.as_ref().is_some_and(|batch| {
-            let holds = |s: &Secondary| {
-                let stored = s.journal.stored();
-                stored.has(append.leader.log_id, batch.last_position())
-            };
-            state.cluster.secondaries.iter().any(|s| holds(s))
-        }),
-        _ => false,
-    })
+pub fn has_duplicate(bounds: &Bounds, state: &State) -> bool {
+    let frames = bounds.explored.frames();
+    frames
+        .all(&state.network)
+        .any(|frame| match &frame.message {
+            Message::Append(append) => append.entries.as_ref().is_some_and(|batch| {
+                let holds = |s: &Secondary| {
+                    let stored = s.journal.stored();
+                    stored.has(append.leader.log_id, batch.last_position())
+                };
+                state.cluster.secondaries.iter().any(|s| holds(s))
+            }),
+            _ => false,
+        })
 }
 
-pub(super) fn holds_back(_: &Bounds, state: &State) -> bool {
+/// A secondary holds back an entry, because one before it is missing.
+pub fn holds_back(_: &Bounds, state: &State) -> bool {
     state.cluster.followers().any(|(_, f)| f.held_back() > 0)
 }
 
 /// A secondary that was started again holds what a master that serves holds.
-pub(super) fn is_refilled(_: &Bounds, state: &State) -> bool {
+pub fn is_refilled(_: &Bounds, state: &State) -> bool {
     let serving = state.cluster.masters.iter().filter(|m| m.serves());
     let logs: Vec<_> = serving.map(|m| &m.journal.stored().entries).collect();
     let is_whole = |s: &Secondary| {
@@ -52,24 +63,28 @@ pub(super) fn is_refilled(_: &Bounds, state: &State) -> bool {
 }
 
 /// What a start that has ended has said is still under way when the next one counts.
-pub(super) fn has_late_words(_: &Bounds, state: &State) -> bool {
-    state.network.values().any(|frame| match &frame.message {
-        Message::Ack(ack) if ack.upto > Seq::ZERO => {
-            let of_name = |s: &&std::sync::Arc<Secondary>| s.name == ack.node;
-            let mut all = state.cluster.secondaries.iter().filter(of_name);
-            let is_over = all.all(|s| s.storage != ack.storage);
-            is_over
-                && state.cluster.leaders().any(|(_, leader)| {
-                    let peer = leader.peers().get(&ack.node);
-                    let counts = peer.and_then(|p| p.storage());
-                    counts.is_some_and(|counts| counts != ack.storage)
-                })
-        }
-        _ => false,
-    })
+pub fn has_late_words(bounds: &Bounds, state: &State) -> bool {
+    let frames = bounds.explored.frames();
+    frames
+        .all(&state.network)
+        .any(|frame| match &frame.message {
+            Message::Ack(ack) if ack.upto > Seq::ZERO => {
+                let of_name = |s: &&Shared<Secondary>| s.name == ack.node;
+                let mut all = state.cluster.secondaries.iter().filter(of_name);
+                let is_over = all.all(|s| s.storage != ack.storage);
+                is_over
+                    && state.cluster.leaders().any(|(_, leader)| {
+                        let peer = leader.peers().get(&ack.node);
+                        let counts = peer.and_then(|p| p.storage());
+                        counts.is_some_and(|counts| counts != ack.storage)
+                    })
+            }
+            _ => false,
+        })
 }
 
-pub(super) fn follows_after_clear(_: &Bounds, state: &State) -> bool {
+/// The log was cleared, and a secondary holds entries of the history that follows.
+pub fn follows_after_clear(_: &Bounds, state: &State) -> bool {
     let histories: Vec<_> = (state.cluster.leaders())
         .map(|(_, l)| l.leadership().log_id)
         .collect();
@@ -84,15 +99,18 @@ pub(super) fn follows_after_clear(_: &Bounds, state: &State) -> bool {
     state.counts.clears > 0 && state.cluster.secondaries.iter().any(|s| follows(s))
 }
 
-pub(super) fn was_cleared_while_waiting(_: &Bounds, state: &State) -> bool {
+/// A client was told that the log was cleared while it waited.
+pub fn was_cleared_while_waiting(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::ClearedMeanwhile(_)))
 }
 
-pub(super) fn joins_its_duplicate(_: &Bounds, state: &State) -> bool {
+/// A client was told that its message was in the log already, and is replicated.
+pub fn joins_its_duplicate(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::Replicated { appended, .. } if appended.duplicate))
 }
 
-pub(super) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
+/// The link has broken, is there again, and all clients were answered.
+pub fn serves_after_outage(_: &Bounds, state: &State) -> bool {
     let mut leaders = state.cluster.leaders();
     let linked = leaders.all(|(m, _)| state.cluster.is_linked(Place::Master(m)));
     let all = state.cluster.clients.len();
@@ -100,7 +118,7 @@ pub(super) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
 }
 
 /// A secondary came back with less than it had acknowledged, and the master knows.
-pub(super) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
+pub fn came_back_with_less(_: &Bounds, state: &State) -> bool {
     state.cluster.leaders().any(|(m, leader)| {
         let master = &state.cluster.masters[m];
         let holds_less = |s: &Secondary| {
@@ -121,7 +139,7 @@ pub(super) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
 }
 
 /// Two processes of one name run, and they hold different logs.
-pub(super) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
+pub fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
     let running: Vec<&NodeId> = (state.cluster.followers())
         .map(|(n, _)| &state.cluster.secondaries[n].name)
         .collect();
@@ -132,6 +150,146 @@ pub(super) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
 }
 
 /// A client was refused because the disk was full, and another one, or its retry, was served.
-pub(super) fn serves_after_full_disk(_: &Bounds, state: &State) -> bool {
+pub fn serves_after_full_disk(_: &Bounds, state: &State) -> bool {
     state.counts.fulls > 0 && answers(state).any(|a| matches!(a, Answer::Replicated { .. }))
+}
+
+/// A master takes a secondary for one that holds another history.
+pub fn has_diverged(_: &Bounds, state: &State) -> bool {
+    let leaders = state.cluster.leaders();
+    leaders.into_iter().any(|(m, leader)| {
+        let now = state.cluster.masters[m].process.as_ref().map(|p| p.now);
+        let mut peers = leader.peers().iter();
+        peers.any(|(_, p)| now.is_some_and(|now| p.status(now) == Status::Diverged))
+    })
+}
+
+fn later(state: &State) -> impl Iterator<Item = &Leader<Client>> {
+    let serving = state
+        .cluster
+        .leaders()
+        .filter(|(m, _)| state.cluster.masters[*m].serves());
+    serving
+        .map(|(_, leader)| leader)
+        .filter(|leader| leader.leadership().epoch.n > 1)
+}
+
+/// A master that is not the first one serves entries of the first one.
+pub fn has_recovered(_: &Bounds, state: &State) -> bool {
+    let has_older = |leader: &Leader<Client>| {
+        let first = leader.log().epochs().at(Seq(1));
+        first.is_some_and(|position| position.epoch.n == 1)
+    };
+    later(state).any(has_older)
+}
+
+/// A client was told of an entry that a later master has placed.
+pub fn goes_on_after_recovery(_: &Bounds, state: &State) -> bool {
+    let is_later = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.epoch > 1 && appended.w > 1);
+    answers(state).any(is_later)
+}
+
+/// A master was superseded.
+pub fn is_fenced(_: &Bounds, state: &State) -> bool {
+    let mut leaders = state.cluster.leaders();
+    leaders.any(|(_, leader)| matches!(leader.phase(), Phase::Fenced(_)))
+}
+
+/// A second master has found the first one.
+pub fn was_found_out(_: &Bounds, state: &State) -> bool {
+    let is_other = |end: &Option<End>| matches!(end, Some(End::OtherMaster(_)));
+    state.cluster.masters.iter().any(|m| is_other(&m.end))
+}
+
+/// Two masters take appends for one history.
+pub fn are_two(_: &Bounds, state: &State) -> bool {
+    let serving: Vec<_> = state
+        .cluster
+        .masters
+        .iter()
+        .filter(|m| m.serves())
+        .collect();
+    let logs: Vec<_> = serving
+        .iter()
+        .filter_map(|m| m.leads())
+        .map(|l| l.log_id)
+        .collect();
+    logs.iter()
+        .enumerate()
+        .any(|(i, log)| logs[i + 1..].contains(log))
+}
+
+/// A master whose own history was empty has taken over the one of a secondary that came late.
+pub fn has_adopted(_: &Bounds, state: &State) -> bool {
+    let adopts = |l: &Leader<Client>| l.phase().recovery().is_some() && l.leadership().epoch.n > 1;
+    state.cluster.leaders().any(|(_, leader)| adopts(leader))
+}
+
+/// A damaged entry was written again.
+pub fn is_repaired(_: &Bounds, state: &State) -> bool {
+    let clean = |damaged: &BTreeSet<Seq>| damaged.is_empty();
+    state.counts.rots > 0
+        && state
+            .cluster
+            .masters
+            .iter()
+            .all(|m| clean(m.journal.damaged()))
+        && state
+            .cluster
+            .secondaries
+            .iter()
+            .all(|s| clean(s.journal.damaged()))
+}
+
+/// A program has ended because its disk fails.
+pub fn has_failed(_: &Bounds, state: &State) -> bool {
+    let failed = |end: &Option<End>| matches!(end, Some(End::StorageFailed(_)));
+    let mut masters = state.cluster.masters.iter();
+    let mut secondaries = state.cluster.secondaries.iter();
+    masters.any(|m| failed(&m.end)) || secondaries.any(|s| failed(&s.end))
+}
+
+/// A client was told that it is not known whether its entry is in the log.
+pub fn is_in_doubt(_: &Bounds, state: &State) -> bool {
+    answers(state).any(|a| matches!(a, Answer::NotKnown { .. }))
+}
+
+/// A client was told that the disk is full.
+pub fn is_refused_by_full_disk(_: &Bounds, state: &State) -> bool {
+    let full = AppendError::Unavailable(Unavailable::DiskFull);
+    answers(state).any(|a| matches!(a, Answer::Refused(error) if *error == full))
+}
+
+/// An entry cannot be read where it is stored, and can be read elsewhere.
+pub fn is_damaged(_: &Bounds, state: &State) -> bool {
+    let masters = state.cluster.masters.iter().map(|m| &m.journal);
+    let secondaries = state.cluster.secondaries.iter().map(|s| &s.journal);
+    masters.chain(secondaries).any(|j| !j.damaged().is_empty())
+}
+
+/// A master has come back with a part of what it had on its disk, and serves.
+pub fn serves_with_less(_: &Bounds, state: &State) -> bool {
+    let mut masters = state.cluster.masters.iter();
+    masters.any(|m| {
+        let has_first = m.journal.stored().get(Seq(1)).is_some();
+        m.starts > 1 && m.serves() && !has_first
+    })
+}
+
+/// A master serves, although it has not heard from every listed secondary.
+pub fn serves_unheard(_: &Bounds, state: &State) -> bool {
+    later(state).any(|leader| leader.not_seen().next().is_some())
+}
+
+/// A secondary was started again while a master recovers.
+pub fn came_back_meanwhile(_: &Bounds, state: &State) -> bool {
+    let mut masters = state.cluster.masters.iter();
+    let mut secondaries = state.cluster.secondaries.iter();
+    masters.any(|m| m.starts > 1 && m.recovers()) && secondaries.any(|s| s.starts > 1)
+}
+
+/// Two processes of one name run while a master recovers.
+pub fn are_two_of_a_name_meanwhile(bounds: &Bounds, state: &State) -> bool {
+    let mut masters = state.cluster.masters.iter();
+    masters.any(|m| m.starts > 1 && m.recovers()) && are_two_of_a_name(bounds, state)
 }

@@ -1,21 +1,21 @@
 //! What can happen, and what follows from it.
 
+use crate::cluster::journal::{Loss, WriteEnd};
+use crate::cluster::{Fate, Place, Request};
 use replog_protocol::ids::Seq;
 use replog_protocol::wire::{AckOf, Address};
 use replog_protocol::write_concern::WriteConcern;
-use replog_tests::cluster::journal::{Loss, WriteEnd};
-use replog_tests::cluster::{Fate, Place};
 
 use super::bounds::Bounds;
 use super::state::State;
 
 /// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
     /// That client appends at that master.
     Append(usize, usize),
-    /// A message, by its fingerprint, arrives. It stays in the network and may arrive again.
-    Deliver(u64, Place),
+    /// A message, by its number, arrives. It stays in the network and may arrive again.
+    Deliver(u32, Place),
     /// The write in flight ends.
     Written(Place, WriteEnd),
     /// The first read ends.
@@ -24,8 +24,8 @@ pub(super) enum Step {
     Tick(Place),
     /// A process ends and starts again, its storage with that loss; the write in flight is lost or was written just before.
     Restart(Place, Loss, bool),
-    /// A secondary's storage is backed up.
-    BackUp(usize),
+    /// A storage is backed up.
+    BackUp(Place),
     /// A second process starts on a copy of a secondary's storage, or of its backup.
     Copy(usize, bool),
     /// What a journal has acknowledged is synced.
@@ -44,14 +44,24 @@ pub(super) enum Step {
     Rot(Place, Seq),
 }
 
+impl Step {
+    /// Of a delivery or a tick: where it happens.
+    pub(crate) fn place(self) -> Place {
+        match self {
+            Self::Deliver(_, place) | Self::Tick(place) => place,
+            other => unreachable!("{other:?} is always possible, or never"),
+        }
+    }
+}
+
 /// What can happen in a state.
-pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
+pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     let (cluster, counts) = (&state.cluster, &state.counts);
     let may_ask =
         |client: &usize| !bounds.late || *client == 0 || counts.rebirths + counts.seconds > 0;
     let next = cluster.clients.iter().position(|c| c.fate == Fate::Silent);
     let next = next.filter(may_ask);
-    let is_answered = |c: &replog_tests::cluster::Request| matches!(c.fate, Fate::Answered(_));
+    let is_answered = |c: &Request| matches!(c.fate, Fate::Answered(_));
     let is_late = !bounds.late || cluster.clients.iter().any(is_answered);
     let may_start = is_late && (!bounds.late || counts.clears == bounds.clears);
     let may_tick = bounds.ticks.is_some_and(|most| counts.ticks < most);
@@ -79,10 +89,9 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
             let all = 0..cluster.secondaries.len();
             steps.extend(all.map(|n| Step::NoResponders(m, n)));
         }
-        let journal = &cluster.masters[m].journal;
-        if counts.rots < bounds.rots && leader.phase().leads() {
-            let last = journal.stored().last().seq.0;
-            steps.extend((1..=last).map(|seq| Step::Rot(place, Seq(seq))));
+        let is_older_wanted = bounds.master_losses.contains(&Loss::SinceBackup);
+        if is_older_wanted && counts.backups < bounds.backups {
+            steps.push(Step::BackUp(place));
         }
         if cluster.masters[m]
             .process
@@ -101,8 +110,9 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         if counts.restarts < bounds.restarts {
             restarts(state, place, &bounds.losses, steps);
         }
-        if counts.backups < bounds.backups {
-            steps.push(Step::BackUp(n));
+        let is_older_wanted = bounds.losses.contains(&Loss::SinceBackup) || bounds.copies > 0;
+        if is_older_wanted && counts.backups < bounds.backups {
+            steps.push(Step::BackUp(place));
         }
         if counts.copies < bounds.copies {
             steps.push(Step::Copy(n, false));
@@ -116,15 +126,20 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         if may_tick && bounds.secondaries_tick() {
             steps.push(Step::Tick(place));
         }
-        if counts.rots < bounds.rots {
-            let last = secondary.journal.stored().last().seq.0;
-            steps.extend((1..=last).map(|seq| Step::Rot(place, Seq(seq))));
-        }
         if secondary.journal.is_unsynced() {
             steps.push(Step::Sync(place));
         }
         if !process.reads.is_empty() {
             steps.push(Step::Read(place));
+        }
+    }
+    if counts.rots < bounds.rots {
+        // Of an entry that nobody else can read nothing is left: it stays damaged for good.
+        for place in cluster.running() {
+            let last = cluster.journal(place).stored().last().seq.0;
+            let all = (1..=last).map(Seq);
+            let spare = all.filter(|seq| cluster.has_readable_copy(place, *seq));
+            steps.extend(spare.map(|seq| Step::Rot(place, seq)));
         }
     }
     for place in state.writing() {
@@ -143,10 +158,7 @@ pub(super) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
 }
 
 fn restarts(state: &State, place: Place, losses: &[Loss], steps: &mut Vec<Step>) {
-    let journal = match place {
-        Place::Master(m) => &state.cluster.masters[m].journal,
-        Place::Secondary(n) => &state.cluster.secondaries[n].journal,
-    };
+    let journal = state.cluster.journal(place);
     for loss in losses {
         let differs = match loss {
             Loss::Nothing | Loss::Everything => true,
@@ -163,7 +175,7 @@ fn restarts(state: &State, place: Place, losses: &[Loss], steps: &mut Vec<Step>)
 }
 
 /// Lets it happen.
-pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
+pub(crate) fn take(bounds: &Bounds, state: &mut State, step: Step) {
     let State {
         cluster, counts, ..
     } = state;
@@ -172,8 +184,8 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
             let w = WriteConcern::Count(bounds.clients[client].w.into());
             cluster.append(client, m, w, None, None);
         }
-        Step::Deliver(key, place) => {
-            let message = state.network[&key].message.clone();
+        Step::Deliver(frame, place) => {
+            let message = bounds.frame(frame).message.clone();
             cluster.deliver(place, message);
         }
         Step::Written(place, end) => {
@@ -191,28 +203,28 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
             match place {
                 Place::Master(m) => {
                     counts.rebirths += 1;
-                    state.start_master(m, false);
+                    state.start_master(bounds, m, false);
                 }
                 Place::Secondary(n) => {
                     counts.restarts += 1;
-                    state.start_secondary(n);
+                    state.start_secondary(bounds, n);
                 }
             }
         }
-        Step::BackUp(n) => {
+        Step::BackUp(place) => {
             counts.backups += 1;
-            cluster.back_up(n);
+            cluster.back_up(place);
         }
         Step::Copy(n, older) => {
             counts.copies += 1;
             let copy = cluster.copy(n, older);
-            state.settle_secondary(copy);
+            state.settle_secondary(bounds, copy);
         }
         Step::Sync(place) => cluster.sync(place),
         Step::Second => {
             counts.seconds += 1;
             let m = cluster.add_master();
-            state.start_master(m, bounds.takeover);
+            state.start_master(bounds, m, bounds.takeover);
         }
         Step::Clear(m) => {
             counts.clears += 1;
@@ -238,6 +250,6 @@ pub(super) fn take(bounds: &Bounds, state: &mut State, step: Step) {
     }
     // A node that has ended by itself is started again where that is looked at.
     state.cluster.check_waiting();
-    state.carry();
+    state.carry(bounds);
     state.core = state.core();
 }

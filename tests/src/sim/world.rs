@@ -485,7 +485,7 @@ impl World {
                 }
             }
             (Story::OlderDisks, Some(n)) => match self.plan.rng.below(4) {
-                0 => self.cluster.back_up(n),
+                0 => self.cluster.back_up(Place::Secondary(n)),
                 1 => self.cluster.sync(Place::Secondary(n)),
                 2 => {
                     self.crash(Place::Secondary(n), Loss::Unsynced);
@@ -497,7 +497,7 @@ impl World {
                 }
             },
             (Story::Copies, Some(n)) => match self.plan.rng.below(4) {
-                0 => self.cluster.back_up(n),
+                0 => self.cluster.back_up(Place::Secondary(n)),
                 1 => self.crash(Place::Secondary(n), Loss::Nothing),
                 2 if self.cluster.masters[0].process.is_some() => {
                     self.crash(Place::Master(0), Loss::Nothing);
