@@ -260,20 +260,11 @@ pub fn is_refused_by_full_disk(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::Refused(error) if *error == full))
 }
 
-/// An entry cannot be read where it is stored, and can be read elsewhere.
+/// An entry cannot be read where it is stored.
 pub fn is_damaged(_: &Bounds, state: &State) -> bool {
     let masters = state.cluster.masters.iter().map(|m| &m.journal);
     let secondaries = state.cluster.secondaries.iter().map(|s| &s.journal);
     masters.chain(secondaries).any(|j| !j.damaged().is_empty())
-}
-
-/// A master has come back with a part of what it had on its disk, and serves.
-pub fn serves_with_less(_: &Bounds, state: &State) -> bool {
-    let mut masters = state.cluster.masters.iter();
-    masters.any(|m| {
-        let has_first = m.journal.stored().get(Seq(1)).is_some();
-        m.starts > 1 && m.serves() && !has_first
-    })
 }
 
 /// A master serves, although it has not heard from every listed secondary.
