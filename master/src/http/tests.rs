@@ -17,7 +17,6 @@ use replog_service::settings::parse_from;
 use replog_storage::memory::MemoryJournal;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tower::ServiceExt;
 
 use super::*;
 

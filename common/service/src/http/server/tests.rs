@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
