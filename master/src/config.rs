@@ -119,9 +119,9 @@ impl Settings for Config {
 }
 
 impl Config {
-    /// What the leader is started with.
+    /// What the leader is started with; `sends_unwritten` as its journal allows.
     #[must_use]
-    pub fn leader(&self, master: MasterId) -> LeaderConfig {
+    pub fn leader(&self, master: MasterId, sends_unwritten: bool) -> LeaderConfig {
         let (args, liveness) = (&self.replication, &self.common.liveness);
         LeaderConfig {
             master,
@@ -129,6 +129,7 @@ impl Config {
             new_log_id: LogId(uuid::Uuid::new_v4()),
             listed: self.secondaries.clone(),
             deduplicate_by: self.deduplicate_by,
+            sends_unwritten,
             remember_ids: (self.common.storage.data_dir.as_ref()).map(|_| REMEMBERED_IDS),
             read_only_without_quorum: self.read_only_without_quorum,
             recovery: RecoverySettings {
@@ -196,7 +197,7 @@ mod tests {
             "100ms",
         ];
         let config = config(&flags).unwrap();
-        let leader = config.leader(MasterId::default());
+        let leader = config.leader(MasterId::default(), true);
         assert_eq!(leader.listed.map(|l| l.len()), Some(2));
         assert_eq!(leader.remember_ids, None);
         assert_eq!(leader.recovery.listen, Duration::from_millis(100));

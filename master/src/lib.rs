@@ -91,7 +91,7 @@ pub async fn run<L: Link>(
     let by_content = config.deduplicate_by == DeduplicateBy::Content;
     let (journal, restored) = storage::open(&config.common.storage, owner, by_content).await?;
     let master = MasterId(uuid::Uuid::new_v4());
-    let leader = Leader::new(config.leader(master), restored);
+    let leader = Leader::new(config.leader(master, journal.allows_early_send()), restored);
     let options = NodeTaskOptions {
         speaker: Speaker::Master,
         clock: Clock::start(),

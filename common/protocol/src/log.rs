@@ -209,6 +209,39 @@ impl Log {
         }
     }
 
+    /// Entries from `first` to `last` that have their place and are not durable yet: of one epoch, for at most `max_bytes`, but
+    /// one at least. `None` if the entry at `first` is not among them.
+    pub(crate) fn placed(&mut self, first: Seq, last: Seq, max_bytes: usize) -> Option<EntryBatch> {
+        let in_flight = self.in_flight.iter();
+        let in_flight = in_flight.flat_map(|f| f.job.entries.iter().map(|b| (b, f.last)));
+        let unstable = self.unstable.batches().map(|b| (b, Seq::MAX));
+        let (mut parts, mut room, mut next) = (Vec::<EntryBatch>::new(), max_bytes, first);
+        for (batch, end) in in_flight.chain(unstable) {
+            let is_of_epoch = parts.first().is_none_or(|f| f.epoch() == batch.epoch());
+            let Some(wanted) = batch
+                .range(next, last.min(end))
+                .filter(|b| b.first() == next)
+            else {
+                continue;
+            };
+            let part = wanted.fitting(room);
+            if !is_of_epoch || !parts.is_empty() && part.bytes() >= room {
+                break;
+            }
+            // One byte is for the comma that joins two parts.
+            room = room.saturating_sub(part.bytes() + 1);
+            next = part.last().next();
+            parts.push(part);
+        }
+        EntryBatch::concat(&parts)
+    }
+
+    /// Whether the last write found no room, and what it was to write waits for some.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        self.full_until.is_some()
+    }
+
     /// A damaged entry is to be written again.
     pub fn repair(&mut self, entry: EntryBatch) {
         let is_new = self.repairs.iter().all(|r| r.first() != entry.first());

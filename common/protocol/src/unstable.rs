@@ -62,6 +62,12 @@ impl Unstable {
         std::mem::take(&mut self.batches).into()
     }
 
+    /// What is here, in order.
+    pub(crate) fn batches(&mut self) -> impl Iterator<Item = &EntryBatch> {
+        self.close();
+        self.batches.iter()
+    }
+
     /// The entry at `seq`, if it is here.
     pub(crate) fn get(&mut self, seq: Seq) -> Option<EntryBatch> {
         self.close();

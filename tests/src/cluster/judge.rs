@@ -9,6 +9,7 @@ use replog_protocol::node::Outbound;
 use replog_protocol::wire::{Ack, FetchResponse, Message, Promise};
 
 use crate::cluster::clients::{Client, Fate};
+use crate::cluster::journal::StoredEntry;
 use crate::cluster::members::{Master, Secondary};
 use crate::cluster::process::Done;
 use crate::cluster::rules::{Rule, Violation};
@@ -27,6 +28,7 @@ pub(super) fn master(cluster: &mut Cluster, m: usize, done: &Done<Reply<Client>>
     }
     for outbound in &done.messages {
         master_says(&cluster.masters[m], outbound)?;
+        master_sends(cluster, m, &outbound.message)?;
     }
     for event in &done.events {
         if let Event::Serving {
@@ -90,7 +92,8 @@ fn master_says(master: &Master, outbound: &Outbound) -> Judged {
     };
     let leader = match &outbound.message {
         Message::Append(append) => {
-            if append.tail > stored.last().seq || append.last() > stored.last().seq {
+            // Entries may leave while they are written; what is said of the log may not.
+            if append.tail.max(append.commit) > stored.last().seq {
                 return not("not in the master's journal");
             }
             append.leader
@@ -103,6 +106,33 @@ fn master_says(master: &Master, outbound: &Outbound) -> Judged {
         true => Ok(()),
         false => not("the epoch is not in the master's journal"),
     }
+}
+
+/// What leaves before it is written has its place for good.
+fn master_sends(cluster: &mut Cluster, m: usize, message: &Message) -> Judged {
+    let Message::Append(append) = message else {
+        return Ok(());
+    };
+    let Some(batch) = &append.entries else {
+        return Ok(());
+    };
+    if batch.epoch().master != cluster.masters[m].id {
+        return Ok(());
+    }
+    let (log_id, mut prev) = (append.leader.log_id, append.prev);
+    for entry in batch.iter() {
+        let Some(one) = batch.range(entry.seq, entry.seq) else {
+            continue;
+        };
+        let id = entry.message_id;
+        let stored = StoredEntry { batch: one, id };
+        if !cluster.truth.is_placed(log_id, &stored, prev) {
+            let truth = cluster.truth.make_mut();
+            truth.sent(log_id, &stored, prev)?;
+        }
+        prev = stored.position();
+    }
+    Ok(())
 }
 
 fn secondary_says(secondary: &mut Secondary, message: &Message) -> Judged {

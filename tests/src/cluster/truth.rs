@@ -57,14 +57,33 @@ impl Truth {
                 self.place(log_id, entry, *prev, entries)?;
                 continue;
             }
-            let placed = self.placed.get(&(log_id, position));
-            let is_it = placed.is_some_and(|p| p.entry == *entry && p.prev == *prev);
-            if !is_it {
+            if !self.is_placed(log_id, entry, *prev) {
+                let placed = self.placed.get(&(log_id, position));
                 let what = format!("stores {entry:?} of {log_id} after {prev:?}, not {placed:?}");
                 return Err(Violation::new(Rule::Prefix, what));
             }
         }
         Ok(())
+    }
+
+    /// The master that placed the entry sends it, perhaps before it has written it: nothing else may ever stand there.
+    ///
+    /// # Errors
+    /// Something else does.
+    pub fn sent(
+        &mut self,
+        log_id: LogId,
+        entry: &StoredEntry,
+        prev: LogPosition,
+    ) -> Result<(), Violation> {
+        self.place(log_id, entry, prev, &[])
+    }
+
+    /// Whether a master has placed that very entry there.
+    #[must_use]
+    pub fn is_placed(&self, log_id: LogId, entry: &StoredEntry, prev: LogPosition) -> bool {
+        let placed = self.placed.get(&(log_id, entry.position()));
+        placed.is_some_and(|p| p.entry == *entry && p.prev == prev)
     }
 
     fn place(

@@ -169,28 +169,37 @@ impl<W: Waiter> Clients<W> {
         }
     }
 
-    /// Tells those whose wait has ended, with everything up to `durable` in the journal: because their time is up, or all of
-    /// them because of what has become of the master.
-    pub(super) fn answer_ended(&mut self, all: Option<WaitEnd>, durable: Seq, now: Time) {
-        for (wait, because) in std::mem::take(&mut self.undecided) {
-            self.end_wait(wait, because, durable);
-        }
+    /// Tells those whose wait has ended: because their time is up, or all of them because of what has become of the master.
+    /// Everything up to `durable` is in the journal; what follows up to `waits_for_room` will be once there is room.
+    pub(super) fn answer_ended(
+        &mut self,
+        all: Option<WaitEnd>,
+        durable: Seq,
+        waits_for_room: Seq,
+        now: Time,
+    ) {
+        let mut ended = std::mem::take(&mut self.undecided);
         while let Some(late) = self.commit.pop_late(now) {
-            self.end_wait(late, WaitEnd::Timeout, durable);
+            ended.push((late, WaitEnd::Timeout));
         }
         if let Some(because) = all {
-            for wait in self.commit.drain() {
-                self.end_wait(wait, because, durable);
+            ended.extend(self.commit.drain().map(|wait| (wait, because)));
+        }
+        for (wait, because) in ended {
+            if wait.seq <= durable {
+                self.end_wait(wait, because);
+            } else if because == WaitEnd::Timeout && wait.seq <= waits_for_room {
+                let (appended, waiter) = wait.waiter;
+                let because = Unavailable::DiskFull;
+                self.tell(waiter, Answer::NotKnown { appended, because });
+            } else {
+                self.undecided.push((wait, because)); // told once it is true
             }
         }
     }
 
-    /// Nobody waits any longer; the client is told once what it is told is true.
-    fn end_wait(&mut self, wait: Wait<(Appended, W)>, because: WaitEnd, durable: Seq) {
-        if wait.seq > durable {
-            self.undecided.push((wait, because));
-            return;
-        }
+    /// Nobody waits any longer for more nodes to hold an entry that is durable.
+    fn end_wait(&mut self, wait: Wait<(Appended, W)>, because: WaitEnd) {
         let acks = self.commit.acks(wait.seq);
         let (appended, waiter) = wait.waiter;
         let answer = match acks >= appended.w {

@@ -29,7 +29,8 @@ pub struct Wait<W> {
 pub struct Commit<W> {
     master: Seq,
     members: BTreeMap<NodeId, Seq>,
-    /// The positions of all nodes, the highest first: the w-th is what `w` nodes hold.
+    /// The positions of all nodes, the highest first: the w-th is what `w` nodes hold. What the master does not hold counts for
+    /// nobody.
     positions: Vec<Seq>,
     /// By write concern; the clients of one are in the order of their entries: one look at the front of each decides.
     waiting: BTreeMap<u32, VecDeque<(Ticket, Wait<W>)>>,
@@ -73,7 +74,8 @@ impl<W> Commit<W> {
 
     fn sort_positions(&mut self) {
         self.positions.clear();
-        self.positions.extend(self.members.values());
+        let counted = self.members.values().map(|p| *p.min(&self.master));
+        self.positions.extend(counted);
         self.positions.push(self.master);
         self.positions.sort_unstable_by(|a, b| b.cmp(a));
     }
@@ -87,19 +89,21 @@ impl<W> Commit<W> {
             .unwrap_or(Seq::ZERO)
     }
 
-    /// How many nodes hold the entry, the master included.
+    /// How many nodes hold the entry, the master included; none as long as the master does not.
     #[must_use]
     pub fn acks(&self, seq: Seq) -> u32 {
-        let held =
-            self.members.values().filter(|p| **p >= seq).count() + usize::from(self.master >= seq);
+        if self.master < seq {
+            return 0;
+        }
+        let held = self.acked_by(seq).count() + 1;
         u32::try_from(held).unwrap_or(u32::MAX)
     }
 
-    /// The members that hold the entry, by name.
+    /// The members that hold the entry, by name; none as long as the master does not hold it.
     pub fn acked_by(&self, seq: Seq) -> impl Iterator<Item = &NodeId> {
         self.members
             .iter()
-            .filter(move |(_, p)| **p >= seq)
+            .filter(move |(_, p)| **p >= seq && self.master >= seq)
             .map(|(node, _)| node)
     }
 

@@ -183,12 +183,29 @@ impl Holders {
         Some(node)
     }
 
-    /// The one to fetch from: of those that have promised, whose log is the best.
-    fn source(&self, leader: Leadership) -> Option<(&(NodeId, StorageId), &Holder)> {
+    /// Those that have promised and hold that history.
+    fn promised(
+        &self,
+        leader: Leadership,
+    ) -> impl Iterator<Item = (&(NodeId, StorageId), &Holder)> {
         let holders = self.0.iter();
-        holders
-            .filter(|(_, h)| h.promised && h.ack.log_id == Some(leader.log_id))
-            .max_by_key(|(key, h)| (rank(&h.ack), *key))
+        holders.filter(move |(_, h)| h.promised && h.ack.log_id == Some(leader.log_id))
+    }
+
+    /// The one to fetch the entry after `have` from: whose log is the best, of those that can read it as far as is known.
+    fn source(
+        &self,
+        leader: Leadership,
+        have: &LogPosition,
+    ) -> Option<(&(NodeId, StorageId), &Holder)> {
+        let ahead = self
+            .promised(leader)
+            .filter(|(_, h)| h.ack.last.is_ahead_of(have));
+        ahead.max_by_key(|(key, h)| {
+            let damaged = h.ack.damaged;
+            let is_readable = damaged != Some(have.seq.next());
+            (is_readable, rank(&h.ack), damaged.is_none(), *key)
+        })
     }
 
     /// Whom to ask for entries after `have`, if somebody has more; until then nobody else is asked.
@@ -199,8 +216,8 @@ impl Holders {
         until: Time,
         now: Time,
     ) -> Option<(NodeId, StorageId)> {
-        let (key, holder) = self.source(leader)?;
-        if !holder.is_free(now) || !holder.ack.last.is_ahead_of(&have) {
+        let (key, holder) = self.source(leader, &have)?;
+        if !holder.is_free(now) {
             return None;
         }
         let key = key.clone();
@@ -224,8 +241,8 @@ impl Holders {
 
     /// Whether the best of those that have promised has no more than is here.
     pub(super) fn is_all_here(&self, leader: Leadership, have: LogPosition) -> bool {
-        self.source(leader)
-            .is_none_or(|(_, h)| !h.ack.last.is_ahead_of(&have))
+        let best = self.promised(leader).max_by_key(|(_, h)| rank(&h.ack));
+        best.is_none_or(|(_, h)| !h.ack.last.is_ahead_of(&have))
     }
 
     /// Gives up the starts that were asked and have said nothing for so long: whether the last one of a name went, and the

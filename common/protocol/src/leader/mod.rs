@@ -75,6 +75,9 @@ pub struct LeaderConfig {
     pub listed: Option<Vec<NodeId>>,
     /// What makes two appends the same message.
     pub deduplicate_by: DeduplicateBy,
+    /// Whether entries may be sent before the journal has written them, so that the nodes write at the same time (Raft thesis,
+    /// 10.2.1). Not where another master may have written there meanwhile.
+    pub sends_unwritten: bool,
     /// How many of the newest message ids are kept in memory, and up to as many more; older ones are found in the journal.
     /// `None` keeps all of them.
     pub remember_ids: Option<usize>,
@@ -111,6 +114,7 @@ pub struct Leader<W> {
     settings: Replication,
     recovery_settings: RecoverySettings,
     read_only_without_quorum: bool,
+    sends_unwritten: bool,
     leadership: Leadership,
     cleared: ClearedLogs,
     /// While the history is empty: what was said of others when it was recovered. A cleared one is never adopted.
@@ -123,6 +127,8 @@ pub struct Leader<W> {
     clients: Clients<W>,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
+    /// The last entry that was sent before it was written: it stays in its place whatever becomes of the write.
+    sent_unwritten: Seq,
     /// When the rest is sent.
     linger_until: Option<Time>,
     /// The highest number that was put into a heartbeat.
@@ -264,6 +270,8 @@ impl<W: Waiter> Leader<W> {
             settings: config.replication,
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
+            sends_unwritten: config.sends_unwritten,
+            sent_unwritten: Seq::ZERO,
             urgent: Seq::ZERO,
             linger_until: None,
             round: 0,
@@ -423,6 +431,7 @@ impl<W: Waiter> Leader<W> {
             epoch: epoch.next_of(epoch.master),
         };
         self.truncate_after(Seq::ZERO, None);
+        self.sent_unwritten = Seq::ZERO;
         self.urgent = Seq::ZERO;
         self.linger_until = None;
         self.clients.cleared(waiter, self.leadership);
@@ -468,13 +477,15 @@ impl<W: Waiter> Leader<W> {
                 self.note_durable();
             }
             Written::DiskFull => {
-                self.truncate_after(self.log.durable(), None);
-                self.refuse_unwritten(Unavailable::DiskFull);
+                // What was sent may be in the logs of others: nothing else may get its place.
+                let keep = self.log.durable().max(self.sent_unwritten);
+                self.truncate_after(keep, None);
+                self.refuse_after(keep, Unavailable::DiskFull);
             }
             Written::Conflict => {
                 self.fence(self.leadership.epoch.n, None);
                 self.dedup.truncate(self.log.durable());
-                self.refuse_unwritten(Unavailable::Fenced);
+                self.refuse_after(self.log.durable(), Unavailable::Fenced);
                 self.clients.give_up_clearing(Unavailable::Fenced);
             }
             Written::Failed(why) => {
@@ -489,14 +500,13 @@ impl<W: Waiter> Leader<W> {
         }
     }
 
-    /// What was placed after the durable entries is not in the log any more: whoever waits for it is told.
-    fn refuse_unwritten(&mut self, because: Unavailable) {
-        let durable = self.log.durable();
-        self.urgent = self.urgent.min(durable);
+    /// What was placed after `last` is not in the log any more: whoever waits for it is told.
+    fn refuse_after(&mut self, last: Seq, because: Unavailable) {
+        self.urgent = self.urgent.min(last);
         self.linger_until = None;
         let refused = AppendError::Unavailable(because);
         self.clients
-            .answer_after(durable, |_| Answer::Refused(refused.clone()));
+            .answer_after(last, |_| Answer::Refused(refused.clone()));
     }
 
     /// Takes what follows `keep` out of the log.
@@ -610,7 +620,7 @@ impl<W: Waiter> Leader<W> {
             leadership: self.leadership,
             cleared: &self.cleared,
             epochs: self.log.epochs(),
-            tail: self.log.durable(),
+            tail: self.log.durable().max(self.sent_unwritten),
             round: self.round,
         };
         let link_up = self.link.is_up();
@@ -766,24 +776,47 @@ impl<W: Waiter> Leader<W> {
         }
         let (tail, generation) = (self.tail(), self.log.generation());
         let room = self.entries_room();
-        let mut heartbeats = Vec::new();
+        let durable = self.log.durable();
+        let (mut heartbeats, mut unwritten) = (Vec::new(), Vec::new());
+        let mut placed: Option<((Seq, Seq, usize), EntryBatch)> = None;
         for (node, peer) in self.peers.iter_mut() {
             if let Some(Transmit::Heartbeat { prev, storage }) = peer.transmit(tail, now) {
                 peer.sent_heartbeat(now);
                 heartbeats.push((node.clone(), prev, storage));
             }
-            if let Some(Transmit::Entries { first, last, bytes }) = peer.transmit(tail, now) {
-                peer.reading();
-                self.reads.push(Read {
-                    purpose: Purpose::Replicate(node.clone(), generation),
-                    query: Query::Range {
-                        first,
-                        // The entries of one message are of one epoch.
-                        last: last.min(self.log.epochs().end_of_epoch(first)),
-                        max_bytes: bytes.min(room),
+            while let Some(Transmit::Entries { first, last, bytes }) = peer.transmit(tail, now) {
+                let max_bytes = bytes.min(room);
+                if first <= durable {
+                    peer.reading();
+                    // The entries of one message are of one epoch.
+                    let last = last.min(durable).min(self.log.epochs().end_of_epoch(first));
+                    self.reads.push(Read {
+                        purpose: Purpose::Replicate(node.clone(), generation),
+                        query: Query::Range {
+                            first,
+                            last,
+                            max_bytes,
+                        },
+                    });
+                    break;
+                }
+                // Those who need the same get the same bytes.
+                let key = (first, last, max_bytes);
+                let batch = match &placed {
+                    Some((known, batch)) if *known == key => batch.clone(),
+                    _ => match self.log.placed(first, last, max_bytes) {
+                        Some(batch) => batch,
+                        None => break,
                     },
-                });
+                };
+                peer.sent_entries(batch.last(), batch.bytes(), now);
+                self.sent_unwritten = self.sent_unwritten.max(batch.last());
+                placed = Some((key, batch.clone()));
+                unwritten.push((node.clone(), batch));
             }
+        }
+        for (node, batch) in unwritten {
+            self.send_entries(node, batch);
         }
         for (node, prev, storage) in heartbeats {
             let frame = AppendEntries {
@@ -809,9 +842,12 @@ impl<W: Waiter> Leader<W> {
 
     /// Up to where entries are sent: with somebody waiting for an entry, what was placed after it goes along.
     fn tail(&self) -> Seq {
-        let durable = self.log.durable();
-        match self.linger_until.is_none() || self.urgent >= durable {
-            true => durable,
+        let end = match self.sends_unwritten && !self.log.waits_for_room() {
+            true => self.log.last().seq,
+            false => self.log.durable(),
+        };
+        match self.linger_until.is_none() || self.urgent >= end {
+            true => end,
             false => self.urgent,
         }
     }
@@ -944,6 +980,7 @@ impl<W: Waiter> Leader<W> {
         };
         let durable = self.log.durable();
         self.urgent = durable;
+        self.sent_unwritten = durable;
         self.clients.forget_positions();
         self.clients.commit_mut().set_master(durable);
         let link_up = self.link.is_up();
@@ -1046,7 +1083,12 @@ impl<W: Waiter> Leader<W> {
             Phase::Stopping { .. } | Phase::Failed { .. } => Some(WaitEnd::Stopping),
             _ => None,
         };
-        self.clients.answer_ended(all, self.log.durable(), now);
+        let durable = self.log.durable();
+        let waits_for_room = match self.log.waits_for_room() {
+            true => self.sent_unwritten,
+            false => durable,
+        };
+        self.clients.answer_ended(all, durable, waits_for_room, now);
     }
 
     /// Says what has changed.

@@ -2,14 +2,14 @@
 
 use replog_protocol::follower::{self, Answer as FollowerAnswer};
 use replog_protocol::ids::Seq;
-use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
+use replog_protocol::leader::command::{Answer, Append, Command, Unavailable, WaitEnd};
 use replog_protocol::node::{End, Input, WriteResult};
 use replog_protocol::wire::Message;
 
 use crate::support::cluster::Cluster;
 use crate::support::hand::{refused, secondary, serving};
 use crate::support::process::Disk;
-use crate::support::{Client, append, at, entries, heartbeat, leadership, post, storage};
+use crate::support::{Client, append, at, entries, heartbeat, leadership, ms, post, storage};
 
 #[test]
 fn a_full_disk_refuses_what_was_placed_and_takes_appends_again_later() {
@@ -42,6 +42,68 @@ fn a_full_disk_refuses_what_was_placed_and_takes_appends_again_later() {
     // The first one was never lost.
     master.join("a", 9, 2, at(1_100));
     assert_eq!(master.replicated(1), Some(2));
+}
+
+fn with_timeout(command: Command<Client>, timeout: u64) -> Command<Client> {
+    match command {
+        Command::Append(append) => Command::Append(Append {
+            timeout: Some(ms(timeout)),
+            ..append
+        }),
+        other => other,
+    }
+}
+
+/// What has left may be in the logs of others, so nothing else may ever get its place.
+#[test]
+fn what_was_sent_before_the_disk_was_full_stays_in_its_place() {
+    let mut master = serving(Some(&["a"]));
+    master.join("a", 1, 0, at(1));
+    master.disk = Disk::Slow;
+    master.post(1, 2, at(2));
+    let sent = master.appends("a").pop().expect("while it is written");
+    assert_eq!(sent.last(), Seq(1));
+    let entry = sent.entries.clone();
+    // Nobody waits for others here: it has not left when the disk turns out to be full.
+    master.post(2, 1, at(2));
+    master.hear(master.answer_of("a", 1, 1, 0), at(2));
+    master.end_write(WriteResult::DiskFull, at(2));
+    assert_eq!(master.answer(2), Some(&refused(Unavailable::DiskFull)));
+    assert_eq!(master.answer(1), None, "neither refused nor replicated");
+    assert_eq!(master.node.log().last().seq, Seq(1));
+    master.post(3, 2, at(4));
+    assert_eq!(master.answer(3), Some(&refused(Unavailable::DiskFull)));
+    master.command(post(1, 2, 10), at(4));
+    // Whose time is up is told that it is not known: the master may end before there is room.
+    master.command(with_timeout(post(1, 2, 11), 100), at(4));
+    master.idle(at(4), at(200));
+    assert!(
+        matches!(
+            master.answer(11),
+            Some(Answer::NotKnown {
+                because: Unavailable::DiskFull,
+                ..
+            })
+        ),
+        "{:?}",
+        master.answer(11)
+    );
+    // While it is tried again nothing more leaves early.
+    master.idle(at(200), at(1_010));
+    assert!(master.writing.is_some(), "tried again");
+    master.post(4, 2, at(1_011));
+    assert!(master.appends("a").iter().all(|a| a.last() <= Seq(1)));
+    master.end_write(WriteResult::DiskFull, at(1_012));
+    assert_eq!(master.answer(4), Some(&refused(Unavailable::DiskFull)));
+    // Room at last: the very entry that was sent is written.
+    master.disk = Disk::Prompt;
+    master.idle(at(1_012), at(2_100));
+    assert_eq!(
+        (master.replicated(1), master.replicated(10)),
+        (Some(2), Some(2))
+    );
+    assert_eq!(master.journal.texts(), ["1"]);
+    assert!(entry.is_some_and(|batch| master.journal.holds(&batch)));
 }
 
 #[test]

@@ -63,6 +63,21 @@ fn a_master_gets_its_damaged_entries_from_whoever_holds_them() {
     assert_eq!(cluster.journal('a').entries, cluster.journal('b').entries);
 }
 
+/// Of two that hold the same, the one that cannot read the next entry is not the one to ask.
+#[test]
+fn a_master_that_comes_back_empty_fetches_a_damaged_entry_from_who_can_read_it() {
+    for rotten in ['a', 'b'] {
+        let mut cluster = Cluster::settled("ab", 5);
+        cluster.rot(rotten, 3);
+        drop(cluster.kill('1'));
+        cluster.master('2', "ab");
+        cluster.run("2ab", 15_000);
+        assert_eq!(cluster.unavailable('2'), None, "{rotten}");
+        assert_eq!(cluster.journal('2').last(), Seq(5), "{rotten}");
+        assert!(cluster.journal(rotten).damaged.is_empty(), "{rotten}");
+    }
+}
+
 /// A secondary that needs an entry which the master cannot read waits, and goes on when it is repaired.
 #[test]
 fn replication_goes_on_once_the_entry_is_repaired() {
