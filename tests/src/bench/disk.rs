@@ -16,8 +16,6 @@ const PAGE: [u8; 4096] = [7; 4096];
 #[derive(Debug)]
 pub struct Fsyncs {
     file: File,
-    count: u64,
-    elapsed: Duration,
 }
 
 impl Fsyncs {
@@ -26,45 +24,30 @@ impl Fsyncs {
     /// # Errors
     /// It cannot be made.
     pub fn new(dir: &Path) -> Result<Self> {
-        Ok(Self {
-            file: File::create(dir.join("bare-fsync")).context("a file to sync")?,
-            count: 0,
-            elapsed: Duration::ZERO,
-        })
+        let file = File::create(dir.join("bare-fsync")).context("a file to sync")?;
+        Ok(Self { file })
     }
 
-    /// For so long.
+    /// Syncs for so long; how many a second.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn run(&mut self, turn: Duration) -> Result<()> {
-        let begun = Instant::now();
+    pub fn run(&mut self, turn: Duration) -> Result<f64> {
+        let (begun, mut count) = (Instant::now(), 0_u32);
         while begun.elapsed() < turn {
             self.file.write_all(&PAGE)?;
             self.file.sync_data()?;
-            self.count += 1;
+            count += 1;
         }
-        self.elapsed += begun.elapsed();
-        Ok(())
-    }
-
-    /// Forgets what it has counted.
-    pub fn forget(&mut self) {
-        (self.count, self.elapsed) = (0, Duration::ZERO);
-    }
-
-    /// Syncs a second.
-    #[must_use]
-    pub fn rate(&self) -> f64 {
-        self.count as f64 / self.elapsed.as_secs_f64()
+        Ok(f64::from(count) / begun.elapsed().as_secs_f64())
     }
 }
 
-/// Kills a node with its log on a disk, and prints how long it takes until its log can be read again.
+/// Kills a node with its log on a disk, and prints how many milliseconds it takes until its log can be read again.
 ///
 /// # Errors
 /// It does not start.
-pub async fn reopen(node: &mut Node, entries: u64) -> Result<()> {
+pub async fn reopen(node: &mut Node, entries: u64) -> Result<f64> {
     node.kill().await?;
     let begun = Instant::now();
     node.restart().await?;
@@ -72,8 +55,8 @@ pub async fn reopen(node: &mut Node, entries: u64) -> Result<()> {
     node.http().get(&path).await?.expect(200)?;
     let took = begun.elapsed().as_secs_f64() * 1e3;
     println!(
-        "{:>9}: {took:.0} ms from its start after a kill to the last entry",
+        "{:>10}: {took:.0} ms from its start after a kill to the last entry",
         node.name()
     );
-    Ok(())
+    Ok(took)
 }

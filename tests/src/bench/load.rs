@@ -1,22 +1,19 @@
-//! HTTP clients that post the same body again and again, each on a connection that it keeps.
+//! Clients that make the same request again and again, each on a connection that it keeps.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+use super::systems::System;
 
 /// The longest time that is told apart, in microseconds.
 const LONGEST_US: u64 = 60_000_000;
+/// An answer that takes longer does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When clients stop.
 #[derive(Clone, Copy, Debug)]
@@ -51,28 +48,31 @@ impl Seen {
     pub fn rate(&self) -> f64 {
         self.times.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
-
-    /// Adds another turn of the same.
-    pub fn add(&mut self, other: &Self) {
-        self.times.add(&other.times).expect("the same bounds");
-        self.elapsed += other.elapsed;
-    }
 }
 
-/// Posts `body` to `/messages` from so many connections at the same time; every answer must be 200.
+/// Connects so many clients.
 ///
 /// # Errors
-/// A connection breaks, or an answer is another one.
-pub async fn post(addr: SocketAddr, body: Bytes, clients: usize, until: Until) -> Result<Seen> {
+/// One is not let in.
+pub async fn connect<S: System + ?Sized>(system: &S, clients: usize) -> Result<Vec<S::Connection>> {
     let mut connections = Vec::with_capacity(clients);
     for _ in 0..clients {
-        connections.push(connect(addr).await?);
+        connections.push(system.connect().await?);
     }
+    Ok(connections)
+}
+
+/// Requests from all these connections at the same time.
+///
+/// # Errors
+/// A connection breaks, or an answer is no success, or does not come.
+pub async fn run<S: System>(connections: Vec<S::Connection>, until: Until) -> Result<Seen> {
+    let clients = connections.len() as u64;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (began, mut tasks) = (Instant::now(), JoinSet::new());
-    for (i, mut connection) in connections.into_iter().enumerate() {
-        let (body, seen) = (body.clone(), Arc::clone(&seen));
-        let mut left = share(until, i as u64, clients as u64);
+    for (i, mut connection) in (0..).zip(connections) {
+        let seen = Arc::clone(&seen);
+        let mut left = share(until, i, clients);
         tasks.spawn(async move {
             loop {
                 let now = Instant::now();
@@ -84,15 +84,25 @@ pub async fn post(addr: SocketAddr, body: Bytes, clients: usize, until: Until) -
                     return anyhow::Ok(());
                 }
                 left = left.saturating_sub(1);
-                exchange(&mut connection, addr, body.clone()).await?;
+                S::request(&mut connection).await?;
                 let took = u64::try_from(now.elapsed().as_micros()).unwrap_or(LONGEST_US);
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.times.saturating_record(took);
             }
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.context("a client's task")??;
+    let ends = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a client's task")??;
+        }
+        anyhow::Ok(())
+    };
+    // One timer for all: one for each request would cost the clients time.
+    match until {
+        Until::Elapsed(time) => timeout(time + PATIENCE, ends)
+            .await
+            .context("an answer does not come")??,
+        Until::Count(_) => ends.await?,
     }
     let elapsed = began.elapsed();
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,54 +115,4 @@ fn share(until: Until, client: u64, clients: u64) -> u64 {
         Until::Elapsed(_) => 0,
         Until::Count(all) => all / clients + u64::from(client < all % clients),
     }
-}
-
-/// Reads `path` to its end and keeps nothing of it; how many bytes it has.
-///
-/// # Errors
-/// The answer is not 200, or breaks off.
-pub async fn read(addr: SocketAddr, path: &str) -> Result<u64> {
-    let request = Request::get(path).header("host", addr.to_string());
-    let mut connection = connect(addr).await?;
-    let answer = connection
-        .send_request(request.body(Full::default())?)
-        .await?;
-    ensure!(answer.status() == 200, "{}", answer.status());
-    let (mut body, mut bytes) = (answer.into_body(), 0);
-    while let Some(frame) = body.frame().await {
-        bytes += frame
-            .context("it broke off")?
-            .data_ref()
-            .map_or(0, Bytes::len) as u64;
-    }
-    Ok(bytes)
-}
-
-async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(addr).await.context("connect")?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection); // it ends with its sender
-    Ok(sender)
-}
-
-async fn exchange(
-    connection: &mut SendRequest<Full<Bytes>>,
-    addr: SocketAddr,
-    body: Bytes,
-) -> Result<()> {
-    let request = Request::post("/messages")
-        .header("host", addr.to_string())
-        .header("content-type", "application/json")
-        .body(Full::new(body))?;
-    connection.ready().await.context("the connection broke")?;
-    let answer = connection.send_request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    ensure!(
-        status == 200,
-        "{status}: {}",
-        String::from_utf8_lossy(&body)
-    );
-    Ok(())
 }

@@ -1,31 +1,53 @@
-//! What `demo bench` does: appends over HTTP beside a bare axum server, then the catch-up of a fresh
-//! secondary and the memory that an entry costs.
+//! What `demo bench` does: appends beside a bare axum server and beside other systems with three nodes, then the list, the
+//! catch-up of a fresh secondary and the memory that an entry costs.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`appends`] | rounds of load on the bare server and on the master, in turns |
+//! | [`systems`] | what is put under load: this project, the bare server, Redis, etcd, JetStream, bare NATS |
+//! | [`load`] | the clients: one loop for all systems |
+//! | [`rounds`] | load on all of them in turns |
+//! | [`summary`] | medians, ranges and ratios of the turns |
+//! | [`table`], [`plot`], [`report`] | the same for people, as a picture, for machines |
+//! | [`list`] | how fast the master hands out its log |
 //! | [`catch_up`] | a long log, a fresh secondary, the memory of both |
-//! | [`bare`] | the server to compare with |
 //! | [`mod@disk`] | with `--disk`: bare syncs in turn, and the time to open a long log again |
-//! | [`load`] | the clients |
-//! | [`usage`] | what the operating system says about a process |
+//! | [`usage`], [`machine`] | what the operating system says about a process, and about everything else that runs |
+//! | [`program`], [`child`] | the processes of others, and this program in other roles |
 
-pub mod appends;
-pub mod bare;
 pub mod catch_up;
+pub mod child;
 pub mod disk;
+pub mod list;
 pub mod load;
+pub mod machine;
+pub mod plot;
+pub mod program;
+pub mod report;
+pub mod rounds;
+pub mod summary;
+pub mod systems;
+pub mod table;
 pub mod usage;
 
-use anyhow::Result;
+use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use self::report::{Output, Report};
+use self::systems::start::Kind;
 use crate::harness::{Cluster, ClusterBuilder};
 
-/// Appends 100-byte messages over HTTP to a master with two secondaries and a real nats-server, beside a bare axum server
-/// with the same body parsing; then lets a fresh secondary catch up.
+/// Clients that fill a log.
+const FILLERS: usize = 256;
+
+/// Appends 100-byte messages over HTTP to a master with two secondaries and a real nats-server, in turns with a bare axum
+/// server with the same body parsing and with other systems of three nodes; then lists the log, and lets a fresh secondary
+/// catch up.
 ///
-/// Servers and clients share this machine, and perhaps with others: only the ratios mean something elsewhere.
-#[derive(Clone, Debug, clap::Args)]
+/// Servers and clients share this machine, and perhaps with others: only the ratios mean something elsewhere. A system whose
+/// program (redis-server, etcd) is not on the PATH is left out.
+#[derive(Clone, Debug, Serialize, clap::Args)]
 pub struct Args {
     /// Seconds of load for each line of the table.
     #[arg(long, default_value_t = 5.0, value_parser = positive)]
@@ -33,12 +55,15 @@ pub struct Args {
     /// Turns in which each line's time is spent: what else the machine does meets all lines alike.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// HTTP connections that append at the same time, comma separated.
-    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+    /// Clients that append at the same time, comma separated.
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = clients)]
     pub clients: Vec<usize>,
-    /// Write concerns, comma separated, from 1 to 3; none leaves the appends out.
-    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "1,2,3")]
-    pub w: Vec<u32>,
+    /// Systems, comma separated; none leaves the appends out. By default all that fit, but jetstream-sync.
+    #[arg(long, value_delimiter = ',', num_args = 0.., value_enum)]
+    pub systems: Option<Vec<Kind>>,
+    /// Entries for the list; 0 leaves it out.
+    #[arg(long, default_value_t = 100_000)]
+    pub list_entries: u64,
     /// Entries for the catch-up; 0 leaves it out.
     #[arg(long, default_value_t = 1_000_000)]
     pub entries: u64,
@@ -51,22 +76,61 @@ pub struct Args {
     /// A variable for the nodes, NAME=VALUE; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
+    /// Write everything for machines, as JSON, to that file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Draw appends a second over clients, as SVG, in that file.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+}
+
+impl Args {
+    /// The systems that are measured, each once, the first one first.
+    fn kinds(&self) -> Vec<Kind> {
+        let Some(asked_for) = &self.systems else {
+            return Kind::usual(self.disk);
+        };
+        let mut kinds = Vec::new();
+        for &kind in asked_for {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
 }
 
 /// Measures, and prints what came out.
 ///
 /// # Errors
-/// When a process cannot be started, or ends.
+/// When a process cannot be started, or ends; when a file cannot be written.
 pub async fn measure(args: &Args) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("One machine ({cores} cores) for clients, nodes and broker: only ratios count.");
-    if !args.w.is_empty() {
-        appends::measure(args).await?;
+    let kinds = args.kinds();
+    ensure!(
+        args.plot.is_none() || !kinds.is_empty(),
+        "--plot draws appends: --systems must name one"
+    );
+    // Refused before the measuring, not after it.
+    let json = args.json.as_deref().map(Output::create).transpose()?;
+    let plot = args.plot.as_deref().map(Output::create).transpose()?;
+    let mut report = Report::new(args);
+    println!(
+        "One machine ({} cores) for clients, nodes and broker: only ratios count.",
+        report.cores
+    );
+    if !kinds.is_empty() {
+        report.appends = Some(Box::pin(rounds::measure(args, &kinds)).await?);
+    }
+    if let (Some(plot), Some(appends)) = (plot, &report.appends) {
+        plot.write(&plot::draw(&appends.blocks, &plot::title(args))?)?;
+    }
+    if args.list_entries > 0 {
+        report.list = Some(list::measure(args).await?);
     }
     if args.entries > 0 {
-        catch_up::measure(args).await?;
+        report.catch_up = Some(catch_up::measure(args).await?);
     }
-    Ok(())
+    json.map_or(Ok(()), |json| json.write(&report.to_json()?))
 }
 
 /// A cluster with the settings that users have, not the hurried ones of the tests.
@@ -99,6 +163,13 @@ fn positive(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0.0 && seconds < 1e6 => Ok(seconds),
         _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+fn clients(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(clients @ 1..=10_000) => Ok(clients),
+        _ => Err("expected a number from 1 to 10000".to_owned()),
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::systems::Process;
+
 /// The kernel counts processor time for user programs in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(10);
 
 /// The memory that a process has in use, in bytes.
 #[must_use]
@@ -40,4 +44,67 @@ pub fn cpu(pid: Option<i32>) -> Option<Duration> {
     let mut times = fields.split_whitespace().skip(11);
     let mut next = || times.next()?.parse::<u32>().ok();
     Some(TICK * (next()? + next()?))
+}
+
+/// The first child of a process: what a guard stands over.
+#[must_use]
+pub fn child_of(pid: Option<i32>) -> Option<i32> {
+    let pid = pid?;
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// The processor time that a process took for something.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spent {
+    /// Its name; several may have the same.
+    pub process: String,
+    /// In seconds, in steps of a hundredth; none if nothing is known.
+    pub cpu_seconds: Option<f64>,
+}
+
+/// The processor time of several processes, and of this one, from a moment on.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    before: Vec<(Process, Option<Duration>)>,
+    load_before: Option<Duration>,
+}
+
+impl Meter {
+    /// From now on.
+    #[must_use]
+    pub fn start(processes: &[Process]) -> Self {
+        let before = processes.iter().map(|one| (one.clone(), cpu(one.pid)));
+        Self {
+            before: before.collect(),
+            load_before: cpu(this()),
+        }
+    }
+
+    /// What each process took since.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Spent> {
+        let spent = self.before.iter().map(|(process, before)| Spent {
+            process: process.name.clone(),
+            cpu_seconds: since(process.pid, *before),
+        });
+        spent.collect()
+    }
+
+    /// What this process took since: the clients.
+    #[must_use]
+    pub fn load(&self) -> Option<f64> {
+        since(this(), self.load_before)
+    }
+}
+
+fn since(pid: Option<i32>, before: Option<Duration>) -> Option<f64> {
+    let spent = cpu(pid)?.saturating_sub(before?);
+    Some(spent.as_secs_f64())
+}
+
+/// This process.
+#[must_use]
+pub fn this() -> Option<i32> {
+    i32::try_from(std::process::id()).ok()
 }

@@ -31,7 +31,7 @@ struct Args {
 enum Command {
     /// Play the self-check on free ports, print each step, exit with 0 if all is as expected and 1 if not.
     Acceptance,
-    /// Measure throughput, latency, catch-up and memory beside a bare HTTP server.
+    /// Measure throughput and latency beside a bare HTTP server and other systems, then the list, catch-up and memory.
     Bench(bench::Args),
     /// Play faults on real processes with logs on disks, by seed, then check what the clients were told.
     Chaos(chaos::Args),

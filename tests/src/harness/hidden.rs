@@ -1,10 +1,10 @@
-//! The child's end: `demo node master …`, `demo node secondary …`, `demo node broker PATH …`.
+//! The child's end: `demo node master …`, `demo node secondary …`, `demo node other PATH …`.
 //!
 //! Children are this same binary started again, so that `cargo test` and `cargo run --bin demo` need no other package's
 //! binary built first. Every child reads its standard input, a pipe of which the parent holds the other end and writes
 //! nothing: when the parent is gone, however it went (SIGKILL too), the pipe ends and so does the child.
-//! `nats-server` knows nothing of this, so `node broker` stands over it, kills it at the end of the pipe, and ends when
-//! it ends.
+//! Another program (`nats-server`, and what the benchmark measures beside) knows nothing of this, so `node other` stands over
+//! it, kills it at the end of the pipe, and ends when it ends.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
@@ -45,7 +45,7 @@ pub fn run_if_child() -> Option<ExitCode> {
             limit_open_files();
             replog_secondary::main_with_args(named("replog-secondary", args))
         }
-        Some("broker") => broker(args).unwrap_or_else(|error| {
+        Some("other") => other(args).unwrap_or_else(|error| {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }),
@@ -102,7 +102,7 @@ fn limit_open_files() {
 }
 
 /// Runs `then` on a thread of its own once the parent is gone.
-fn at_end_of_stdin(then: impl FnOnce() + Send + 'static) {
+pub(crate) fn at_end_of_stdin(then: impl FnOnce() + Send + 'static) {
     thread::spawn(move || {
         let mut ignored = [0; 64];
         loop {
@@ -116,20 +116,22 @@ fn at_end_of_stdin(then: impl FnOnce() + Send + 'static) {
     });
 }
 
-fn broker(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
-    let path = args.next().context("node broker: which nats-server?")?;
-    // A process group of its own: a stopped broker must not draw this process into the kernel's SIGHUP for orphaned groups.
-    let mut server = Command::new(&path)
+fn other(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let path = args.next().context("node other: which program?")?;
+    // A process group of its own: a stopped program must not draw this process into the kernel's SIGHUP for orphaned groups.
+    let mut program = Command::new(&path)
         .args(args)
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()
         .with_context(|| format!("start {}", path.display()))?;
-    let pid = Pid::from_child(&server);
+    let pid = Pid::from_child(&program);
     at_end_of_stdin(move || {
         let _gone_already = kill_process(pid, Signal::KILL);
     });
-    let status = server.wait().context("wait for nats-server")?;
+    let status = program
+        .wait()
+        .with_context(|| format!("wait for {}", path.display()))?;
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

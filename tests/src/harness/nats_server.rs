@@ -122,6 +122,13 @@ impl NatsServer {
         self.port.port()
     }
 
+    /// Its process id, until its end was noticed.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        let server = self.running.as_ref()?.server;
+        Some(server.as_raw_nonzero().get())
+    }
+
     /// False after [`NatsServer::kill`], or when it ended by itself.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
@@ -203,7 +210,7 @@ impl NatsServer {
         let ports_dir = self.dir.path().join("ports");
         let _nothing_there = fs::remove_dir_all(&ports_dir);
         fs::create_dir(&ports_dir).context("a directory for the ports file")?;
-        let mut args: Vec<OsString> = vec!["broker".into(), self.program.clone().into()];
+        let mut args: Vec<OsString> = vec!["other".into(), self.program.clone().into()];
         args.extend(["-a", "127.0.0.1", "-p", &self.port().to_string()].map(OsString::from));
         if self.dir.path().join(CONFIG).exists() {
             args.extend(["-c".into(), self.dir.path().join(CONFIG).into()]);

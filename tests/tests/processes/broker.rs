@@ -130,7 +130,7 @@ async fn ends_with_the_pipe_from_its_parent() -> Result<()> {
     let port = PortLease::take()?;
     let server = tokio::task::spawn_blocking(install::nats_server).await??;
     let mut guard = tokio::process::Command::new(hidden::program()?)
-        .args([hidden::NODE, "broker"])
+        .args([hidden::NODE, "other"])
         .arg(server)
         .args(["-a", "127.0.0.1", "-p", &port.port().to_string()])
         .stdin(Stdio::piped())
