@@ -1,14 +1,20 @@
 //! A picture of the table: appends a second over clients, one line a system.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
 
 use super::Args;
 use super::rounds::Block;
+use super::systems::start::Kind;
 
 const SIZE: (u32, u32) = (900, 520);
-/// Told apart by people who do not see all colours, too (Okabe and Ito).
+/// The width of the legend.
+const LEGEND: u32 = 150;
+/// One for each [`Kind`]. Told apart by people who do not see all colours, too (Okabe and Ito).
 const COLOURS: [RGBColor; 9] = [
     RGBColor(90, 90, 90),
     RGBColor(0, 114, 178),
@@ -48,7 +54,7 @@ fn chart(blocks: &[Block], title: &str, backend: SVGBackend<'_>) -> Result<()> {
             let own = block.lines.iter().filter(|line| line.system == system);
             own.map(|line| (block.clients as f64, line.rate))
         });
-        let points = lines.map(|(x, rate)| (x.log2(), rate.median, rate.min, rate.max));
+        let points = lines.map(|(x, rate)| (x, rate.median, rate.min, rate.max));
         points.collect()
     };
     let mut systems: Vec<&str> = Vec::new();
@@ -58,79 +64,105 @@ fn chart(blocks: &[Block], title: &str, backend: SVGBackend<'_>) -> Result<()> {
         }
     }
     ensure!(!systems.is_empty(), "no appends were measured");
-    let most = systems.iter().flat_map(|system| points(system));
-    let most = most.map(|(_, _, _, max)| max).fold(1.0, f64::max);
-    let clients = Clients(blocks.iter().map(|block| block.clients).collect());
+    let all = systems.iter().flat_map(|system| points(system));
+    let (least, most) = all.fold((f64::MAX, 1.0_f64), |(least, most), (_, _, min, max)| {
+        (least.min(min.max(1.0)), most.max(max))
+    });
+    let clients = blocks.iter().map(|block| block.clients as f64);
+    let (fewest, many) = clients
+        .clone()
+        .fold((f64::MAX, 1.0_f64), |(least, most), one| {
+            (least.min(one), most.max(one))
+        });
+    let x = Logarithmic::around(fewest, many, clients);
+    let y = Logarithmic::around(least, most, round_numbers());
 
     let root = backend.into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
+    let (left, right) = root.split_horizontally(SIZE.0 - LEGEND);
+    let mut chart = ChartBuilder::on(&left)
+        .caption(title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(46)
         .y_label_area_size(82)
-        .right_y_label_area_size(20)
-        .build_cartesian_2d(clients, 0.0..most * 1.05)?;
+        .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
         .x_desc("clients at the same time")
-        .y_desc("appends a second")
-        .x_label_formatter(&|x: &f64| format!("{:.0}", x.exp2()))
+        .y_desc("appends a second (logarithmic: equal ratios are equally far apart)")
+        .x_label_formatter(&|x: &f64| format!("{x:.0}"))
         .y_label_formatter(&|y: &f64| thousands(*y))
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
-        .label_style(("sans-serif", 14))
-        .axis_desc_style(("sans-serif", 15))
+        .label_style(("sans-serif", 16))
+        .axis_desc_style(("sans-serif", 17))
         .draw()?;
-    for (system, colour) in systems.iter().zip(COLOURS.iter().cycle()) {
-        let points = points(system);
+    for (row, system) in (1..).zip(&systems) {
+        let (colour, points) = (colour(system), points(system));
         let line = points.iter().map(|&(x, median, _, _)| (x, median));
-        let series = LineSeries::new(line.clone(), colour.stroke_width(2));
-        chart
-            .draw_series(series)?
-            .label(*system)
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(2)));
+        chart.draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?;
         chart.draw_series(line.map(|point| Circle::new(point, 3, colour.filled())))?;
         chart.draw_series(points.iter().map(|&(x, _, min, max)| {
             PathElement::new([(x, min), (x, max)], colour.mix(0.6).stroke_width(1))
         }))?;
+        let y = 30 + row * 24;
+        right.draw(&PathElement::new([(0, y), (24, y)], colour.stroke_width(2)))?;
+        let name = Text::new((*system).to_owned(), (32, y - 7), ("sans-serif", 17));
+        right.draw(&name)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .legend_area_size(28)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 14))
-        .draw()?;
     root.present().context("the picture's end")
 }
 
-/// The numbers of clients, as powers of two, with a label at each that was measured.
-struct Clients(Vec<usize>);
+/// Of one system, in every picture.
+fn colour(system: &str) -> RGBColor {
+    let mut kinds = Kind::value_variants().iter().zip(COLOURS);
+    let own = kinds.find(|(kind, _)| kind.name() == system);
+    own.map_or(BLACK, |(_, colour)| colour)
+}
 
-impl Ranged for Clients {
+/// An axis on which equal ratios are equally far apart.
+struct Logarithmic {
+    range: Range<f64>,
+    /// Where there is a number.
+    ticks: Vec<f64>,
+}
+
+impl Logarithmic {
+    /// From a bit below the least to a bit above the most; both are above 0.
+    fn around(least: f64, most: f64, ticks: impl IntoIterator<Item = f64>) -> Self {
+        let range = least / 1.25..most * 1.25;
+        Self {
+            ticks: ticks
+                .into_iter()
+                .filter(|tick| range.contains(tick))
+                .collect(),
+            range,
+        }
+    }
+}
+
+impl Ranged for Logarithmic {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
     fn map(&self, value: &f64, (low, high): (i32, i32)) -> i32 {
-        let std::ops::Range { start, end } = self.range();
-        let share = (value - start) / (end - start);
+        let share = (value / self.range.start).ln() / (self.range.end / self.range.start).ln();
         low + (share * f64::from(high - low)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        self.0
-            .iter()
-            .map(|&clients| (clients as f64).log2())
-            .collect()
+        self.ticks.clone()
     }
 
-    fn range(&self) -> std::ops::Range<f64> {
-        let least = self.0.iter().min().copied().unwrap_or(1) as f64;
-        let most = self.0.iter().max().copied().unwrap_or(1) as f64;
-        least.log2() - 0.3..most.log2() + 0.3
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
     }
+}
+
+/// 1, 2, 5, 10, 20, 50, …
+fn round_numbers() -> impl Iterator<Item = f64> {
+    let decades = (0..10).map(|power| 10_f64.powi(power));
+    decades.flat_map(|one| [one, 2.0 * one, 5.0 * one])
 }
 
 /// `1234567.0` as `1 234 567`.
@@ -148,7 +180,9 @@ fn thousands(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{draw, thousands};
+    use plotters::style::RGBColor;
+
+    use super::{colour, draw, thousands};
     use crate::bench::machine::Moment;
     use crate::bench::rounds::Block;
     use crate::bench::summary::{Line, Sample};
@@ -181,8 +215,12 @@ mod tests {
         for text in ["made up", "bare", "w3", "appends a second", "clients", "64"] {
             assert!(svg.contains(text), "{text} is not in it");
         }
-        // Two lines, their two samples in the legend, and a stroke at each point.
-        assert!(svg.matches("<polyline").count() >= 8);
+        // Each is in the picture and in the legend.
+        for system in ["bare", "w3"] {
+            let RGBColor(r, g, b) = colour(system);
+            let line = format!("stroke=\"#{r:02X}{g:02X}{b:02X}\" stroke-width=\"2\"");
+            assert_eq!(svg.matches(&line).count(), 2, "{system}");
+        }
         assert!(draw(&[], "nothing").is_err());
         Ok(())
     }

@@ -78,14 +78,14 @@ pub async fn measure(args: &Args, kinds: &[Kind]) -> Result<Appends> {
     let mut blocks = Vec::new();
     for &clients in &args.clients {
         let mut syncs = Vec::new();
-        round(&mut all, clients, turn.min(WARM_UP), &mut left_out).await?;
+        round(&mut all, 0, clients, turn.min(WARM_UP), &mut left_out).await?;
         for one in &mut all {
             one.samples.clear();
         }
         let own = pids(&all);
         let before = Moment::now(&own);
-        for _ in 0..args.rounds {
-            round(&mut all, clients, turn, &mut left_out).await?;
+        for first in 0..args.rounds as usize {
+            round(&mut all, first, clients, turn, &mut left_out).await?;
             if let Some(fsyncs) = &mut fsyncs {
                 syncs.push(fsyncs.run(turn)?);
             }
@@ -96,21 +96,27 @@ pub async fn measure(args: &Args, kinds: &[Kind]) -> Result<Appends> {
             fsyncs: Spread::of(syncs),
             meanwhile: before.until(&Moment::now(&own)),
         };
+        if !blocks.is_empty() {
+            println!();
+        }
         print!("{}", table::block(&block));
         blocks.push(block);
     }
     Ok(Appends { blocks, left_out })
 }
 
-/// A turn for each.
+/// A turn for each, another one first in each round: whatever a turn leaves behind does not always meet the same.
 async fn round(
     all: &mut Vec<Measured>,
+    first: usize,
     clients: usize,
     turn: Duration,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<()> {
     let mut failed = Vec::new();
-    for one in all.iter_mut() {
+    for i in 0..all.len() {
+        let place = (first + i) % all.len();
+        let one = &mut all[place];
         match one.system.turn(clients, Until::Elapsed(turn)).await {
             Ok(sample) => one.samples.push(sample),
             Err(error) if one.kind.is_peer() => failed.push(LeftOut {

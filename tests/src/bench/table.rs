@@ -23,7 +23,7 @@ pub fn title(args: &Args) -> String {
     )
 }
 
-/// A line for each system, what else the machine did, and an empty line.
+/// A line for each system, and what else the machine did.
 #[must_use]
 pub fn block(block: &Block) -> String {
     let mut out = String::new();
@@ -46,7 +46,7 @@ pub fn block(block: &Block) -> String {
             each.join(", ")
         );
     }
-    let _infallible = writeln!(out, "        {}\n", block.meanwhile);
+    let _infallible = writeln!(out, "        {}", block.meanwhile);
     out
 }
 

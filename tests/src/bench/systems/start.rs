@@ -22,11 +22,11 @@ use crate::harness::Cluster;
 pub enum Kind {
     /// A bare axum server: what the others are compared with.
     Bare,
-    /// This project: the master has it.
+    /// This project with `w` = 1: the master has the entry.
     W1,
-    /// This project: the master and one secondary have it.
+    /// This project with `w` = 2: the master and one secondary have the entry.
     W2,
-    /// This project: the master and both secondaries have it.
+    /// This project with `w` = 3: all three nodes have the entry.
     W3,
     /// Redis with two replicas: XADD and WAIT 2. In memory.
     Redis,
@@ -34,9 +34,9 @@ pub enum Kind {
     FanOut,
     /// Three nodes of etcd. On disk.
     Etcd,
-    /// A stream of JetStream with three replicas, synced every two minutes as it comes. On disk.
+    /// A stream of JetStream with three replicas, synced every two minutes, as JetStream comes. On disk.
     Jetstream,
-    /// The same, synced before it answers. On disk, and only if asked for.
+    /// The same stream, synced before it answers. On disk, and only if asked for.
     JetstreamSync,
 }
 
@@ -103,7 +103,6 @@ pub struct LeftOut {
 }
 
 /// Everything that runs. Dropping it ends it.
-#[expect(missing_debug_implementations, reason = "any systems")]
 pub struct Started {
     /// In the order that was asked for.
     pub systems: Vec<(Kind, Box<dyn AnySystem>)>,
