@@ -4,7 +4,6 @@
 //! * [`demo`] is the same harness with a face: `cargo run --release --bin demo`.
 //! * [`memory_link`] is NATS in memory, with faults: whole nodes in one process, in virtual time.
 //! * [`cluster`] is the nodes alone, over simulated journals: the model check and the simulation choose the next step.
-//! * [`model`] is every order in which things can happen to a small cluster: `cargo run --release --bin model`.
 //! * [`sim`] is a cluster with seeds, disks and virtual time: `demo sim`.
 //! * [`chaos`] is real processes with faults by seed: `demo chaos`.
 //! * [`mod@bench`] measures: `demo bench`.
@@ -15,5 +14,4 @@ pub mod cluster;
 pub mod demo;
 pub mod harness;
 pub mod memory_link;
-pub mod model;
 pub mod sim;

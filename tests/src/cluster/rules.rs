@@ -35,22 +35,6 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// All of them.
-    pub const ALL: [Rule; 12] = [
-        Self::Prefix,
-        Self::NeverOverestimated,
-        Self::NoLie,
-        Self::OnceInOrder,
-        Self::AnsweredAtOnce,
-        Self::SaysWhatIsDurable,
-        Self::KeepsItsPromise,
-        Self::OneMasterAnEpoch,
-        Self::DeletesNothing,
-        Self::KeepsWhatWasAcknowledged,
-        Self::NeverGoesBack,
-        Self::ComesToRest,
-    ];
-
     /// Its name, for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {

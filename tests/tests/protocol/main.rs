@@ -1,4 +1,6 @@
 //! The protocol, shown to be right in worlds without a clock and a network: the model check, and the seeded simulation.
 
+#[expect(dead_code, reason = "some worlds are only for the example")]
 mod model;
 mod simulation;
+mod worlds;

@@ -1,6 +1,6 @@
 //! Seeds of the simulation. One of them again, with the last things that happened:
 //! `REPLOG_SIM_SEED=42 cargo test -p replog-tests --test protocol one_seed -- --nocapture`;
-//! many: `cargo run --release --bin sim -- --seeds 100000`.
+//! many: `cargo run --release --bin demo -- sim --seeds 100000`.
 
 use replog_tests::sim::{self, Report};
 

@@ -1,7 +1,7 @@
 //! What happens sometimes, so that what is always true is true of something.
 
-use crate::cluster::members::Secondary;
-use crate::cluster::{Client, Fate, Place, Shared};
+use replog_tests::cluster::members::Secondary;
+use replog_tests::cluster::{Client, Fate, Place, Shared};
 use std::collections::BTreeSet;
 
 use replog_protocol::ids::{NodeId, Seq};
@@ -23,14 +23,14 @@ fn answers(state: &State) -> impl Iterator<Item = &Answer> {
 }
 
 /// A client was told that all nodes hold its entry.
-pub fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
+pub(crate) fn is_held_everywhere(bounds: &Bounds, state: &State) -> bool {
     let all = u32::from(bounds.nodes) + 1;
     let by_all = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.w == all);
     answers(state).any(by_all)
 }
 
 /// An entry is under way to who has stored it, and what is under way can always arrive.
-pub fn has_duplicate(bounds: &Bounds, state: &State) -> bool {
+pub(crate) fn has_duplicate(bounds: &Bounds, state: &State) -> bool {
     let frames = bounds.explored.frames();
     frames
         .all(&state.network)
@@ -47,12 +47,12 @@ pub fn has_duplicate(bounds: &Bounds, state: &State) -> bool {
 }
 
 /// A secondary holds back an entry, because one before it is missing.
-pub fn holds_back(_: &Bounds, state: &State) -> bool {
+pub(crate) fn holds_back(_: &Bounds, state: &State) -> bool {
     state.cluster.followers().any(|(_, f)| f.held_back() > 0)
 }
 
 /// A secondary that was started again holds what a master that serves holds.
-pub fn is_refilled(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_refilled(_: &Bounds, state: &State) -> bool {
     let serving = state.cluster.masters.iter().filter(|m| m.serves());
     let logs: Vec<_> = serving.map(|m| &m.journal.stored().entries).collect();
     let is_whole = |s: &Secondary| {
@@ -63,7 +63,7 @@ pub fn is_refilled(_: &Bounds, state: &State) -> bool {
 }
 
 /// What a start that has ended has said is still under way when the next one counts.
-pub fn has_late_words(bounds: &Bounds, state: &State) -> bool {
+pub(crate) fn has_late_words(bounds: &Bounds, state: &State) -> bool {
     let frames = bounds.explored.frames();
     frames
         .all(&state.network)
@@ -84,7 +84,7 @@ pub fn has_late_words(bounds: &Bounds, state: &State) -> bool {
 }
 
 /// The log was cleared, and a secondary holds entries of the history that follows.
-pub fn follows_after_clear(_: &Bounds, state: &State) -> bool {
+pub(crate) fn follows_after_clear(_: &Bounds, state: &State) -> bool {
     let histories: Vec<_> = (state.cluster.leaders())
         .map(|(_, l)| l.leadership().log_id)
         .collect();
@@ -100,17 +100,17 @@ pub fn follows_after_clear(_: &Bounds, state: &State) -> bool {
 }
 
 /// A client was told that the log was cleared while it waited.
-pub fn was_cleared_while_waiting(_: &Bounds, state: &State) -> bool {
+pub(crate) fn was_cleared_while_waiting(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::ClearedMeanwhile(_)))
 }
 
 /// A client was told that its message was in the log already, and is replicated.
-pub fn joins_its_duplicate(_: &Bounds, state: &State) -> bool {
+pub(crate) fn joins_its_duplicate(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::Replicated { appended, .. } if appended.duplicate))
 }
 
 /// The link has broken, is there again, and all clients were answered.
-pub fn serves_after_outage(_: &Bounds, state: &State) -> bool {
+pub(crate) fn serves_after_outage(_: &Bounds, state: &State) -> bool {
     let mut leaders = state.cluster.leaders();
     let linked = leaders.all(|(m, _)| state.cluster.is_linked(Place::Master(m)));
     let all = state.cluster.clients.len();
@@ -118,7 +118,7 @@ pub fn serves_after_outage(_: &Bounds, state: &State) -> bool {
 }
 
 /// A secondary came back with less than it had acknowledged, and the master knows.
-pub fn came_back_with_less(_: &Bounds, state: &State) -> bool {
+pub(crate) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
     state.cluster.leaders().any(|(m, leader)| {
         let master = &state.cluster.masters[m];
         let holds_less = |s: &Secondary| {
@@ -139,7 +139,7 @@ pub fn came_back_with_less(_: &Bounds, state: &State) -> bool {
 }
 
 /// Two processes of one name run, and they hold different logs.
-pub fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
+pub(crate) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
     let running: Vec<&NodeId> = (state.cluster.followers())
         .map(|(n, _)| &state.cluster.secondaries[n].name)
         .collect();
@@ -150,12 +150,12 @@ pub fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
 }
 
 /// A client was refused because the disk was full, and another one, or its retry, was served.
-pub fn serves_after_full_disk(_: &Bounds, state: &State) -> bool {
+pub(crate) fn serves_after_full_disk(_: &Bounds, state: &State) -> bool {
     state.counts.fulls > 0 && answers(state).any(|a| matches!(a, Answer::Replicated { .. }))
 }
 
 /// A master takes a secondary for one that holds another history.
-pub fn has_diverged(_: &Bounds, state: &State) -> bool {
+pub(crate) fn has_diverged(_: &Bounds, state: &State) -> bool {
     let leaders = state.cluster.leaders();
     leaders.into_iter().any(|(m, leader)| {
         let now = state.cluster.masters[m].process.as_ref().map(|p| p.now);
@@ -175,7 +175,7 @@ fn later(state: &State) -> impl Iterator<Item = &Leader<Client>> {
 }
 
 /// A master that is not the first one serves entries of the first one.
-pub fn has_recovered(_: &Bounds, state: &State) -> bool {
+pub(crate) fn has_recovered(_: &Bounds, state: &State) -> bool {
     let has_older = |leader: &Leader<Client>| {
         let first = leader.log().epochs().at(Seq(1));
         first.is_some_and(|position| position.epoch.n == 1)
@@ -184,25 +184,25 @@ pub fn has_recovered(_: &Bounds, state: &State) -> bool {
 }
 
 /// A client was told of an entry that a later master has placed.
-pub fn goes_on_after_recovery(_: &Bounds, state: &State) -> bool {
+pub(crate) fn goes_on_after_recovery(_: &Bounds, state: &State) -> bool {
     let is_later = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.epoch > 1 && appended.w > 1);
     answers(state).any(is_later)
 }
 
 /// A master was superseded.
-pub fn is_fenced(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_fenced(_: &Bounds, state: &State) -> bool {
     let mut leaders = state.cluster.leaders();
     leaders.any(|(_, leader)| matches!(leader.phase(), Phase::Fenced(_)))
 }
 
 /// A second master has found the first one.
-pub fn was_found_out(_: &Bounds, state: &State) -> bool {
+pub(crate) fn was_found_out(_: &Bounds, state: &State) -> bool {
     let is_other = |end: &Option<End>| matches!(end, Some(End::OtherMaster(_)));
     state.cluster.masters.iter().any(|m| is_other(&m.end))
 }
 
 /// Two masters take appends for one history.
-pub fn are_two(_: &Bounds, state: &State) -> bool {
+pub(crate) fn are_two(_: &Bounds, state: &State) -> bool {
     let serving: Vec<_> = state
         .cluster
         .masters
@@ -220,13 +220,13 @@ pub fn are_two(_: &Bounds, state: &State) -> bool {
 }
 
 /// A master whose own history was empty has taken over the one of a secondary that came late.
-pub fn has_adopted(_: &Bounds, state: &State) -> bool {
+pub(crate) fn has_adopted(_: &Bounds, state: &State) -> bool {
     let adopts = |l: &Leader<Client>| l.phase().recovery().is_some() && l.leadership().epoch.n > 1;
     state.cluster.leaders().any(|(_, leader)| adopts(leader))
 }
 
 /// A damaged entry was written again.
-pub fn is_repaired(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_repaired(_: &Bounds, state: &State) -> bool {
     let clean = |damaged: &BTreeSet<Seq>| damaged.is_empty();
     state.counts.rots > 0
         && state
@@ -242,7 +242,7 @@ pub fn is_repaired(_: &Bounds, state: &State) -> bool {
 }
 
 /// A program has ended because its disk fails.
-pub fn has_failed(_: &Bounds, state: &State) -> bool {
+pub(crate) fn has_failed(_: &Bounds, state: &State) -> bool {
     let failed = |end: &Option<End>| matches!(end, Some(End::StorageFailed(_)));
     let mut masters = state.cluster.masters.iter();
     let mut secondaries = state.cluster.secondaries.iter();
@@ -250,37 +250,37 @@ pub fn has_failed(_: &Bounds, state: &State) -> bool {
 }
 
 /// A client was told that it is not known whether its entry is in the log.
-pub fn is_in_doubt(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_in_doubt(_: &Bounds, state: &State) -> bool {
     answers(state).any(|a| matches!(a, Answer::NotKnown { .. }))
 }
 
 /// A client was told that the disk is full.
-pub fn is_refused_by_full_disk(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_refused_by_full_disk(_: &Bounds, state: &State) -> bool {
     let full = AppendError::Unavailable(Unavailable::DiskFull);
     answers(state).any(|a| matches!(a, Answer::Refused(error) if *error == full))
 }
 
 /// An entry cannot be read where it is stored.
-pub fn is_damaged(_: &Bounds, state: &State) -> bool {
+pub(crate) fn is_damaged(_: &Bounds, state: &State) -> bool {
     let masters = state.cluster.masters.iter().map(|m| &m.journal);
     let secondaries = state.cluster.secondaries.iter().map(|s| &s.journal);
     masters.chain(secondaries).any(|j| !j.damaged().is_empty())
 }
 
 /// A master serves, although it has not heard from every listed secondary.
-pub fn serves_unheard(_: &Bounds, state: &State) -> bool {
+pub(crate) fn serves_unheard(_: &Bounds, state: &State) -> bool {
     later(state).any(|leader| leader.not_seen().next().is_some())
 }
 
 /// A secondary was started again while a master recovers.
-pub fn came_back_meanwhile(_: &Bounds, state: &State) -> bool {
+pub(crate) fn came_back_meanwhile(_: &Bounds, state: &State) -> bool {
     let mut masters = state.cluster.masters.iter();
     let mut secondaries = state.cluster.secondaries.iter();
     masters.any(|m| m.starts > 1 && m.recovers()) && secondaries.any(|s| s.starts > 1)
 }
 
 /// Two processes of one name run while a master recovers.
-pub fn are_two_of_a_name_meanwhile(bounds: &Bounds, state: &State) -> bool {
+pub(crate) fn are_two_of_a_name_meanwhile(bounds: &Bounds, state: &State) -> bool {
     let mut masters = state.cluster.masters.iter();
     masters.any(|m| m.starts > 1 && m.recovers()) && are_two_of_a_name(bounds, state)
 }

@@ -8,9 +8,9 @@ use replog_protocol::leader::settings::Replication;
 
 use super::explored::Explored;
 use super::state::State;
-use crate::cluster::journal::Loss;
-use crate::cluster::process::Pace;
-use crate::cluster::{Place, Setup};
+use replog_tests::cluster::journal::Loss;
+use replog_tests::cluster::process::Pace;
+use replog_tests::cluster::{Place, Setup};
 
 /// A master's clock goes on by so much at each step of time: no wait of its is longer, but those of [`PATIENCE`].
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -21,16 +21,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1 << 20);
 
 /// A client that appends once.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Which message; two clients with one number are a client and its retry.
-    pub message: u8,
+    pub(crate) message: u8,
     /// Its write concern.
-    pub w: u32,
+    pub(crate) w: u32,
 }
 
 /// What a master does that starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(crate) enum Start {
     /// It waits until all secondaries were seen and have answered, however long that takes.
     Patient,
     /// Its patience may end whenever its clock goes on.
@@ -38,75 +38,75 @@ pub enum Start {
 }
 
 /// Something that is so in some state, and its name.
-pub type Seen = (&'static str, fn(&Bounds, &State) -> bool);
+pub(crate) type Seen = (&'static str, fn(&Bounds, &State) -> bool);
 
 /// How large the world is.
 #[derive(Clone, Debug)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Secondaries.
-    pub nodes: u8,
+    pub(crate) nodes: u8,
     /// They are listed; else whoever joins is a member.
-    pub listed: bool,
+    pub(crate) listed: bool,
     /// Clients; they ask in this order.
-    pub clients: Vec<Client>,
+    pub(crate) clients: Vec<Client>,
     /// How often a secondary ends and starts again, all of them together.
-    pub restarts: u8,
+    pub(crate) restarts: u8,
     /// How its storage may come back.
-    pub losses: Vec<Loss>,
+    pub(crate) losses: Vec<Loss>,
     /// How often a master ends and starts again.
-    pub rebirths: u8,
+    pub(crate) rebirths: u8,
     /// How its storage may come back.
-    pub master_losses: Vec<Loss>,
+    pub(crate) master_losses: Vec<Loss>,
     /// How often a storage is backed up, of those that may come back as it was then; all of them together.
-    pub backups: u8,
+    pub(crate) backups: u8,
     /// How often a second process starts on a copy of a secondary's storage: as it is, or as it was when it was backed up.
-    pub copies: u8,
+    pub(crate) copies: u8,
     /// How often one more master starts beside the first.
-    pub seconds: u8,
+    pub(crate) seconds: u8,
     /// The log is cleared only once the first client was answered, another master starts after that, and the second client
     /// asks last: fewer ways to get to what is of interest.
-    pub late: bool,
+    pub(crate) late: bool,
     /// A second master overtakes the first.
-    pub takeover: bool,
+    pub(crate) takeover: bool,
     /// What masters do first.
-    pub start: Start,
+    pub(crate) start: Start,
     /// The highest epoch that is looked at.
-    pub epochs: u64,
+    pub(crate) epochs: u64,
     /// How many numbers a master may make for its heartbeats, beyond one at its start and one a secondary and an outage.
-    pub rounds: u64,
+    pub(crate) rounds: u64,
     /// How often clocks go on, where that has to be bounded.
-    pub ticks: Option<u8>,
+    pub(crate) ticks: Option<u8>,
     /// What has to happen in some state, or nothing is shown; more follows from the rest.
-    pub sometimes: Vec<Seen>,
+    pub(crate) sometimes: Vec<Seen>,
     /// How often the log is cleared.
-    pub clears: u8,
+    pub(crate) clears: u8,
     /// How often a secondary is emptied by its own client.
-    pub renewals: u8,
+    pub(crate) renewals: u8,
     /// How often the master's link breaks.
-    pub outages: u8,
+    pub(crate) outages: u8,
     /// Whether the broker says that nobody listens (true or not).
-    pub no_responders: bool,
+    pub(crate) no_responders: bool,
     /// Several entries go in one message; else each goes alone, and they overtake one another.
-    pub batches: bool,
+    pub(crate) batches: bool,
     /// Whether the end of a master's write is a step of its own.
-    pub slow_master: bool,
+    pub(crate) slow_master: bool,
     /// Whether the end of a secondary's write is a step of its own.
-    pub slow_secondaries: bool,
+    pub(crate) slow_secondaries: bool,
     /// Whether the end of a read is a step of its own.
-    pub slow_reads: bool,
+    pub(crate) slow_reads: bool,
     /// How often a disk is full.
-    pub fulls: u8,
+    pub(crate) fulls: u8,
     /// How often a write fails.
-    pub failures: u8,
+    pub(crate) failures: u8,
     /// How many entries rot, on a master's disk and on secondaries'.
-    pub rots: u8,
+    pub(crate) rots: u8,
     /// What is known by now.
-    pub explored: Arc<Explored>,
+    pub(crate) explored: Arc<Explored>,
 }
 
 /// A world without faults but those of the network. Each client is a message and its write concern.
 #[must_use]
-pub fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
+pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
     let clients = clients.iter().map(|&(message, w)| Client { message, w });
     Bounds {
         nodes,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::frames::Frames;
 use super::network::Network;
 use super::state::State;
-use crate::cluster::{Fingerprinter, Place};
+use replog_tests::cluster::{Fingerprinter, Place};
 
 /// Where a step was taken, by which node, and with which message.
 type StepKey = (Place, u64, Option<u32>);
@@ -19,7 +19,7 @@ type Hashed = BuildHasherDefault<Fingerprinter>;
 
 /// What is known by now. One exploration has it to itself, and goes on in one thread, so that it is the same each time.
 #[derive(Debug, Default)]
-pub struct Explored {
+pub(crate) struct Explored {
     /// Every message that was sent.
     frames: Mutex<Frames>,
     /// For each cluster what was under way, none of it a part of another.

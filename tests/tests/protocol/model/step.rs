@@ -1,17 +1,17 @@
 //! What can happen, and what follows from it.
 
-use crate::cluster::journal::{Loss, WriteEnd};
-use crate::cluster::{Fate, Place, Request};
 use replog_protocol::ids::Seq;
 use replog_protocol::wire::{AckOf, Address};
 use replog_protocol::write_concern::WriteConcern;
+use replog_tests::cluster::journal::{Loss, WriteEnd};
+use replog_tests::cluster::{Fate, Place, Request};
 
 use super::bounds::Bounds;
 use super::state::State;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
+pub(crate) enum Step {
     /// That client appends at that master.
     Append(usize, usize),
     /// A message, by its number, arrives. It stays in the network and may arrive again.

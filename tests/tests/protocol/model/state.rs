@@ -13,8 +13,8 @@ use super::explored::Effect;
 use super::frames::Frame;
 use super::network::Network;
 use super::step::Step;
-use crate::cluster::journal::{SimJournal, WriteEnd};
-use crate::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
+use replog_tests::cluster::journal::{SimJournal, WriteEnd};
+use replog_tests::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
 
 /// How often what has happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub(crate) struct Counts {
 /// sends something, is therefore taken to have happened ([`State::close`]): each such message would double the states
 /// otherwise, and show nothing that is not shown with the message under way.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) cluster: Cluster,
     pub(crate) network: Network,
     pub(crate) counts: Counts,

@@ -1,9 +1,11 @@
 //! Small worlds, explored to the end. Their numbers of states are asserted: a run that was cut short, or a change of the
 //! protocol, shows. Of worlds that are too large for that, the first states; those and others to the
-//! end: `cargo run --release --bin model`.
+//! end: `cargo run --release -p replog-tests --example model`.
 
 use replog_tests::cluster::journal::Loss;
-use replog_tests::model::{Bounds, Start, explore, explore_first, large, small, sometimes as seen};
+
+use super::model::bounds::{Bounds, Start, small};
+use super::model::{explore, explore_first, large, sometimes as seen};
 
 #[test]
 fn one_secondary_entries_overtake_and_the_link_breaks() {

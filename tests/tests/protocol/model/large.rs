@@ -2,11 +2,11 @@
 
 use super::bounds::{Bounds, Start, small};
 use super::sometimes as seen;
-use crate::cluster::journal::Loss;
+use replog_tests::cluster::journal::Loss;
 
 /// All of them, by name.
 #[must_use]
-pub fn worlds() -> Vec<(&'static str, Bounds)> {
+pub(crate) fn worlds() -> Vec<(&'static str, Bounds)> {
     vec![
         (
             "a_hasty_master_comes_back_empty",
@@ -43,7 +43,7 @@ pub fn worlds() -> Vec<(&'static str, Bounds)> {
 
 /// A master in memory comes back and does not wait for whom it has not heard.
 #[must_use]
-pub fn a_hasty_master_comes_back_empty() -> Bounds {
+pub(crate) fn a_hasty_master_comes_back_empty() -> Bounds {
     Bounds {
         rebirths: 1,
         late: true,
@@ -61,7 +61,7 @@ pub fn a_hasty_master_comes_back_empty() -> Bounds {
 
 /// A second master starts beside the first.
 #[must_use]
-pub fn a_second_master_finds_the_first() -> Bounds {
+pub(crate) fn a_second_master_finds_the_first() -> Bounds {
     Bounds {
         seconds: 1,
         late: true,
@@ -78,7 +78,7 @@ pub fn a_second_master_finds_the_first() -> Bounds {
 
 /// A second master starts beside the first, to take over.
 #[must_use]
-pub fn a_second_master_takes_over() -> Bounds {
+pub(crate) fn a_second_master_takes_over() -> Bounds {
     Bounds {
         seconds: 1,
         late: true,
@@ -96,7 +96,7 @@ pub fn a_second_master_takes_over() -> Bounds {
 
 /// A secondary comes back with an older disk, and the master comes back empty.
 #[must_use]
-pub fn an_older_copy_is_put_back_while_the_master_recovers() -> Bounds {
+pub(crate) fn an_older_copy_is_put_back_while_the_master_recovers() -> Bounds {
     Bounds {
         restarts: 1,
         losses: vec![Loss::SinceBackup],
@@ -116,7 +116,7 @@ pub fn an_older_copy_is_put_back_while_the_master_recovers() -> Bounds {
 
 /// The secondary and the master both come back empty.
 #[must_use]
-pub fn both_come_back_empty() -> Bounds {
+pub(crate) fn both_come_back_empty() -> Bounds {
     Bounds {
         restarts: 1,
         rebirths: 1,
@@ -131,7 +131,7 @@ pub fn both_come_back_empty() -> Bounds {
 
 /// A second process starts on a copy of a disk, and the master comes back empty.
 #[must_use]
-pub fn a_copy_starts_while_the_master_recovers() -> Bounds {
+pub(crate) fn a_copy_starts_while_the_master_recovers() -> Bounds {
     Bounds {
         copies: 1,
         rebirths: 1,
@@ -149,7 +149,7 @@ pub fn a_copy_starts_while_the_master_recovers() -> Bounds {
 
 /// A master in memory comes back and asks two secondaries.
 #[must_use]
-pub fn a_master_of_two_secondaries_comes_back_empty() -> Bounds {
+pub(crate) fn a_master_of_two_secondaries_comes_back_empty() -> Bounds {
     Bounds {
         rebirths: 1,
         late: true,
@@ -163,7 +163,7 @@ pub fn a_master_of_two_secondaries_comes_back_empty() -> Bounds {
 
 /// The same, and it does not wait for whom it has not heard.
 #[must_use]
-pub fn a_hasty_master_of_two_secondaries_comes_back_empty() -> Bounds {
+pub(crate) fn a_hasty_master_of_two_secondaries_comes_back_empty() -> Bounds {
     Bounds {
         rebirths: 1,
         late: true,
@@ -179,7 +179,7 @@ pub fn a_hasty_master_of_two_secondaries_comes_back_empty() -> Bounds {
 
 /// Entries rot that two more nodes hold.
 #[must_use]
-pub fn entries_rot_where_two_secondaries_hold_them() -> Bounds {
+pub(crate) fn entries_rot_where_two_secondaries_hold_them() -> Bounds {
     Bounds {
         rots: 1,
         ticks: Some(4),

@@ -2,13 +2,13 @@
 //!
 //! The number of states is asserted: a run that was cut short, or a change of the protocol, shows.
 
-mod bounds;
+pub(crate) mod bounds;
 mod explored;
 mod frames;
 mod heal;
-pub mod large;
+pub(crate) mod large;
 mod network;
-pub mod sometimes;
+pub(crate) mod sometimes;
 mod state;
 mod step;
 
@@ -17,11 +17,10 @@ use std::time::Instant;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
-pub use bounds::{Bounds, Client, Seen, Start, small};
+use bounds::{Bounds, Seen};
 use sometimes as seen;
-pub use state::State;
-pub use step::Step;
-use step::{possible, take};
+use state::State;
+use step::{Step, possible, take};
 
 impl Model for Bounds {
     type State = State;
@@ -109,7 +108,7 @@ impl Bounds {
 ///
 /// # Panics
 /// Something is broken, or never happens, or the number of states is another one.
-pub fn explore(bounds: Bounds, expected_states: usize) {
+pub(crate) fn explore(bounds: Bounds, expected_states: usize) {
     let states = explore_all(bounds);
     assert_eq!(states, expected_states, "the number of states has changed");
 }
@@ -119,7 +118,7 @@ pub fn explore(bounds: Bounds, expected_states: usize) {
 /// # Panics
 /// Something is broken, or never happens.
 #[must_use]
-pub fn explore_all(bounds: Bounds) -> usize {
+pub(crate) fn explore_all(bounds: Bounds) -> usize {
     run(bounds, None)
 }
 
@@ -127,7 +126,7 @@ pub fn explore_all(bounds: Bounds) -> usize {
 ///
 /// # Panics
 /// As [`explore`].
-pub fn explore_first(steps: usize, bounds: Bounds, expected_states: usize) {
+pub(crate) fn explore_first(steps: usize, bounds: Bounds, expected_states: usize) {
     let states = run(bounds, NonZeroUsize::new(steps));
     assert_eq!(states, expected_states, "the number of states has changed");
 }

@@ -1,8 +1,13 @@
 //! Explores the worlds of the model check that are too large for the normal test run, one after the other, or those whose
-//! names have a part in common: `cargo run --release --bin model -- second_master`. Hours, and gigabytes.
+//! names have a part in common: `cargo run --release -p replog-tests --example model -- second_master`. Hours, and gigabytes.
+
+#[expect(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/protocol/model/mod.rs"]
+mod model;
 
 use clap::Parser;
-use replog_tests::model::{explore_all, large};
+
+use model::{explore_all, large};
 
 /// The large worlds of the model check.
 #[derive(Parser)]
