@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cleared_logs::ClearedLogs;
 use crate::epochs::EpochStart;
-use crate::ids::{Epoch, Leadership, LogId};
+use crate::follower::former_logs::FormerLogs;
+use crate::ids::{Epoch, LogId};
 
 /// What must be on disk before it is said (etcd/raft: `HardState`): stored together with the entries it belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,9 +18,9 @@ pub struct HardState {
     pub epochs: Vec<EpochStart>,
     /// The histories that this one has replaced.
     pub cleared: ClearedLogs,
-    /// Of a secondary: where the history before this one was left. A promise that was made in that history outlives it.
+    /// Of a secondary: the histories that it has left, if any. A promise that was made in one of them outlives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub former: Option<Leadership>,
+    pub former: Option<FormerLogs>,
     /// A master was fetching the rest of the log when this was written: what is here may not be all of it, and another
     /// holder has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

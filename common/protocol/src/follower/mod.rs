@@ -7,6 +7,7 @@
 //! `verified` trails `last` only after a new master has spoken and before it has shown which entries it shares. What is
 //! acknowledged is verified and durable.
 
+pub mod former_logs;
 pub mod name_claim;
 pub mod reorder;
 
@@ -31,6 +32,7 @@ use crate::wire::{
     HeartbeatNumber, Message, Prepare, Promise,
 };
 
+use former_logs::FormerLogs;
 use name_claim::NameClaim;
 use reorder::Reorder;
 
@@ -112,8 +114,8 @@ pub struct Follower<W> {
     log_id: Option<LogId>,
     epoch: Epoch,
     cleared: ClearedLogs,
-    /// Where the history before this one was left: no lower epoch of it is followed for the first word of another.
-    former: Option<Leadership>,
+    /// The histories that were left: no lower epoch of one of them is followed again.
+    former: FormerLogs,
     log: Log,
     verified: Seq,
     reorder: Reorder,
@@ -251,7 +253,7 @@ impl<W> Follower<W> {
             log_id,
             epoch,
             cleared,
-            former,
+            former: former.unwrap_or_default(),
             log: Log::new(restored),
             verified: Seq::ZERO,
             reorder: Reorder::default(),
@@ -304,7 +306,7 @@ impl<W> Follower<W> {
         self.log_id = None;
         self.epoch = Epoch::ZERO;
         self.cleared = ClearedLogs::default();
-        self.former = None;
+        self.former = FormerLogs::default();
     }
 
     /// The storage begins a new life with no entry in it. Whom it follows, and what was cleared away, it still knows.
@@ -452,14 +454,15 @@ impl<W> Follower<W> {
             .log_id
             .is_some_and(|mine| cleared.covers(mine, self.epoch));
         // One that was cleared so long ago that it is not remembered is no new one.
-        let is_old = self.cleared.may_have_forgotten(leader.epoch);
+        let is_old =
+            self.cleared.may_have_forgotten(leader.epoch) || self.former.may_have_forgotten(leader);
         self.log.last().seq == Seq::ZERO && !is_old || is_cleared
     }
 
-    /// Whether a later epoch of the history that was followed before this one is known.
+    /// Whether a later epoch of that history, which was left, is known.
     fn was_left_later(&self, leader: Leadership) -> bool {
-        let former = self.former.filter(|f| f.log_id == leader.log_id);
-        former.is_some_and(|f| leader.epoch < f.epoch)
+        let left = self.former.epoch_of(leader.log_id);
+        left.is_some_and(|left| leader.epoch < left)
     }
 
     /// Another history, from its beginning.
@@ -472,9 +475,16 @@ impl<W> Follower<W> {
             let rollback_of = self.log_id.filter(|_| !is_its);
             self.log.truncate_after(Seq::ZERO, rollback_of);
         }
-        if let Some(log_id) = self.log_id {
-            let epoch = self.epoch;
-            self.former = Some(Leadership { log_id, epoch });
+        // What the new history has cleared away is not followed again either way; the rest has to be kept in mind.
+        let epoch = self.epoch;
+        let mine = self.log_id.map(|log_id| Leadership { log_id, epoch });
+        let replaced = self.cleared.iter().map(|c| Leadership {
+            log_id: c.log_id,
+            epoch: c.epoch,
+        });
+        let left = replaced.chain(mine);
+        for left in left.filter(|left| !cleared.covers(left.log_id, left.epoch)) {
+            self.former.leave(left);
         }
         self.log_id = Some(leader.log_id);
         self.cleared = cleared.clone();
@@ -679,7 +689,7 @@ impl<W> Follower<W> {
             epoch: self.epoch,
             epochs: Vec::new(),
             cleared: self.cleared.clone(),
-            former: self.former,
+            former: Some(&self.former).filter(|f| !f.is_empty()).cloned(),
             is_partial: false,
         }
     }

@@ -1,13 +1,25 @@
 //! Masters that begin, and what secondaries promise them.
 
+use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::Seq;
 use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
 use replog_protocol::wire::{MasterAnnouncement, Message, Prepare};
 
 use super::clearing::cleared_once;
 use crate::support::cluster::Cluster;
-use crate::support::hand::{secondary, secondary_by};
+use crate::support::hand::{Secondary, secondary, secondary_by};
 use crate::support::{at, cleared, epoch, heartbeat, leadership, log, post};
+
+/// A secondary with an empty log that has promised epoch 6 of history 1.
+fn promised() -> Secondary {
+    let mut empty = secondary("c");
+    let prepare = Prepare {
+        leader: leadership(1, 6, 5),
+        cleared: cleared(&[]),
+    };
+    empty.message(Message::Prepare(prepare), at(1));
+    empty
+}
 
 #[test]
 fn a_promise_to_one_that_died_does_not_fence_its_successors() {
@@ -216,4 +228,74 @@ fn one_word_of_another_history_does_not_undo_a_promise() {
     assert_eq!(again.node.position().log_id, Some(log(9)));
     empty.receive(heartbeat(leadership(1, 6, 5)), at(6));
     assert_eq!(empty.node.position().epoch, epoch(6, 5));
+}
+
+#[test]
+fn words_of_two_other_histories_do_not_undo_a_promise() {
+    let mut empty = promised();
+    empty.receive(heartbeat(leadership(9, 1, 9)), at(2));
+    empty.receive(heartbeat(leadership(8, 2, 8)), at(3));
+    assert_eq!(empty.node.position().log_id, Some(log(8)));
+    let former = heartbeat(leadership(1, 5, 4));
+    empty.receive(former.clone(), at(4));
+    assert_eq!(empty.node.position().log_id, Some(log(8)));
+    let mut again = secondary_by("c", 10, empty.journal.clone());
+    again.receive(former, at(5));
+    assert_eq!(again.node.position().log_id, Some(log(8)));
+    // Back where it was promised, and away again: the other two are not forgotten either.
+    empty.receive(heartbeat(leadership(1, 7, 7)), at(6));
+    assert_eq!(empty.node.position().epoch, epoch(7, 7));
+    empty.receive(heartbeat(leadership(8, 1, 3)), at(7));
+    assert_eq!(empty.node.position().log_id, Some(log(1)));
+}
+
+#[test]
+fn words_of_many_other_histories_do_not_undo_a_promise() {
+    let mut empty = promised();
+    for other in 100..140 {
+        empty.receive(heartbeat(leadership(other, 7, 9)), at(2));
+        assert_eq!(empty.node.position().log_id, Some(log(other)));
+    }
+    empty.receive(heartbeat(leadership(1, 5, 4)), at(3));
+    assert_eq!(empty.node.position().log_id, Some(log(139)));
+    // What is forgotten by now cannot be told from what never was: neither is followed, and whoever asks is told why not.
+    empty.receive(heartbeat(leadership(200, 5, 4)), at(4));
+    assert_eq!(empty.node.position().log_id, Some(log(139)));
+    assert_eq!(empty.node.foreign(), Some(log(200)));
+    empty.receive(heartbeat(leadership(201, 7, 9)), at(5));
+    assert_eq!(empty.node.position().log_id, Some(log(201)));
+}
+
+/// Who says nothing of a clearing must not bring back what was cleared.
+#[test]
+fn a_history_that_was_cleared_does_not_come_back_by_way_of_another_one() {
+    let mut empty = promised();
+    let mut clearing = heartbeat(leadership(2, 7, 5));
+    clearing.cleared = cleared(&[leadership(1, 6, 5)]);
+    empty.receive(clearing, at(2));
+    assert_eq!(empty.node.position().log_id, Some(log(2)));
+    empty.receive(heartbeat(leadership(9, 1, 9)), at(3));
+    assert_eq!(empty.node.position().log_id, Some(log(9)));
+    empty.receive(heartbeat(leadership(1, 5, 4)), at(4));
+    assert_eq!(empty.node.position().log_id, Some(log(9)));
+}
+
+/// The first releases remembered one history only.
+#[test]
+fn a_promise_that_was_stored_alone_is_read_as_the_first_of_several() {
+    let one = leadership(1, 6, 5);
+    let stored = HardState {
+        log_id: Some(log(9)),
+        epoch: epoch(1, 9),
+        ..HardState::default()
+    };
+    let mut json = serde_json::to_value(&stored).expect("JSON");
+    json["former"] = serde_json::to_value(one).expect("JSON");
+    let read: HardState = serde_json::from_value(json).expect("today's form");
+    assert_eq!(
+        read.former.as_ref().and_then(|f| f.epoch_of(log(1))),
+        Some(one.epoch)
+    );
+    let again = serde_json::to_string(&read).expect("JSON");
+    assert_eq!(serde_json::from_str::<HardState>(&again).ok(), Some(read));
 }
