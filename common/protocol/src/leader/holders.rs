@@ -8,7 +8,7 @@ use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, StorageId, Time};
 use crate::leader::settings::MAX_NODES;
-use crate::wire::Ack;
+use crate::wire::{Ack, HeartbeatNumber};
 
 /// Starts of one name that are remembered; beyond, the one that holds least makes way.
 const MAX_STARTS: usize = 4;
@@ -84,8 +84,17 @@ impl Holders {
         if is_new && !self.make_room(&ack.node, is_listed) {
             return;
         }
+        // Which heartbeat it answers, and how much of its log its last master has shown, is nothing to the next one.
+        let said = Ack {
+            upto: Seq::ZERO,
+            held_from: None,
+            answers: HeartbeatNumber::default(),
+            error: None,
+            is_goodbye: false,
+            ..ack.clone()
+        };
         let holder = Holder {
-            ack: ack.clone(),
+            ack: said,
             seen_at: now,
             promised,
             asked_until,

@@ -392,8 +392,9 @@ impl Recovery {
         self.stage = Stage::Taking(Taking {
             leader: Leadership { log_id, epoch },
             has_missed: false,
-            has_holders: false,
-            has_entries: false,
+            // By the next look its holders may have left it.
+            has_holders: self.holders.holds(log_id, false),
+            has_entries: self.holders.holds(log_id, true),
             alone_since: None,
         });
         self.holders.break_promises();

@@ -1,9 +1,13 @@
 //! Masters that begin, and what secondaries promise them.
 
+use std::time::Duration;
+
+use replog_protocol::epochs::LogPosition;
 use replog_protocol::hard_state::HardState;
-use replog_protocol::ids::Seq;
+use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, Seq};
 use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
-use replog_protocol::wire::{MasterAnnouncement, Message, Prepare};
+use replog_protocol::leader::recovery::{Recovery, RecoverySettings};
+use replog_protocol::wire::{Ack, MasterAnnouncement, Message, Prepare};
 
 use super::clearing::cleared_once;
 use crate::support::cluster::Cluster;
@@ -298,4 +302,44 @@ fn a_promise_that_was_stored_alone_is_read_as_the_first_of_several() {
     );
     let again = serde_json::to_string(&read).expect("JSON");
     assert_eq!(serde_json::from_str::<HardState>(&again).ok(), Some(read));
+}
+
+/// The first answer was a late word of who holds less by now, and then the history was cleared away.
+#[test]
+fn a_history_is_dropped_once_its_only_holder_has_left_it() {
+    let said = |log_id: LogId, epoch: Epoch, last: LogPosition, replaced: &[Leadership]| Ack {
+        log_id: Some(log_id),
+        epoch,
+        last,
+        cleared: cleared(replaced),
+        ..secondary("c").node.position()
+    };
+    let first = epoch(1, 1);
+    let (empty, entry) = (
+        LogPosition::default(),
+        LogPosition {
+            seq: Seq(1),
+            epoch: first,
+        },
+    );
+    let settings = RecoverySettings {
+        timeout: Duration::from_secs(10),
+        listen: Duration::ZERO,
+        retry: Duration::from_secs(1),
+        takeover: false,
+    };
+    let listed = [secondary("c").node.node().clone()].into();
+    let mut recovery = Recovery::new(settings, MasterId::default(), Some(listed), None);
+    recovery.link_up(at(0));
+    recovery.ack(&said(log(1), first, entry, &[]), at(1));
+    assert_eq!(recovery.tick(empty, at(1)), None);
+    recovery.ack(&said(log(1), first, empty, &[]), at(2));
+    assert_eq!(recovery.tick(empty, at(2)), None);
+    assert_eq!(recovery.taking().map(|l| l.log_id), Some(log(1)));
+    recovery.ack(
+        &said(log(2), epoch(2, 1), empty, &[leadership(1, 1, 1)]),
+        at(3),
+    );
+    assert_eq!(recovery.tick(empty, at(3)), None, "it was cleared away");
+    assert_eq!(recovery.taking().map(|l| l.log_id), Some(log(2)));
 }
