@@ -93,7 +93,8 @@ fn master_says(master: &Master, outbound: &Outbound) -> Judged {
     let leader = match &outbound.message {
         Message::Append(append) => {
             // Entries may leave while they are written; what is said of the log may not.
-            if append.tail.max(append.commit) > stored.last().seq {
+            let end = stored.last().seq;
+            if append.commit > end || append.tail > end.max(append.last()) {
                 return not("not in the master's journal");
             }
             append.leader

@@ -866,11 +866,13 @@ impl<W: Waiter> Leader<W> {
     }
 
     fn frame(&self, prev: Seq, entries: Option<EntryBatch>) -> AppendEntries {
+        // What it carries is in the master's log, written or not.
+        let carried = entries.as_ref().map_or(Seq::ZERO, EntryBatch::last);
         AppendEntries {
             leader: self.leadership,
             prev: self.log.epochs().at(prev).unwrap_or_default(),
             entries,
-            tail: self.log.durable(),
+            tail: self.log.durable().max(carried),
             commit: self.committed(),
             cleared: ClearedLogs::default(),
             storage: None,

@@ -63,7 +63,10 @@ fn entries_leave_while_they_are_written_and_nobody_is_answered_before() {
     master.post(2, 2, at(2));
     let sent = master.appends("a");
     let last = sent.last().expect("somebody waits for it");
-    assert_eq!((last.last(), last.tail), (Seq(2), Seq::ZERO));
+    assert_eq!(
+        (last.last(), last.tail, last.commit),
+        (Seq(2), Seq(2), Seq::ZERO)
+    );
     // The secondary is faster than the master's own disk: that counts for nobody yet.
     master.hear(master.answer_of("a", 1, 2, 0), at(3));
     assert!(master.replies.is_empty());
