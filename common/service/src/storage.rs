@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use replog_protocol::node::Restored;
 use replog_storage::directory::{self, Owner};
-use replog_storage::disk::DiskOptions;
+use replog_storage::disk::{DiskOptions, SegmentOptions};
 use replog_storage::journal::Journal;
 use replog_storage::memory::MemoryJournal;
 
@@ -33,6 +33,7 @@ pub async fn open(
         fsync: args.fsync,
         cache_bytes: args.cache_bytes,
         deduplicate_contents,
+        segments: SegmentOptions::default(),
     };
     let path = dir.clone();
     // A large log takes a while to open: not on the thread that serves.

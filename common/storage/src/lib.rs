@@ -2,7 +2,7 @@
 //! ([`directory::open`]).
 //!
 //! ```text
-//!   node task ── WriteJob ──▶ Journal ──▶ one transaction ──▶ WriteResult
+//!   node task ── WriteJob ──▶ Journal ──▶ one frame, one sync ──▶ WriteResult
 //!                                │
 //!   HTTP handlers, pages ──▶ LogReader: the newest entries from memory, older ones from the disk
 //! ```

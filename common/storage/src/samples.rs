@@ -10,7 +10,7 @@ use replog_protocol::node::{Query, ReadError, Truncate, WriteJob, WriteResult};
 use uuid::Uuid;
 
 use crate::directory::{Owner, Role};
-use crate::disk::{DiskOptions, Fsync};
+use crate::disk::{DiskOptions, Fsync, SegmentOptions};
 use crate::journal::{Begun, Journal, LogReader};
 
 /// What becomes of a write that rolls nothing back.
@@ -157,6 +157,13 @@ pub fn log_id(n: u128) -> LogId {
     LogId(Uuid::from_u128(n))
 }
 
+/// Segments that are soon full, and nothing beside the writes.
+const SEGMENTS: SegmentOptions = SegmentOptions {
+    first_bytes: 4 << 10,
+    max_bytes: 8 << 10,
+    in_background: false,
+};
+
 /// How the tests keep a log on a disk.
 #[must_use]
 pub fn disk_options(cache_bytes: usize) -> DiskOptions {
@@ -169,6 +176,7 @@ pub fn disk_options(cache_bytes: usize) -> DiskOptions {
         fsync: Fsync::Always,
         cache_bytes,
         deduplicate_contents: false,
+        segments: SEGMENTS,
     }
 }
 

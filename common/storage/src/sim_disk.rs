@@ -1,24 +1,35 @@
 //! A disk for tests: it remembers every step, so that it can be cut at any of them, and fails where a test wants it to.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use redb::StorageBackend;
 use replog_protocol::node::Restored;
 
-use crate::disk::{DiskJournal, DiskOptions, Medium, OpenError};
+use crate::disk::{DiskJournal, DiskOptions, Medium, MediumFile, OpenError};
+
+/// Which file, whatever its name: it keeps its number when it is renamed.
+pub type FileNumber = u64;
 
 /// One step of what was done to a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskOp {
+    /// An empty file got that name.
+    Create(String, FileNumber),
     /// Those bytes were written at that offset.
-    Write(u64, Vec<u8>),
-    /// The file was made so long.
-    SetLen(u64),
-    /// What was written before was synced.
-    Sync,
+    Write(FileNumber, u64, Vec<u8>),
+    /// The file was cut off there.
+    Cut(FileNumber, u64),
+    /// What was written to the file before was synced.
+    Sync(FileNumber),
+    /// A file got another name.
+    Rename(String, String),
+    /// A file was taken away.
+    Remove(String),
+    /// The names were synced.
+    SyncNames,
 }
 
 /// What a disk refuses.
@@ -27,9 +38,9 @@ pub enum DiskFault {
     /// Nothing: all is well.
     #[default]
     None,
-    /// There is no room for a longer file.
+    /// There is no room for another file or name, or for a longer file.
     NoRoomToGrow,
-    /// There is no room for a page; the first one is there already.
+    /// There is no room for all that is to be written: half of it is there in the end.
     NoRoomToWrite,
     /// There turns out to have been no room when it is synced.
     NoRoomToSync,
@@ -41,6 +52,73 @@ pub enum DiskFault {
     SyncFails,
     /// A read fails.
     ReadFails,
+}
+
+/// What is on a disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    names: BTreeMap<String, FileNumber>,
+    files: BTreeMap<FileNumber, Vec<u8>>,
+}
+
+impl Image {
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// What is in the file of that name.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn file(&mut self, name: &str) -> &mut Vec<u8> {
+        let number = self.names.get(name);
+        let file = number.and_then(|number| self.files.get_mut(number));
+        file.expect("a file of that name")
+    }
+
+    /// What is in each file.
+    pub fn contents(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
+        let named: Vec<FileNumber> = self.names.values().copied().collect();
+        let files = self.files.iter_mut();
+        files.filter_map(move |(number, file)| named.contains(number).then_some(file))
+    }
+
+    /// Takes a file away.
+    pub fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    /// Does that step.
+    ///
+    /// # Panics
+    /// If it could not have been done.
+    pub fn apply(&mut self, op: &DiskOp) {
+        match op {
+            DiskOp::Create(name, number) => {
+                self.names.insert(name.clone(), *number);
+                self.files.entry(*number).or_default().clear();
+            }
+            DiskOp::Write(number, offset, data) => {
+                let file = self.files.entry(*number).or_default();
+                let end = position(*offset) + data.len();
+                file.resize(file.len().max(end), 0);
+                file[position(*offset)..end].copy_from_slice(data);
+            }
+            DiskOp::Cut(number, len) => {
+                let file = self.files.entry(*number).or_default();
+                file.truncate(position(*len));
+            }
+            DiskOp::Rename(from, to) => {
+                let number = self.names.remove(from).expect("it was there");
+                self.names.insert(to.clone(), number);
+            }
+            DiskOp::Remove(name) => {
+                self.names.remove(name);
+            }
+            DiskOp::Sync(_) | DiskOp::SyncNames => {}
+        }
+    }
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -56,13 +134,12 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Inner {
-    bytes: Vec<u8>,
+    image: Image,
     ops: Vec<DiskOp>,
     fault: DiskFault,
     /// The fault happens only once, after so many more of the steps that it concerns.
     once_after: Option<u64>,
     hang: Hang,
-    opened: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +157,7 @@ enum Hang {
 #[derive(Clone, Copy)]
 enum Step {
     Grow,
-    Write(u64),
+    Write,
     Sync,
     Read,
 }
@@ -88,9 +165,9 @@ enum Step {
 impl SimDisk {
     /// A disk with that on it.
     #[must_use]
-    pub fn with_bytes(bytes: Vec<u8>) -> Self {
+    pub fn with_image(image: Image) -> Self {
         let disk = Self::default();
-        disk.inner().bytes = bytes;
+        disk.inner().image = image;
         disk
     }
 
@@ -151,21 +228,10 @@ impl SimDisk {
         self.inner().fault == DiskFault::None
     }
 
-    /// How often it was opened.
-    #[must_use]
-    pub fn times_opened(&self) -> u64 {
-        self.inner().opened
-    }
-
     /// What is on it.
     #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
-        self.inner().bytes.clone()
-    }
-
-    /// Frees its memory: a database that was not closed keeps a clone.
-    pub fn wipe(&self) {
-        *self.inner() = Inner::default();
+    pub fn image(&self) -> Image {
+        self.inner().image.clone()
     }
 
     /// What was done to it since this was asked before.
@@ -173,18 +239,38 @@ impl SimDisk {
     pub fn take_ops(&self) -> Vec<DiskOp> {
         std::mem::take(&mut self.inner().ops)
     }
+
+    /// Waits while syncs hang, and syncs.
+    fn sync(&self, op: DiskOp) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.hang == Hang::Armed {
+            inner.hang = Hang::Hanging;
+            self.0.hang_changed.notify_all();
+        }
+        let hanging = |inner: &mut Inner| inner.hang != Hang::No;
+        let went_on = self.0.hang_changed.wait_while(inner, hanging);
+        let mut inner = went_on.unwrap_or_else(PoisonError::into_inner);
+        inner.attempt(Step::Sync)?;
+        inner.carry_out(op);
+        Ok(())
+    }
+
+    fn file(&self, number: FileNumber) -> Box<dyn MediumFile> {
+        let disk = self.clone();
+        Box::new(SimFile { disk, number })
+    }
 }
 
 impl Inner {
     fn attempt(&mut self, step: Step) -> io::Result<()> {
         let error = match (self.fault, step) {
             (DiskFault::NoRoomToGrow, Step::Grow)
-            | (DiskFault::NoRoomToWrite, Step::Write(1..))
+            | (DiskFault::NoRoomToWrite, Step::Write)
             | (DiskFault::NoRoomToSync, Step::Sync)
-            | (DiskFault::NoRoom, Step::Grow | Step::Write(_) | Step::Sync) => {
+            | (DiskFault::NoRoom, Step::Grow | Step::Write | Step::Sync) => {
                 io::ErrorKind::StorageFull.into()
             }
-            (DiskFault::WriteFails, Step::Write(_)) => io::Error::other("the head is stuck"),
+            (DiskFault::WriteFails, Step::Write) => io::Error::other("the head is stuck"),
             (DiskFault::SyncFails, Step::Sync) => io::Error::other("the platter is scratched"),
             (DiskFault::ReadFails, Step::Read) => io::Error::other("the sector is unreadable"),
             _ => return Ok(()),
@@ -199,84 +285,127 @@ impl Inner {
         }
         Err(error)
     }
+
+    fn carry_out(&mut self, op: DiskOp) {
+        self.image.apply(&op);
+        self.ops.push(op);
+    }
+
+    fn number(&self, name: &str) -> io::Result<FileNumber> {
+        let number = self.image.names.get(name).copied();
+        number.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
 }
 
 impl Medium for SimDisk {
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        self.inner().opened += 1;
-        Ok(Box::new(self.clone()))
+    fn open(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
+        let number = self.inner().number(name)?;
+        Ok(self.file(number))
     }
 
-    fn dir(&self) -> Option<&Path> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
+        let mut inner = self.inner();
+        inner.attempt(Step::Grow)?;
+        let last = inner.image.files.last_key_value();
+        let number = last.map_or(1, |(number, _)| number + 1);
+        inner.carry_out(DiskOp::Create(name.to_owned(), number));
+        Ok(self.file(number))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.attempt(Step::Grow)?;
+        inner.number(from)?;
+        inner.carry_out(DiskOp::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.number(name)?;
+        inner.carry_out(DiskOp::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.inner().image.names.keys().cloned().collect())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.sync(DiskOp::SyncNames)
+    }
+
+    fn rollbacks(&self) -> Option<&Path> {
         self.0.dir.get().map(PathBuf::as_path)
     }
 }
 
-impl StorageBackend for SimDisk {
+/// An open file of a disk in memory.
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    number: FileNumber,
+}
+
+impl MediumFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inner().bytes.len() as u64)
+        Ok(self.disk.inner().image.files[&self.number].len() as u64)
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut inner = self.inner();
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut inner = self.disk.inner();
         inner.attempt(Step::Read)?;
-        out.copy_from_slice(&inner.bytes[range(&inner.bytes, offset, out.len())?]);
+        let file = &inner.image.files[&self.number];
+        out.copy_from_slice(&file[range(file, offset, out.len())?]);
         Ok(())
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut inner = self.inner();
-        if len > inner.bytes.len() as u64 {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        let len = inner.image.files[&self.number].len();
+        if position(offset) + data.len() > len {
             inner.attempt(Step::Grow)?;
         }
-        inner.ops.push(DiskOp::SetLen(len));
-        inner.bytes.resize(position(len), 0);
+        let (attempted, is_half) = match inner.attempt(Step::Write) {
+            Err(error) => (Err(error), inner.fault != DiskFault::NoRoom),
+            Ok(()) => (Ok(()), false),
+        };
+        let data = match (&attempted, is_half) {
+            (Ok(()), _) => data,
+            (Err(_), true) => &data[..data.len() / 2],
+            (Err(_), false) => &[],
+        };
+        inner.carry_out(DiskOp::Write(self.number, offset, data.to_vec()));
+        attempted
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.disk.inner().carry_out(DiskOp::Cut(self.number, len));
         Ok(())
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        let mut inner = self.inner();
-        if inner.hang == Hang::Armed {
-            inner.hang = Hang::Hanging;
-            self.0.hang_changed.notify_all();
-        }
-        let hanging = |inner: &mut Inner| inner.hang != Hang::No;
-        let went_on = self.0.hang_changed.wait_while(inner, hanging);
-        let mut inner = went_on.unwrap_or_else(PoisonError::into_inner);
-        inner.attempt(Step::Sync)?;
-        inner.ops.push(DiskOp::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut inner = self.inner();
-        inner.attempt(Step::Write(offset))?;
-        inner.ops.push(DiskOp::Write(offset, data.to_vec()));
-        let range = range(&inner.bytes, offset, data.len())?;
-        inner.bytes[range].copy_from_slice(data);
-        Ok(())
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync(DiskOp::Sync(self.number))
     }
 }
 
-/// The disk that had `bytes` on it after the steps of `ops`, but only `extra` bytes of the last one where that is not 0.
+/// The disk that had `image` on it after the steps of `ops`, but only `extra` bytes of the last one where that is not 0.
 ///
 /// # Panics
 /// If that could not have been done.
 #[must_use]
-pub fn replayed(mut bytes: Vec<u8>, ops: &[DiskOp], extra: usize) -> Vec<u8> {
+pub fn replayed(mut image: Image, ops: &[DiskOp], extra: usize) -> Image {
     let whole = ops.len() - usize::from(extra > 0);
     for (i, op) in ops.iter().enumerate() {
         match op {
-            DiskOp::Sync => {}
-            DiskOp::SetLen(len) => bytes.resize(position(*len), 0),
-            DiskOp::Write(offset, data) => {
-                let data = if i < whole { &data[..] } else { &data[..extra] };
-                let range = range(&bytes, *offset, data.len()).expect("it was written");
-                bytes[range].copy_from_slice(data);
+            DiskOp::Write(number, offset, data) if i >= whole => {
+                let data = data[..extra].to_vec();
+                image.apply(&DiskOp::Write(*number, *offset, data));
             }
+            op => image.apply(op),
         }
     }
-    bytes
+    image
 }
 
 fn position(offset: u64) -> usize {

@@ -88,14 +88,29 @@ async fn a_file_that_is_no_log_any_more_ends_the_program_and_it_says_what_helps(
             }
             let dir = cluster.dir().join("data-secondary1");
             cluster.kill_secondary(1).await?;
-            let file = dir.join("log.redb");
+            let file = dir.join("log/0000000001.segment");
             fs::write(&file, vec![0x5a; fs::read(&file)?.len()])?;
-            refused(cluster, &dir, &["damaged", "mv log.redb log.redb.damaged"]).await?;
-            fs::rename(&file, dir.join("log.redb.damaged"))?;
+            refused(cluster, &dir, &["damaged", "mv log log.damaged"]).await?;
+            fs::rename(dir.join("log"), dir.join("log.damaged"))?;
             cluster.start_secondary(1).await?;
             cluster.wait_healthy(2).await?;
             let all = ["m0", "m1", "m2", "m3", "m4"];
             cluster.wait_messages(cluster.secondary(1), &all).await
+        })
+        .await;
+}
+
+/// What the versions with a database have written cannot be read any more, and is not touched.
+#[tokio::test]
+async fn a_log_of_a_former_version_ends_the_program_and_it_says_what_helps() {
+    durable()
+        .run(async |cluster| {
+            let dir = cluster.dir().join("former");
+            fs::create_dir(&dir)?;
+            fs::write(dir.join("log.redb"), "redb and more")?;
+            refused(cluster, &dir, &["former version", "curl"]).await?;
+            ensure!(fs::read(dir.join("log.redb"))? == b"redb and more");
+            Ok(())
         })
         .await;
 }

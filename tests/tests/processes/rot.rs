@@ -14,9 +14,11 @@ fn mark(n: usize) -> String {
     format!("mark {n:04}")
 }
 
-/// Changes a byte of those messages in the file of a node that does not run.
+/// Changes a byte of those messages in the log of a node that does not run.
 fn rot(cluster: &Cluster, node: &str, which: &[usize]) -> Result<()> {
-    let file = cluster.dir().join(format!("data-{node}/log.redb"));
+    // So little is all in the first segment.
+    let file = format!("data-{node}/log/0000000001.segment");
+    let file = cluster.dir().join(file);
     let mut bytes = fs::read(&file)?;
     for n in which {
         let mark = mark(*n).into_bytes();

@@ -1,49 +1,73 @@
-//! What the database of a log lies on: a file, or what a test puts in its place.
+//! Where the files of a log are: in a directory, or in what a test puts in its place.
 
 use std::fmt::Debug;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::ops::Bound;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
-use redb::backends::FileBackend;
-use redb::{BackendError, StorageBackend};
+use super::error::OpenError;
 
-use super::Fsync;
-
-/// Where the bytes of the database are. It is opened again after a disk was full.
+/// A directory with the files of one log, flat, by their names.
 pub(crate) trait Medium: Debug + Send + Sync + 'static {
-    /// Opens it for reading and writing.
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
+    /// Opens a file that is there, for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Box<dyn MediumFile>>;
+
+    /// Makes an empty file; one that had that name is emptied.
+    fn create(&self, name: &str) -> io::Result<Box<dyn MediumFile>>;
+
+    /// Gives a file another name, which no other file has.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Takes a file away.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// The names of all files, in any order.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes the names durable.
+    fn sync_names(&self) -> io::Result<()>;
 
     /// The directory for rollback files, if there is one.
-    fn dir(&self) -> Option<&Path> {
+    fn rollbacks(&self) -> Option<&Path> {
         None
     }
 
-    /// Whether it still lies where it was opened; if not, what is wrong, in one line.
-    fn check(&self) -> Result<(), String> {
+    /// Whether it still lies where it was opened, and `file` is the one that is called `name`; if not, what is wrong, in one
+    /// line.
+    fn check(&self, name: &str, file: &dyn MediumFile) -> Result<(), String> {
+        let _ = (name, file);
         Ok(())
     }
 }
 
-/// A file in a data directory.
-#[derive(Debug)]
-pub(crate) struct FileMedium {
-    dir: PathBuf,
-    dir_id: FileId,
-    path: PathBuf,
-    /// Set when the file is opened for the first time.
-    file_id: OnceLock<FileId>,
-    /// The file may be made; else it is there, or somebody has moved it away.
-    is_new: bool,
+/// An open file.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks for that")]
+pub(crate) trait MediumFile: Debug + Send + Sync + 'static {
+    /// Bytes of the file.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `out` with what is at `offset`.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `data` at `offset`; after an error some of it may be there.
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file off.
+    fn cut(&self, len: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Which file it is, whatever its name, where that can be told.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
 }
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
@@ -57,65 +81,104 @@ impl FileId {
     }
 }
 
-impl FileMedium {
-    /// The file of that name in the directory `dir`; made when it is opened, if it `is_new`.
-    pub(crate) fn new(dir: &Path, name: &str, is_new: bool) -> io::Result<Self> {
+/// The name of the directory of segments in a data directory.
+const LOG_DIR: &str = "log";
+/// The file that is locked while the log is open.
+const LOCK_FILE: &str = "lock";
+
+/// The directory `log` in a data directory; no other process has it.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    dir: PathBuf,
+    log: PathBuf,
+    /// Which directories they were.
+    ids: [FileId; 2],
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes the data directory `dir`, which is there, for this process alone.
+    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let log = dir.join(LOG_DIR);
+        match fs::create_dir(&log) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        // Both names: a start that was killed may not have come to that.
+        sync_dir(dir)?;
+        let is_directory = fs::metadata(&log)?.is_dir();
+        if !is_directory {
+            return Err(OpenError::Damaged("its log is no directory".to_owned()));
+        }
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        let lock = options.open(log.join(LOCK_FILE))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let ids = [
+            FileId::of(&fs::metadata(dir)?),
+            FileId::of(&fs::metadata(&log)?),
+        ];
         Ok(Self {
             dir: dir.to_owned(),
-            dir_id: FileId::of(&fs::metadata(dir)?),
-            path: dir.join(name),
-            file_id: OnceLock::new(),
-            is_new,
+            log,
+            ids,
+            _lock: lock,
         })
-    }
-
-    fn check_file(&self, file: &File) -> io::Result<()> {
-        let metadata = file.metadata()?;
-        // The database would make a new one of an empty file.
-        if !self.is_new && metadata.len() == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let id = FileId::of(&metadata);
-        match *self.file_id.get_or_init(|| id) == id {
-            true => Ok(()),
-            false => Err(io::Error::other(self.is_another(&self.path))),
-        }
-    }
-
-    fn is_another(&self, path: &Path) -> String {
-        format!("{} is another one than was opened", path.display())
     }
 }
 
-impl Medium for FileMedium {
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
+impl Medium for Directory {
+    fn open(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(self.is_new)
-            .truncate(false)
-            .open(&self.path)?;
-        self.check_file(&file)?;
-        let backend = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(backend))
+            .open(self.log.join(name))?;
+        Ok(Box::new(file))
     }
 
-    fn dir(&self) -> Option<&Path> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(true);
+        Ok(Box::new(options.open(self.log.join(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.log.join(from), self.log.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.log.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.log)?.map(|found| Ok(found?.file_name().into_string()));
+        let names: io::Result<Vec<_>> = names.collect();
+        Ok(names?.into_iter().filter_map(Result::ok).collect())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_dir(&self.log)
+    }
+
+    fn rollbacks(&self) -> Option<&Path> {
         Some(&self.dir)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let was = [
-            (&self.dir, Some(&self.dir_id)),
-            (&self.path, self.file_id.get()),
-        ];
-        for (path, opened) in was {
+    fn check(&self, name: &str, file: &dyn MediumFile) -> Result<(), String> {
+        let file_id = file.id().map_err(|error| error.to_string())?;
+        let [dir_id, log_id] = self.ids.map(Some);
+        let path = self.log.join(name);
+        for (path, opened) in [(&self.dir, dir_id), (&self.log, log_id), (&path, file_id)] {
+            let path_is = |what: &str| Err(format!("{} {what}", path.display()));
             match fs::metadata(path) {
-                Ok(metadata) if opened.is_none_or(|id| *id == FileId::of(&metadata)) => {}
-                Ok(_) => return Err(self.is_another(path)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(format!("{} is gone", path.display()));
-                }
+                Ok(metadata) if opened == Some(FileId::of(&metadata)) => {}
+                Ok(_) => return path_is("is another one than was opened"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return path_is("is gone"),
                 Err(error) => return Err(format!("{}: {error}", path.display())),
             }
         }
@@ -123,54 +186,33 @@ impl Medium for FileMedium {
     }
 }
 
-/// What the database is handed.
-#[derive(Clone, Debug)]
-pub(super) struct Backend {
-    inner: Arc<dyn StorageBackend>,
-    fsync: Fsync,
-}
-
-impl Backend {
-    pub(super) fn new(inner: Box<dyn StorageBackend>, fsync: Fsync) -> Self {
-        let inner = Arc::from(inner);
-        Self { inner, fsync }
-    }
-}
-
-impl StorageBackend for Backend {
+impl MediumFile for File {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        Ok(self.metadata()?.len())
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(out, offset)
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.write_all_at(data, offset)
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        match self.fsync {
-            // A full disk that shows only here has dropped what was written: there is more wrong than a lack of room.
-            Fsync::Always => self.inner.sync_data().map_err(io::Error::other),
-            Fsync::Never => Ok(()),
-        }
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data)
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.inner.close()
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(FileId::of(&self.metadata()?)))
     }
+}
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
-    }
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }

@@ -1,45 +1,68 @@
-//! The journal on a disk: entries, message ids and the hard state, in one transaction of [redb](https://docs.rs/redb).
+//! The journal on a disk: segments of our own, as Kafka, BookKeeper and etcd have them.
 //!
-//! The newest entries are in memory too; older ones are read from the disk. Every entry and every fact has a checksum of its
-//! own, because the database looks at its own ones only when it repairs itself. The database undoes a torn write at the end;
-//! rot before it is reported ([`ReadError::Damaged`](replog_protocol::node::ReadError::Damaged)), never cut away.
+//! ```text
+//!   log/0000000001.segment  0000000002.segment  0000000003.segment   spare.new
+//!       full, sealed        full, sealed        the active one       the next one, zeros
+//!       0000000001.index    0000000002.index    (in memory)
+//!                           0000000002.repairs
+//!
+//!   WriteJob ──▶ one frame: what goes out, entries, hard state ──▶ one write, one sync ──▶ the active segment
+//! ```
+//! | file | is |
+//! |---|---|
+//! | segment ([`segment`], [`frame`]) | a header, then a frame for each write. A truncation is a frame too, so nothing is ever written over, and what was taken out cannot come back. The first frame says where the log stood: so only the last segment is read when a log is opened ([`opening`], [`scan`]) |
+//! | index ([`index`], [`lookup`]) | where the entries of a sealed segment are, and its messages; made anew from the segment where it is missing or wrong |
+//! | repairs ([`repairs`]) | entries of a segment that had rotted, written again |
+//!
+//! A segment that has no entry of the log any more is removed. The newest entries are in memory too ([`cached`]); older ones are
+//! read from their frames ([`pages`]). A torn write at the end is undone; what has rotted before it is reported
+//! ([`ReadError::Damaged`](replog_protocol::node::ReadError::Damaged)), never cut away.
 
 mod cached;
 mod damage;
-mod database;
 mod error;
-mod first_edition;
+mod files;
+mod frame;
+mod index;
+mod layout;
+mod lookup;
 mod medium;
 mod opening;
+mod pages;
 mod reader;
-mod record;
+mod repairs;
 mod rollback_files;
+mod scan;
+mod segment;
+mod store;
 mod tables;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
 
-use redb::Database;
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::epochs::{EpochStart, EpochTable};
 use replog_protocol::hard_state::HardState;
-use replog_protocol::ids::Seq;
+use replog_protocol::ids::{Epoch, Seq};
 use replog_protocol::node::{Restored, RolledBack, WriteJob, WriteResult};
 
 pub use error::OpenError;
-pub(crate) use medium::{FileMedium, Medium};
-pub(crate) use rollback_files::sync_dir;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use medium::MediumFile;
+pub(crate) use medium::{Directory, Medium, sync_dir};
 
 use crate::directory::Owner;
 use crate::journal::{Begun, Journal, LogReader, check_order};
 use crate::rollbacks::KeptRollbacks;
 use cached::{Cached, Lookup};
 use damage::Damage;
-use database::OpenDatabase;
 use error::Refused;
+use opening::Opened;
+use pages::Wanted;
 use reader::DiskReader;
 use rollback_files::RollbackFile;
+use store::{Change, Store};
 
 /// What is read at one time of entries that are rolled back.
 const ROLLBACK_PAGE_BYTES: usize = 1 << 20;
@@ -76,9 +99,42 @@ pub struct DiskOptions {
     pub cache_bytes: usize,
     /// Whether equal contents are one message, so that entries are found by their content too.
     pub deduplicate_contents: bool,
+    /// How large its files are.
+    pub segments: SegmentOptions,
 }
 
-/// A journal on a disk. Each write is one transaction, to be run on a thread that may block.
+/// How large the files of a log are: small for a small log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentOptions {
+    /// Bytes of the first segment; each one after it is twice as large,
+    pub first_bytes: u64,
+    /// but not larger than this. A write that needs more has a segment of its own.
+    pub max_bytes: u64,
+    /// Whether indexes are written and the next segment is made beside the writes, on a thread; else with the write that gives
+    /// rise to it, for tests.
+    pub in_background: bool,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        Self {
+            first_bytes: 1 << 20,
+            max_bytes: 32 << 20,
+            in_background: true,
+        }
+    }
+}
+
+impl SegmentOptions {
+    /// Bytes of the segment with that number, which begins at 1.
+    fn bytes_of(&self, number: u64) -> u64 {
+        let doubled = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
+        let bytes = self.first_bytes.saturating_mul(1 << doubled.min(32));
+        bytes.min(self.max_bytes)
+    }
+}
+
+/// A journal on a disk. Each write is one frame, to be written on a thread that may block.
 #[derive(Debug)]
 pub struct DiskJournal {
     shared: Arc<Shared>,
@@ -87,13 +143,14 @@ pub struct DiskJournal {
 /// What the journal and its readers share.
 #[derive(Debug)]
 struct Shared {
-    options: DiskOptions,
-    database: OpenDatabase,
+    store: Arc<Store>,
     cached: RwLock<Cached>,
     damage: Damage,
     rollbacks: Rollbacks,
     /// The hard state as it was stored last. Who holds it is the one who writes.
     writer: Mutex<HardState>,
+    /// Sees to what can be done beside the writes.
+    chores: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Where rolled-back entries are kept.
@@ -117,37 +174,43 @@ impl DiskJournal {
         medium: Box<dyn Medium>,
         options: &DiskOptions,
     ) -> Result<(Self, Restored), OpenError> {
-        let rollbacks = match medium.dir() {
+        let rollbacks = match medium.rollbacks() {
             Some(dir) => {
-                rollback_files::remove_unfinished(dir).map_err(OpenError::Io)?;
+                rollback_files::remove_unfinished(dir)?;
                 Rollbacks::Files(dir.to_owned())
             }
             None => Rollbacks::InMemory(KeptRollbacks::default()),
         };
         let damage = Damage::default();
-        let opening = || {
-            let database = OpenDatabase::open(medium, options.fsync)?;
-            let found = database.look(|db| opening::look_over(db, options, &damage))?;
-            Ok((database, found))
-        };
-        // A database that reads what it has not written may panic.
-        let opened = catch_unwind(AssertUnwindSafe(opening));
-        let opened = opened.unwrap_or_else(|_| Err(OpenError::senseless()));
-        let (database, (hard_state, epochs)) = opened?;
+        let opened = opening::open(medium, options, &damage)?;
+        let Opened {
+            store,
+            hard_state,
+            epochs,
+        } = opened;
         let restored = Restored {
             hard_state: hard_state.clone(),
             last: epochs.last(),
         };
         let shared = Shared {
-            options: options.clone(),
-            database,
+            store: Arc::new(store),
             cached: RwLock::new(Cached::new(epochs, options.cache_bytes)),
             damage,
             rollbacks,
             writer: Mutex::new(hard_state),
+            chores: Mutex::default(),
         };
         let shared = Arc::new(shared);
         Ok((Self { shared }, restored))
+    }
+}
+
+impl Drop for DiskJournal {
+    fn drop(&mut self) {
+        // Whoever opens the directory next has it alone.
+        if let Some(chores) = self.shared.chores().take() {
+            chores.join().ok();
+        }
     }
 }
 
@@ -180,18 +243,42 @@ impl Shared {
         let mut stored = self.writer();
         let done = self.write(job, &mut stored);
         self.cached_mut().end_truncation();
+        if done.is_ok() && self.store.has_chores() {
+            self.see_to_chores();
+        }
         match done {
             Ok(rolled_back) => WriteResult::Done { rolled_back },
             Err(Refused::Full) => WriteResult::DiskFull,
             Err(Refused::Failed(why)) => WriteResult::Failed(why),
-            Err(Refused::Interrupted) => {
-                WriteResult::Failed(self.database.fail("a read has broken the database"))
+        }
+    }
+
+    /// Sees to what can be done beside the writes, unless somebody does already.
+    fn see_to_chores(&self) {
+        let store = Arc::clone(&self.store);
+        let see_to_them = move || {
+            if let Err(Refused::Failed(why)) = store.see_to_chores() {
+                store.fail(&why);
+            }
+        };
+        let mut chores = self.chores();
+        match chores.as_ref() {
+            _ if !self.store.options.segments.in_background => see_to_them(),
+            Some(thread) if !thread.is_finished() => {}
+            _ => {
+                let named = thread::Builder::new().name("segments".to_owned());
+                // Without a thread the next write tries again.
+                *chores = named.spawn(see_to_them).ok();
             }
         }
     }
 
+    fn chores(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.chores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn write(&self, job: WriteJob, stored: &mut HardState) -> Result<Option<RolledBack>, Refused> {
-        if let Some(why) = self.database.failure() {
+        if let Some(why) = self.store.failure() {
             return Err(Refused::Failed(why.to_owned()));
         }
         if job.is_empty() {
@@ -208,10 +295,11 @@ impl Shared {
         let starts = &hard_state.as_ref().unwrap_or(stored).epochs;
         let kept = truncate_after.unwrap_or(last);
         check_epochs(starts, &epochs, kept, &job.entries).map_err(Refused::Failed)?;
-        let repairs: Vec<EntryBatch> = (job.repairs.iter())
+        let placed: Vec<EntryBatch> = (job.repairs.iter())
             .filter_map(|batch| batch.range(batch.first(), kept))
             .filter(|batch| is_placed_by_its_epoch(starts, batch))
             .collect();
+        let repairs = self.damaged_ones(&placed)?;
 
         let rollback = match (truncate_after, job.truncate.and_then(|t| t.rollback_of)) {
             (Some(after), Some(log_id)) => {
@@ -224,27 +312,25 @@ impl Shared {
             }
             _ => None,
         };
-        let change = tables::Change {
+        let change = Change {
             truncate_after,
-            epochs: &epochs,
             entries: &job.entries,
             hard_state: hard_state.as_ref(),
             repairs: &repairs,
-            indexes_contents: self.options.deduplicate_contents,
         };
         if truncate_after.is_some() {
             self.cached_mut().begin_truncation();
         }
-        if let Err(refused) = self.database.write(|db| tables::write(db, &change)) {
-            // After any other failure the transaction may be on the disk all the same: then the file has the only copy.
+        if let Err(refused) = self.store.write(&change, stored) {
+            // After any other failure the frame may be on the disk all the same: then the file has the only copy.
             if let (Refused::Full, Some((_, Pending::File(file)))) = (&refused, &rollback) {
                 std::fs::remove_file(file).ok();
             }
             return Err(refused);
         }
         // What went into a file that was deleted meanwhile is not durable.
-        let checked = self.database.medium().check();
-        checked.map_err(|why| Refused::Failed(self.database.fail(&why)))?;
+        let checked = self.store.check();
+        checked.map_err(|why| Refused::Failed(self.store.fail(&why)))?;
 
         if let Some(hard_state) = hard_state {
             *stored = hard_state;
@@ -252,7 +338,7 @@ impl Shared {
         if let Some(after) = truncate_after {
             self.damage.forget_after(after);
         }
-        for seq in repairs.iter().flat_map(|b| b.first().0..=b.last().0) {
+        for seq in placed.iter().flat_map(|b| b.first().0..=b.last().0) {
             self.damage.repaired(Seq(seq));
         }
         let mut cached = self.cached_mut();
@@ -265,6 +351,41 @@ impl Shared {
             }
             what
         }))
+    }
+
+    /// Those of the entries that cannot be read.
+    fn damaged_ones(&self, entries: &[EntryBatch]) -> Result<Vec<EntryBatch>, Refused> {
+        let mut damaged = Vec::new();
+        for batch in entries {
+            for seq in (batch.first().0..=batch.last().0).map(Seq) {
+                let read = self.read_page((seq, seq), 0, batch.epoch());
+                if read
+                    .map_err(|why| Refused::Failed(self.store.fail(&why)))?
+                    .is_err()
+                {
+                    damaged.extend(batch.range(seq, seq));
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Entries from the disk, up to the first damaged one; `Err` with the first one if that is damaged.
+    fn read_page(
+        &self,
+        (first, last): (Seq, Seq),
+        max_bytes: usize,
+        epoch: Epoch,
+    ) -> Result<Result<EntryBatch, Seq>, String> {
+        let wanted = Wanted {
+            first,
+            last,
+            max_bytes,
+            epoch,
+        };
+        let epochs = || self.cached().epochs.clone();
+        let read = self.store.read(wanted, &epochs);
+        read.map_err(|error| error.to_string())
     }
 
     /// Keeps a copy of entries that are about to go out of the log. What is damaged is written down as that.
@@ -292,7 +413,7 @@ impl Shared {
             }
         };
         kept.map_err(|refused| match refused {
-            Refused::Failed(why) => Refused::Failed(self.database.fail(&why)),
+            Refused::Failed(why) => Refused::Failed(self.store.fail(&why)),
             refused => refused,
         })
     }
@@ -308,9 +429,8 @@ impl Shared {
             let page = match page {
                 Lookup::InMemory(parts) => EntryBatch::concat(&parts),
                 Lookup::OnDisk(last, epoch, _) => {
-                    let read =
-                        |db: &Database| tables::read(db, (next, last), ROLLBACK_PAGE_BYTES, epoch);
-                    self.database.read(read)?.ok()
+                    let read = self.read_page((next, last), ROLLBACK_PAGE_BYTES, epoch);
+                    read.map_err(Refused::Failed)?.ok()
                 }
                 Lookup::None | Lookup::Truncating => None,
             };
@@ -396,8 +516,11 @@ mod tests {
         let (mut journal, _) = disk.open(&disk_options(0)).unwrap();
         append(&mut journal, entries(1..=5, 10));
         let message_id = MessageId(uuid::Uuid::from_u128(77));
-        let misindex = |db: &Database| tables::misindex(db, message_id, Seq(3));
-        journal.shared.database.write(misindex).unwrap();
+        let misindex = |layout: &mut layout::Layout| {
+            let ids = &mut layout.active.tables.ids;
+            ids.insert(tables::id_key(message_id), Seq(3));
+        };
+        misindex(&mut journal.shared.store.layout_mut());
         let reader = journal.reader();
         let found = reader.read(&Query::Find {
             message_id,

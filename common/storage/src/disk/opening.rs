@@ -1,99 +1,293 @@
-//! What is looked at when a log is opened: whose it is, in which format, and where it ends.
+//! What is looked at when a log is opened: its last segment, and whether the others are there.
 
-use redb::Database;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use replog_protocol::epochs::EpochTable;
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{Epoch, Seq};
-use serde::{Deserialize, Serialize};
 
 use super::damage::Damage;
-use super::{DiskOptions, OpenError, first_edition, tables};
-use crate::directory::{FORMAT, Owner};
+use super::error::Refused;
+use super::files::Files;
+use super::frame::{Head, size};
+use super::layout::{Active, Index, Layout, Sealed};
+use super::medium::{Medium, MediumFile};
+use super::pages::Wanted;
+use super::scan::{Part, Scanned, scan};
+use super::segment::{HEADER_BYTES, Header, Kind, SPARE, make_spare};
+use super::store::{Store, first_segment};
+use super::tables::{Position, Tables};
+use super::{DiskOptions, OpenError, lookup};
 
-/// What is written of the owner. The format is looked at before the rest.
-#[derive(Serialize, Deserialize)]
-struct Label {
-    format: u32,
-    #[serde(flatten)]
-    owner: Option<Owner>,
+/// What a log holds when it is opened.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    pub(super) hard_state: HardState,
+    /// Who placed which entries.
+    pub(super) epochs: EpochTable,
 }
 
-/// The hard state, and who placed which entries, if the log is that owner's and whole as far as can be seen at once.
-pub(super) fn look_over(
-    db: &Database,
+/// Opens the log that lies on `medium`, or begins an empty one there.
+pub(super) fn open(
+    medium: Box<dyn Medium>,
     options: &DiskOptions,
     damage: &Damage,
-) -> Result<(HardState, EpochTable), OpenError> {
-    check_owner(db, &options.owner)?;
-    let hard_state: HardState = tables::fact(db, tables::HARD_STATE)?.unwrap_or_default();
-    let last = tables::last(db)?;
-    let epochs = EpochTable::new(hard_state.epochs.clone(), last);
-    if last > Seq::ZERO {
-        let epoch = epochs.last().epoch;
-        if tables::read(db, (last, last), 0, epoch)?.is_err() {
-            if epoch == Epoch::ZERO || tables::has_checksum(db, last)? {
-                let why = "its last entry is of an epoch of which it knows nothing".to_owned();
-                return Err(OpenError::Damaged(why));
-            }
-            // This is no torn write, which the database would have undone: it is as any other that cannot be read.
-            damage.found(last);
-        }
+) -> Result<Opened, OpenError> {
+    let files = Files::new(medium);
+    let names = files.medium().list()?;
+    // What a start that was killed has left without a name.
+    for name in names.iter().filter(|name| name.ends_with(".new")) {
+        files.medium().remove(name)?;
     }
-    if options.deduplicate_contents {
-        tables::complete_contents(db, &epochs)?;
-    }
-    Ok((hard_state, epochs))
+    let known: BTreeSet<(u64, Kind)> = (names.iter())
+        .filter_map(|name| Kind::parse(name).map(|(kind, number)| (number, kind)))
+        .collect();
+    let segments = known.iter().filter(|(_, kind)| *kind == Kind::Segment);
+    let opened = match segments.map(|(number, _)| *number).next_back() {
+        Some(last) => open_last(files, last, options)?,
+        None => begin(files, options)?,
+    };
+    let Opened { store, epochs, .. } = &opened;
+    tidy_up(store, &known, epochs)?;
+    look_at_the_end(store, epochs, damage)?;
+    Ok(opened)
 }
 
-/// Whether the log belongs to `owner`; a new one does from now on, and one of the first edition is converted.
-fn check_owner(db: &Database, owner: &Owner) -> Result<(), OpenError> {
-    let label = Label {
-        format: FORMAT,
-        owner: Some(owner.clone()),
+/// An empty log.
+fn begin(files: Files, options: &DiskOptions) -> Result<Opened, OpenError> {
+    let header = Header::new(1, &options.owner);
+    let hard_state = HardState::default();
+    let (bytes, head) = first_segment(&header, &hard_state);
+    let segment_bytes = options.segments.bytes_of(1).max(bytes.len() as u64);
+    let medium = files.medium();
+    let file = make_spare(medium, segment_bytes)?;
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    medium.rename(SPARE, &Kind::Segment.name(1))?;
+    medium.sync_names()?;
+    let layout = Layout {
+        sealed: Vec::new(),
+        active: Active {
+            number: 1,
+            seed: header.seed,
+            file: Arc::from(file),
+            bytes: segment_bytes,
+            end: head.end(),
+            state_at: head.at,
+            tables: Tables::new(options.deduplicate_contents),
+        },
+        dead: Vec::new(),
+        last: Seq::ZERO,
+        cuts: 0,
     };
-    let Some(found): Option<Label> = tables::fact(db, tables::OWNER)? else {
-        return Ok(tables::create(db, &label)?);
-    };
-    if ![FORMAT, first_edition::FORMAT].contains(&found.format) {
-        return Err(OpenError::Format {
-            found: found.format.to_string(),
-            expected: FORMAT,
+    Ok(Opened {
+        store: Store::new(files, options.clone(), layout),
+        hard_state,
+        epochs: EpochTable::default(),
+    })
+}
+
+/// The log whose last segment has that number.
+fn open_last(files: Files, number: u64, options: &DiskOptions) -> Result<Opened, OpenError> {
+    let file: Arc<dyn MediumFile> = Arc::from(files.medium().open(&Kind::Segment.name(number))?);
+    let bytes = Bytes::from(files.read_all(Kind::Segment, number)?);
+    let header = Header::decode(&bytes)?;
+    if header.owner != options.owner {
+        return Err(OpenError::OtherOwner {
+            found: header.owner,
+            expected: options.owner.clone(),
         });
     }
-    match found.owner {
-        Some(found) if found != *owner => Err(OpenError::OtherOwner {
-            found,
-            expected: owner.clone(),
-        }),
-        Some(_) if found.format == FORMAT => Ok(()),
-        Some(_) => Ok(first_edition::convert(db, &label)?),
-        None => Err(OpenError::Damaged("it does not say whose it is".to_owned())),
+    if header.number != number {
+        let why = format!("segment {number} is segment {}", header.number);
+        return Err(OpenError::Damaged(why));
+    }
+    let scanned = scan(&bytes, HEADER_BYTES, header.seed, Part::Last);
+    let scanned = scanned.map_err(OpenError::Damaged)?;
+    let hard_state = hard_state(&scanned)?;
+    // What was torn is zeros again before anything is written there.
+    if scanned.torn_end > scanned.end {
+        let torn = vec![0; size(scanned.torn_end - scanned.end)];
+        file.write_at(scanned.end, &torn)?;
+        file.sync()?;
+    }
+    let beginning = &scanned.frames[0];
+    let mut layout = Layout {
+        sealed: sealed(beginning),
+        active: Active {
+            number,
+            seed: header.seed,
+            file,
+            bytes: bytes.len() as u64,
+            end: HEADER_BYTES,
+            state_at: HEADER_BYTES,
+            tables: Tables::new(options.deduplicate_contents),
+        },
+        dead: Vec::new(),
+        last: beginning.prior,
+        cuts: beginning.cuts,
+    };
+    let log_last = scanned.frames.last().map_or(Seq::ZERO, Head::last);
+    let epochs = EpochTable::new(hard_state.epochs.clone(), log_last);
+    for head in &scanned.frames {
+        let tables = &mut layout.active.tables;
+        note_lost(tables, layout.last, layout.cuts, layout.active.end, head);
+        tables.replay(head, &bytes, header.seed, &epochs);
+        layout.advance(head);
+    }
+    layout.active.end = scanned.end;
+    Ok(Opened {
+        store: Store::new(files, options.clone(), layout),
+        hard_state,
+        epochs,
+    })
+}
+
+/// Entries that lie before `head` and after `last` were in a frame that cannot be read: they are looked for where it was.
+fn note_lost(tables: &mut Tables, last: Seq, cuts: u64, at: u64, head: &Head) {
+    if head.prior > last {
+        tables.positions.push(Position {
+            after: last,
+            at,
+            cuts,
+        });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::samples::disk_options;
-    use crate::sim_disk::SimDisk;
-
-    #[test]
-    fn a_newer_format_is_refused_by_its_number() {
-        let disk = SimDisk::default();
-        let (journal, _) = disk.open(&disk_options(0)).unwrap();
-        let label = Label {
-            format: FORMAT + 1,
-            owner: None, // whatever that version writes there
-        };
-        let relabel = |db: &Database| {
-            tables::change_facts(db, |facts| tables::put_fact(facts, tables::OWNER, &label))
-        };
-        journal.shared.database.write(relabel).unwrap();
-        drop(journal);
-        let refused = disk.open(&disk_options(0)).unwrap_err().to_string();
-        assert_eq!(
-            refused,
-            "it has format 3, this program reads 2: start the version that wrote it"
-        );
+/// The hard state that holds after the last write.
+fn hard_state(scanned: &Scanned) -> Result<HardState, OpenError> {
+    let damaged = |what: &str| OpenError::Damaged(format!("{what} cannot be read"));
+    let is_beginning = |head: &&Head| head.at == HEADER_BYTES && !head.state.is_empty();
+    let frames = &scanned.frames;
+    let beginning = frames.first().filter(is_beginning);
+    beginning.ok_or_else(|| damaged("the beginning of its last segment"))?;
+    let state_at = frames.last().map(|head| head.state_at);
+    let with_state = frames.iter().find(|head| Some(head.at) == state_at);
+    let state = with_state.map(|head| serde_json::from_slice(&head.state));
+    match state {
+        Some(Ok(state)) => Ok(state),
+        _ => Err(damaged("what the node promised last")),
     }
+}
+
+/// The older segments, as the beginning of the last one names them.
+fn sealed(beginning: &Head) -> Vec<Sealed> {
+    let ends = beginning.runs.iter().skip(1).map(|next| next.first.prev());
+    let ends = ends.chain([beginning.prior]);
+    let sealed = beginning.runs.iter().zip(ends).map(|(run, last)| Sealed {
+        number: run.number,
+        seed: run.seed,
+        first: run.first,
+        last,
+        index: Index::OnDisk(Arc::default()),
+    });
+    sealed.collect()
+}
+
+/// Looks whether all segments are there, takes away those that the log has no entries in, and makes the indexes that are
+/// missing.
+fn tidy_up(
+    store: &Store,
+    known: &BTreeSet<(u64, Kind)>,
+    epochs: &EpochTable,
+) -> Result<(), OpenError> {
+    let (sealed, active) = {
+        let mut layout = store.layout_mut();
+        layout.dead.clear();
+        (layout.sealed.clone(), layout.active.number)
+    };
+    let mut live: BTreeSet<u64> = sealed.iter().map(|s| s.number).collect();
+    if let Some(missing) = live.iter().find(|n| !known.contains(&(**n, Kind::Segment))) {
+        let why = format!("{} is missing", Kind::Segment.name(*missing));
+        return Err(OpenError::Damaged(why));
+    }
+    live.insert(active);
+    let all: BTreeSet<u64> = known.iter().map(|(number, _)| *number).collect();
+    for number in all.difference(&live) {
+        store.files.remove(*number)?;
+    }
+    let indexes_contents = store.options.deduplicate_contents;
+    for Sealed { number, seed, .. } in sealed {
+        let is_there = known.contains(&(number, Kind::Index));
+        // What is in it is proved when it is read.
+        let is_complete = is_there
+            && (!indexes_contents
+                || lookup::header(&store.files, number, seed).is_ok_and(|h| h.has_contents));
+        if is_complete {
+            continue;
+        }
+        let id = (number, seed);
+        let tables = Arc::new(tables_of_sealed(
+            &store.files,
+            id,
+            epochs,
+            indexes_contents,
+        )?);
+        match lookup::write_index(&store.files, id, &tables) {
+            Ok(()) => {}
+            Err(Refused::Full) => {
+                let mut layout = store.layout_mut();
+                let sealed = layout.sealed.iter_mut().find(|s| s.number == number);
+                if let Some(sealed) = sealed {
+                    sealed.index = Index::InMemory(tables);
+                }
+            }
+            Err(Refused::Failed(why)) => return Err(std::io::Error::other(why).into()),
+        }
+    }
+    Ok(())
+}
+
+/// What the index of a sealed segment is made of, from the segment itself.
+pub(super) fn tables_of_sealed(
+    files: &Files,
+    (number, seed): (u64, u32),
+    epochs: &EpochTable,
+    indexes_contents: bool,
+) -> std::io::Result<Tables> {
+    let bytes = Bytes::from(files.read(
+        Kind::Segment,
+        number,
+        0,
+        size(files.get(Kind::Segment, number)?.len()?),
+    )?);
+    let scanned = scan(&bytes, HEADER_BYTES, seed, Part::Sealed);
+    let scanned =
+        scanned.map_err(|why| std::io::Error::other(format!("segment {number}: {why}")))?;
+    let mut tables = Tables::new(indexes_contents);
+    let (mut last, mut cuts, mut end) = (None, 0, HEADER_BYTES);
+    for head in &scanned.frames {
+        if let Some(last) = last {
+            note_lost(&mut tables, last, cuts, end, head);
+        }
+        tables.replay(head, &bytes, seed, epochs);
+        (last, cuts, end) = (Some(head.last()), head.cuts, head.end());
+    }
+    Ok(tables)
+}
+
+/// What the log ends with must be an entry of an epoch that the hard state knows.
+fn look_at_the_end(store: &Store, epochs: &EpochTable, damage: &Damage) -> Result<(), OpenError> {
+    let last = epochs.last();
+    if last.seq == Seq::ZERO {
+        return Ok(());
+    }
+    let wanted = Wanted {
+        first: last.seq,
+        last: last.seq,
+        max_bytes: 0,
+        epoch: last.epoch,
+    };
+    let read = store.read(wanted, &|| epochs.clone())?;
+    if last.epoch == Epoch::ZERO {
+        let why = "its last entry is of an epoch of which it knows nothing".to_owned();
+        return Err(OpenError::Damaged(why));
+    }
+    if read.is_err() {
+        // A write that was torn is undone already: this is as any other entry that cannot be read.
+        damage.found(last.seq);
+    }
+    Ok(())
 }

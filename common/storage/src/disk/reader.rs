@@ -1,5 +1,6 @@
 //! Who reads a log on a disk while its one writer writes.
 
+use std::io;
 use std::sync::Arc;
 
 use replog_protocol::entry::{Content, EntryBatch};
@@ -7,9 +8,15 @@ use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::node::{Query, ReadError};
 
 use super::cached::{Lookup, Revision};
-use super::error::Refused;
-use super::{Fsync, Rollbacks, Shared, rollback_files, tables};
+use super::lookup::Sought;
+use super::pages::Wanted;
+use super::tables::{content_key, id_key};
+use super::{Fsync, Rollbacks, Shared, rollback_files};
 use crate::journal::{LogReader, Rollback, StorageKind};
+
+/// The numbers of "too many open files", of all and of this process, on every Unix.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// Reads one log: when that was cleared, it is gone.
 #[derive(Debug)]
@@ -26,6 +33,8 @@ enum Trouble {
     Misindexed(Seq),
     /// A write has interfered.
     Changed,
+    /// The disk refuses.
+    Io(io::Error),
     /// That is the answer.
     Final(ReadError),
 }
@@ -67,8 +76,14 @@ impl DiskReader {
             Lookup::InMemory(parts) => Ok(EntryBatch::concat(&parts)),
             Lookup::Truncating => Err(Trouble::Changed),
             Lookup::OnDisk(last, epoch, revision) => {
-                let database = &self.shared.database;
-                let read = database.read(|db| tables::read(db, (first, last), max_bytes, epoch));
+                let wanted = Wanted {
+                    first,
+                    last,
+                    max_bytes,
+                    epoch,
+                };
+                let epochs = || self.shared.cached().epochs.clone();
+                let read = self.shared.store.read(wanted, &epochs);
                 self.check_revision(revision)?;
                 read?.map(Some).map_err(Trouble::Damaged)
             }
@@ -83,9 +98,14 @@ impl DiskReader {
         let Some(revision) = self.shared.cached().revision() else {
             return Err(Trouble::Changed);
         };
-        let content = content.filter(|_| self.shared.options.deduplicate_contents);
-        let database = &self.shared.database;
-        let found = database.read(|db| tables::find(db, message_id, content));
+        let store = &self.shared.store;
+        let content = content.filter(|_| store.options.deduplicate_contents);
+        let sought = Sought {
+            id: id_key(message_id),
+            content: content.map(content_key),
+        };
+        let epochs = || self.shared.cached().epochs.clone();
+        let found = store.find(sought, &epochs);
         self.check_revision(revision)?;
         let Some(seq) = found? else {
             return Ok(None);
@@ -109,6 +129,9 @@ impl DiskReader {
             Ok(read) => return Ok(read),
             Err(Trouble::Final(error)) => return Err(error),
             Err(Trouble::Damaged(_) | Trouble::Misindexed(_) | Trouble::Changed) => {}
+            // What was taken out of the log may be gone meanwhile.
+            Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(Trouble::Io(error)) => return Err(self.failed(&error)),
         }
         let _nobody_writes = self.shared.writer();
         attempt().map_err(|trouble| match trouble {
@@ -118,14 +141,20 @@ impl DiskReader {
             }
             Trouble::Misindexed(seq) => {
                 let why = format!("the index of messages is damaged: it names entry {seq} wrongly");
-                ReadError::Failed(self.shared.database.fail(&why))
+                ReadError::Failed(self.shared.store.fail(&why))
             }
-            Trouble::Changed => {
-                let why = "the database is broken since another read";
-                ReadError::Failed(self.shared.database.fail(why))
-            }
+            Trouble::Changed => ReadError::Failed("it was changed while nobody wrote".to_owned()),
+            Trouble::Io(error) => self.failed(&error),
             Trouble::Final(error) => error,
         })
+    }
+
+    /// The disk has refused to read: it is used no more. That too many files are open says nothing of the disk.
+    fn failed(&self, error: &io::Error) -> ReadError {
+        match error.raw_os_error() {
+            Some(ENFILE | EMFILE) => ReadError::Failed(error.to_string()),
+            _ => ReadError::Failed(self.shared.store.fail(&error.to_string())),
+        }
     }
 }
 
@@ -182,15 +211,15 @@ impl LogReader for DiskReader {
     }
 
     fn check(&self) -> Result<(), String> {
-        match self.shared.database.failure() {
+        match self.shared.store.failure() {
             Some(why) => Err(why.to_owned()),
-            None => self.shared.database.medium().check(),
+            None => self.shared.store.check(),
         }
     }
 
     fn kind(&self) -> StorageKind {
         StorageKind::Disk {
-            synced: self.shared.options.fsync == Fsync::Always,
+            synced: self.shared.store.options.fsync == Fsync::Always,
         }
     }
 }
@@ -201,16 +230,9 @@ impl From<ReadError> for Trouble {
     }
 }
 
-impl From<Refused> for Trouble {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Interrupted => Self::Changed,
-            Refused::Full => {
-                let why = "the disk is full: the log can be opened again when there is room";
-                Self::Final(ReadError::Failed(why.to_owned()))
-            }
-            Refused::Failed(why) => Self::Final(ReadError::Failed(why)),
-        }
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 

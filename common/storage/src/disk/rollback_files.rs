@@ -12,6 +12,7 @@ use replog_protocol::ids::{LogId, Seq};
 use serde::Deserialize;
 
 use super::error::Refused;
+use super::medium::sync_dir;
 use crate::journal::Rollback;
 use crate::rollbacks::now_ms;
 
@@ -112,10 +113,6 @@ pub(super) fn remove_unfinished(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// The history and the time that are in a file's name, if it is one of a rollback file.

@@ -36,21 +36,24 @@ fn the_directory_is_gone() {
 
 #[test]
 fn the_file_is_gone() {
-    let file = |dir: &Path| dir.join("log.redb");
+    let file = |dir: &Path| dir.join("log/0000000001.segment");
     is_noticed(
         |dir| fs::remove_file(file(dir)).expect("removed"),
-        "log.redb is gone",
+        "log/0000000001.segment is gone",
     );
 }
 
 #[test]
 fn the_file_is_another_one() {
     let replace = |dir: &Path| {
-        let file = dir.join("log.redb");
+        let file = dir.join("log/0000000001.segment");
         fs::copy(&file, dir.join("copy")).expect("copied");
         fs::rename(dir.join("copy"), file).expect("replaced");
     };
-    is_noticed(replace, "log.redb is another one than was opened");
+    is_noticed(
+        replace,
+        "log/0000000001.segment is another one than was opened",
+    );
 }
 
 #[test]

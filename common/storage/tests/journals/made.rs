@@ -21,7 +21,10 @@ pub(crate) fn open(
 
 /// Opens what is in the directory.
 pub(crate) fn open_directory(dir: &Path) -> Result<(DiskJournal, Restored), OpenError> {
-    replog_storage::directory::open(dir, &disk_options(0))
+    let mut options = disk_options(0);
+    options.segments.first_bytes = 32 << 10;
+    options.segments.max_bytes = 32 << 10;
+    replog_storage::directory::open(dir, &options)
 }
 
 /// A journal with the entries up to `upto`, each `step` of them a commit of its own.

@@ -1,7 +1,6 @@
 //! Journals, in memory and on disks that are cut off, rot, are full, fail, hang, or are somebody else's.
 
 mod contract;
-mod conversion;
 mod directories;
 mod failing;
 mod full;

@@ -1,6 +1,6 @@
 //! What is on a disk is there again, and found, whatever is in memory.
 
-use replog_storage::disk::{DiskJournal, DiskOptions, Fsync};
+use replog_storage::disk::{DiskJournal, DiskOptions, Fsync, SegmentOptions};
 use replog_storage::journal::{Journal, StorageKind};
 use replog_storage::samples::{
     append, disk_options, entries, entry, everything, hard_state, range, run, shown,
@@ -53,8 +53,12 @@ fn only_the_newest_stay_in_memory() {
 #[test]
 fn a_page_from_the_disk_is_full() {
     let disk = SimDisk::default();
-    drop(written(&disk, 90, 10));
-    let (journal, _) = open(&disk, 0).expect("it opens");
+    let mut options = disk_options(0);
+    (options.segments.first_bytes, options.segments.max_bytes) = (64 << 10, 64 << 10);
+    let (mut journal, _) = disk.open(&options).expect("it opens");
+    for from in (1..=90).step_by(10) {
+        append(&mut journal, entries(from..=from + 9, 40));
+    }
     let one = entries(10..=10, 40)[0].bytes();
     let count = |max_bytes| {
         let page = journal.reader().read(&range(10, 60, max_bytes));
@@ -114,13 +118,22 @@ fn what_is_never_synced_is_there_again_too() {
     let disk = SimDisk::default();
     let options = DiskOptions {
         fsync: Fsync::Never,
+        segments: SegmentOptions {
+            first_bytes: 8 << 10,
+            ..disk_options(0).segments
+        },
         ..disk_options(0)
     };
     let (mut journal, _) = disk.open(&options).expect("it opens");
-    append(&mut journal, entries(1..=30, 40));
+    let _ = disk.take_ops();
+    append(&mut journal, entries(1..=3, 40));
+    let is_sync = |op: &DiskOp| matches!(op, DiskOp::Sync(_) | DiskOp::SyncNames);
+    assert!(!disk.take_ops().iter().any(is_sync));
+    // What has left a segment behind is durable.
+    append(&mut journal, entries(4..=30, 40));
+    assert!(disk.take_ops().iter().any(is_sync));
     assert_eq!(journal.reader().kind(), StorageKind::Disk { synced: false });
     drop(journal);
-    assert!(!disk.take_ops().contains(&DiskOp::Sync));
     let (journal, _) = open(&disk, 0).expect("it opens");
     assert_eq!(journal.reader().kind(), StorageKind::Disk { synced: true });
     let all = everything(&*journal.reader());

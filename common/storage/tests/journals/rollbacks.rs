@@ -25,7 +25,7 @@ fn files(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).expect("readable");
     let mut names: Vec<String> = names
         .map(|e| e.expect("a name").file_name().into_string().expect("text"))
-        .filter(|name| name != "log.redb")
+        .filter(|name| name != "log")
         .collect();
     names.sort();
     names

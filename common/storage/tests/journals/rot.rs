@@ -41,19 +41,19 @@ fn rotten(deduplicate_contents: bool, damaged: &[u64]) -> (SimDisk, DiskJournal)
     let mut journal = open_by(&disk, deduplicate_contents);
     append(&mut journal, all_marked(50));
     drop(journal);
-    let mut bytes = disk.bytes();
+    let mut image = disk.image();
     for seq in damaged {
         let mark = mark(*seq);
-        let is_here = |w: &[u8]| w == mark.as_bytes();
-        let found: Vec<usize> = (bytes.windows(mark.len()).enumerate())
-            .filter_map(|(at, w)| is_here(w).then_some(at))
-            .collect();
-        assert!(!found.is_empty(), "entry {seq} is somewhere");
-        for at in found {
-            bytes[at] ^= 1;
+        let mut found = 0;
+        for file in image.contents() {
+            let is_here = |at: &usize| file[*at..].starts_with(mark.as_bytes());
+            let places: Vec<usize> = (0..file.len()).filter(is_here).collect();
+            places.iter().for_each(|at| file[*at] ^= 1);
+            found += places.len();
         }
+        assert_eq!(found, 1, "entry {seq} is somewhere");
     }
-    let disk = SimDisk::with_bytes(bytes);
+    let disk = SimDisk::with_image(image);
     let journal = open_by(&disk, deduplicate_contents);
     (disk, journal)
 }

@@ -1,0 +1,529 @@
+//! The segments of a log: one write at a time goes into the active one, which is sealed when the next write does not fit.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{RwLockReadGuard, RwLockWriteGuard};
+
+use replog_protocol::entry::EntryBatch;
+use replog_protocol::epochs::EpochTable;
+use replog_protocol::hard_state::HardState;
+use replog_protocol::ids::Seq;
+
+use super::error::Refused;
+use super::files::Files;
+use super::frame::{Draft, Head, size};
+use super::layout::{Active, Index, Layout, Part};
+use super::lookup::{self, IndexError};
+use super::medium::MediumFile;
+use super::pages::{self, Wanted};
+use super::segment::{HEADER_BYTES, Header, Kind, SPARE, make_spare};
+use super::tables::{Keys, Tables};
+use super::{DiskOptions, Fsync, opening, repairs};
+
+/// A buffer for frames that has become larger than this is not kept.
+const BUFFER_BYTES: usize = 4 << 20;
+/// So many sealed segments wait for their index before a write waits for that.
+const MAX_UNINDEXED: usize = 2;
+
+/// The segments of a log.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) files: Files,
+    pub(super) options: DiskOptions,
+    layout: RwLock<Layout>,
+    writer: Mutex<Writer>,
+    spare: Mutex<Option<Spare>>,
+    /// There was no room for a spare: it is made when it is needed, and not tried before.
+    is_spare_refused: AtomicBool,
+    /// Who has it sees to what can be done later.
+    chores: Mutex<()>,
+    /// Why it cannot be read or written any more. Set once, and for good.
+    failure: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    /// A frame, before it is written.
+    buffer: Vec<u8>,
+    /// What a write that found no room may have left behind in the active segment.
+    unclean: Option<Range<u64>>,
+}
+
+/// A file of zeros that has no segment's name yet.
+#[derive(Debug)]
+struct Spare {
+    file: Box<dyn MediumFile>,
+    bytes: u64,
+}
+
+/// What one write changes, in the order of the fields.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    /// Everything after it goes out.
+    pub(super) truncate_after: Option<Seq>,
+    /// Follow what is left.
+    pub(super) entries: &'a [EntryBatch],
+    /// The new hard state.
+    pub(super) hard_state: Option<&'a HardState>,
+    /// Entries that are in the log: written where what is stored cannot be read.
+    pub(super) repairs: &'a [EntryBatch],
+}
+
+impl Store {
+    pub(super) fn new(files: Files, options: DiskOptions, layout: Layout) -> Self {
+        Self {
+            files,
+            options,
+            layout: RwLock::new(layout),
+            writer: Mutex::default(),
+            spare: Mutex::default(),
+            is_spare_refused: AtomicBool::new(false),
+            chores: Mutex::default(),
+            failure: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn layout(&self) -> RwLockReadGuard<'_, Layout> {
+        self.layout.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn layout_mut(&self) -> RwLockWriteGuard<'_, Layout> {
+        self.layout.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it can be used no more, if so.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// From now on it is used no more, because of `why` unless something has failed before. Hands out the reason.
+    pub(super) fn fail(&self, why: &str) -> String {
+        self.failure.get_or_init(|| why.to_owned()).clone()
+    }
+
+    /// Whether it still lies where it was opened.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (number, file) = {
+            let active = &self.layout().active;
+            (active.number, Arc::clone(&active.file))
+        };
+        let name = Kind::Segment.name(number);
+        self.files.medium().check(&name, &*file)
+    }
+
+    /// Writes, all of it or nothing; it is durable when this returns. `stored` is the hard state before.
+    pub(super) fn write(&self, change: &Change<'_>, stored: &HardState) -> Result<(), Refused> {
+        let done = self.try_write(change, stored);
+        done.map_err(|refused| match refused {
+            Refused::Full => Refused::Full,
+            // That a directory is gone explains more than that a file is not there.
+            Refused::Failed(why) => {
+                let why = self.check().err().unwrap_or(why);
+                Refused::Failed(self.fail(&why))
+            }
+        })
+    }
+
+    fn try_write(&self, change: &Change<'_>, stored: &HardState) -> Result<(), Refused> {
+        // An entry that is written again is what it was: it makes no difference whether the rest comes to pass.
+        self.write_repairs(change.repairs)?;
+        let has_more = change.truncate_after.is_some() || change.hard_state.is_some();
+        if !has_more && change.entries.is_empty() {
+            return Ok(());
+        }
+        let (prior, cuts, active_end, active_bytes) = {
+            let layout = self.layout();
+            let active = &layout.active;
+            (layout.last, layout.cuts, active.end, active.bytes)
+        };
+        let state = change.hard_state.map(json).unwrap_or_default();
+        let after = change.truncate_after.unwrap_or(prior).min(prior);
+        let draft = Draft {
+            prior,
+            after,
+            cuts: cuts + u64::from(after < prior),
+            entries: change.entries,
+            runs: &[],
+            state: &state,
+        };
+        let frame_bytes = draft.frame_bytes();
+        let frame_bytes =
+            frame_bytes.ok_or_else(|| Refused::Failed("a write of more than 4 GiB".to_owned()))?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clean(&mut writer)?;
+        writer.buffer.clear();
+        writer.buffer.shrink_to(BUFFER_BYTES);
+        match active_end + frame_bytes <= active_bytes {
+            true => self.append(&mut writer, &draft),
+            false => self.roll(&mut writer, &draft, frame_bytes, stored),
+        }
+    }
+
+    /// Writes a frame into the active segment.
+    fn append(&self, writer: &mut Writer, draft: &Draft<'_>) -> Result<(), Refused> {
+        let (place, file) = {
+            let active = &self.layout().active;
+            let place = (active.end, active.state_at, active.seed);
+            (place, Arc::clone(&active.file))
+        };
+        let mut keys = Vec::new();
+        let head = draft.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
+        if let Err(error) = file.write_at(head.at, &writer.buffer) {
+            let refused = Refused::from(error);
+            if let Refused::Full = refused {
+                writer.unclean = Some(head.at..head.end());
+                // If that finds no room either, the next write does it first.
+                self.clean(writer).ok();
+            }
+            return Err(refused);
+        }
+        self.sync(&*file)?;
+        self.layout_mut().written(&head, keys);
+        Ok(())
+    }
+
+    /// What is noted of every entry that is written.
+    fn noting<'k>(
+        &self,
+        keys: &'k mut Vec<Keys>,
+    ) -> impl FnMut(&replog_protocol::entry::Entry<'_>) + use<'k> {
+        let indexes_contents = self.options.deduplicate_contents;
+        move |entry| keys.push(Keys::of(entry, indexes_contents))
+    }
+
+    /// Makes zeros again of what a write that found no room has left behind: half of a frame must not end up behind another.
+    fn clean(&self, writer: &mut Writer) -> Result<(), Refused> {
+        if let Some(range) = writer.unclean.clone() {
+            let file = Arc::clone(&self.layout().active.file);
+            file.write_at(range.start, &vec![0; size(range.end - range.start)])?;
+            self.sync(&*file)?;
+            writer.unclean = None;
+        }
+        Ok(())
+    }
+
+    /// A full disk that shows only here has dropped what was written: there is more wrong than a lack of room.
+    fn sync(&self, file: &dyn MediumFile) -> Result<(), Refused> {
+        match self.options.fsync {
+            Fsync::Always => synced(file.sync()),
+            Fsync::Never => Ok(()),
+        }
+    }
+
+    /// Begins the next segment with that frame. It gets its name when all of that is durable; until then nothing has happened.
+    fn roll(
+        &self,
+        writer: &mut Writer,
+        draft: &Draft<'_>,
+        frame_bytes: u64,
+        stored: &HardState,
+    ) -> Result<(), Refused> {
+        if self.unindexed() >= MAX_UNINDEXED {
+            self.see_to_chores()?;
+        }
+        let (number, runs, beginning_cuts, former) = {
+            let layout = self.layout();
+            let number = layout.active.number + 1;
+            let former = Arc::clone(&layout.active.file);
+            (number, layout.runs(), layout.cuts, former)
+        };
+        let state = json(stored);
+        let beginning = Draft {
+            prior: draft.prior,
+            after: draft.prior,
+            cuts: beginning_cuts,
+            entries: &[],
+            runs: &runs,
+            state: &state,
+        };
+        let header = Header::new(number, &self.options.owner);
+        writer.buffer.extend_from_slice(&header.encode());
+        let place = (HEADER_BYTES, HEADER_BYTES, header.seed);
+        let beginning = beginning.encode(place, &mut writer.buffer, &mut |_| ());
+        let mut keys = Vec::new();
+        let place = (beginning.end(), HEADER_BYTES, header.seed);
+        let head = draft.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
+        debug_assert_eq!(head.end() - head.at, frame_bytes);
+
+        if self.options.fsync == Fsync::Never {
+            // What the next segment says of this one is durable; so this one is to be.
+            synced(former.sync())?;
+        }
+        let spare = self.take_spare(number, head.end())?;
+        if let Err(error) = spare.file.write_at(0, &writer.buffer) {
+            self.files.medium().remove(SPARE).ok();
+            return Err(error.into());
+        }
+        synced(spare.file.sync())?;
+        let name = Kind::Segment.name(number);
+        self.files.medium().rename(SPARE, &name)?;
+        synced(self.files.medium().sync_names())?;
+
+        let next = Active {
+            number,
+            seed: header.seed,
+            file: Arc::from(spare.file),
+            bytes: spare.bytes,
+            end: beginning.end(),
+            state_at: HEADER_BYTES,
+            tables: Tables::new(self.options.deduplicate_contents),
+        };
+        let mut layout = self.layout_mut();
+        layout.roll(next);
+        layout.written(&head, keys);
+        Ok(())
+    }
+
+    /// A file of at least `least` zeros for the segment with that number. Where the disk is nearly full it has no more.
+    fn take_spare(&self, number: u64, least: u64) -> Result<Spare, Refused> {
+        let mut spare = self.spare();
+        if let Some(spare) = spare.take_if(|spare| spare.bytes >= least) {
+            return Ok(spare);
+        }
+        *spare = None;
+        let bytes = self.options.segments.bytes_of(number).max(least);
+        let made = match self.make_spare(bytes) {
+            Err(Refused::Full) if bytes > least => self.make_spare(least),
+            made => made,
+        };
+        self.is_spare_refused.store(false, Ordering::Relaxed);
+        made
+    }
+
+    fn make_spare(&self, bytes: u64) -> Result<Spare, Refused> {
+        match make_spare(self.files.medium(), bytes) {
+            Ok(file) => Ok(Spare { file, bytes }),
+            Err(error) => {
+                self.files.medium().remove(SPARE).ok();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the damaged ones among those entries beside their segments.
+    fn write_repairs(&self, repairs: &[EntryBatch]) -> Result<(), Refused> {
+        for batch in repairs {
+            let (number, seed) = {
+                let layout = self.layout();
+                match layout.sealed_with(batch.first()) {
+                    Some(sealed) => (sealed.number, sealed.seed),
+                    None => (layout.active.number, layout.active.seed),
+                }
+            };
+            let name = Kind::Repairs.name(number);
+            let medium = self.files.medium();
+            let (file, is_new) = match medium.open(&name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (medium.create(&name)?, true)
+                }
+                file => (file?, false),
+            };
+            let mut record = Vec::new();
+            repairs::encode(batch, seed, &mut record);
+            let at = repairs::end(file.len()?);
+            if let Err(error) = file.write_at(at, &record) {
+                file.cut(at).ok();
+                return Err(error.into());
+            }
+            self.sync(&*file)?;
+            if is_new {
+                synced(medium.sync_names())?;
+            }
+            self.files.close(Kind::Repairs, number);
+            // Its id may have been unreadable.
+            let mut layout = self.layout_mut();
+            if layout.active.number == number {
+                let tables = &mut layout.active.tables;
+                let keys: Vec<Keys> = batch.iter().map(|e| tables.keys_of(&e)).collect();
+                keys.into_iter().for_each(|keys| tables.index(keys));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a page; `Err` with the first entry that is wanted if that is damaged. `epochs` is asked if an index is to be made
+    /// anew.
+    pub(super) fn read(
+        &self,
+        wanted: Wanted,
+        epochs: &dyn Fn() -> EpochTable,
+    ) -> io::Result<Result<EntryBatch, Seq>> {
+        let (mut pages, mut rest) = (Vec::new(), wanted);
+        while rest.first <= rest.last {
+            let part = self.part_with(rest, epochs)?;
+            let page = match pages::read(&self.files, &part, rest)? {
+                Ok(page) => page,
+                Err(damaged) if pages.is_empty() => return Ok(Err(damaged)),
+                Err(_) => break,
+            };
+            let is_first = pages.is_empty();
+            if !is_first && page.bytes() > rest.max_bytes {
+                break;
+            }
+            // The comma that joins the next one takes one byte.
+            rest.max_bytes = rest.max_bytes.saturating_sub(page.bytes() + 1);
+            rest.first = page.last().next();
+            let goes_on = page.last() == part.upto && rest.max_bytes > 0;
+            pages.push(page);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(EntryBatch::concat(&pages).ok_or(wanted.first))
+    }
+
+    fn part_with(&self, wanted: Wanted, epochs: &dyn Fn() -> EpochTable) -> io::Result<Part> {
+        let (first, last) = (wanted.first, wanted.last);
+        loop {
+            let sealed = {
+                let layout = self.layout();
+                let Some(sealed) = layout.sealed_with(first) else {
+                    let active = &layout.active;
+                    let id = (active.number, active.seed);
+                    let positions = &active.tables.positions;
+                    return Ok(Part::of(id, positions, (first, last), layout.last));
+                };
+                sealed.clone()
+            };
+            let id = (sealed.number, sealed.seed);
+            let of = |positions: &[_]| Part::of(id, positions, (first, last), sealed.last);
+            match &sealed.index {
+                Index::InMemory(tables) => return Ok(of(&tables.positions)),
+                Index::OnDisk(_) => match lookup::positions(&self.files, &sealed) {
+                    Ok(positions) => return Ok(of(&positions)),
+                    Err(IndexError::Wrong) => self.make_index_anew(id, &epochs())?,
+                    Err(IndexError::Io(error)) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Where the message with that key is.
+    pub(super) fn find(
+        &self,
+        key: lookup::Sought,
+        epochs: &dyn Fn() -> EpochTable,
+    ) -> io::Result<Option<Seq>> {
+        loop {
+            let found = lookup::find(&self.files, &self.layout, key);
+            match found {
+                Ok(found) => return Ok(found),
+                Err((_, IndexError::Io(error))) => return Err(error),
+                Err((id, IndexError::Wrong)) => self.make_index_anew(id, &epochs())?,
+            }
+        }
+    }
+
+    /// The index of a segment is missing, or is not what was written: it is made from the segment, and kept in memory until it
+    /// is written.
+    fn make_index_anew(&self, id: (u64, u32), epochs: &EpochTable) -> io::Result<()> {
+        let indexes_contents = self.options.deduplicate_contents;
+        let tables = opening::tables_of_sealed(&self.files, id, epochs, indexes_contents)?;
+        let mut layout = self.layout_mut();
+        if let Some(sealed) = layout.sealed.iter_mut().find(|s| s.number == id.0) {
+            sealed.index = Index::InMemory(Arc::new(tables));
+        }
+        Ok(())
+    }
+
+    fn unindexed(&self) -> usize {
+        let layout = self.layout();
+        let is_unindexed = |s: &&super::layout::Sealed| matches!(s.index, Index::InMemory(_));
+        layout.sealed.iter().filter(is_unindexed).count()
+    }
+
+    /// Whether there is something that can be done later, beside the next writes.
+    pub(super) fn has_chores(&self) -> bool {
+        let (is_half_full, has_dead) = {
+            let layout = self.layout();
+            let active = &layout.active;
+            (active.end > active.bytes / 2, !layout.dead.is_empty())
+        };
+        let wants_spare = is_half_full && !self.is_spare_refused.load(Ordering::Relaxed);
+        has_dead || self.unindexed() > 0 || wants_spare && self.spare().is_none()
+    }
+
+    /// Writes the indexes that are not on the disk, takes away the segments that nobody needs, and makes the next one. Where
+    /// there is no room for that it is done later.
+    pub(super) fn see_to_chores(&self) -> Result<(), Refused> {
+        let _one_at_a_time = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        let dead = std::mem::take(&mut self.layout_mut().dead);
+        for number in dead {
+            self.files.remove(number)?;
+        }
+        let unindexed: Vec<_> = {
+            let layout = self.layout();
+            let sealed = layout.sealed.iter();
+            sealed
+                .filter_map(|s| match &s.index {
+                    Index::InMemory(tables) => Some((s.number, s.seed, Arc::clone(tables))),
+                    Index::OnDisk(_) => None,
+                })
+                .collect()
+        };
+        for (number, seed, tables) in unindexed {
+            match lookup::write_index(&self.files, (number, seed), &tables) {
+                Ok(()) => {}
+                Err(Refused::Full) => return Ok(()),
+                Err(refused) => return Err(refused),
+            }
+            let mut layout = self.layout_mut();
+            let sealed = layout.sealed.iter_mut().find(|s| s.number == number);
+            match sealed {
+                Some(sealed) => sealed.index = Index::OnDisk(Arc::default()),
+                // It was taken out of the log meanwhile.
+                None => layout.dead.push(number),
+            }
+        }
+        let (number, is_half_full) = {
+            let active = &self.layout().active;
+            (active.number + 1, active.end > active.bytes / 2)
+        };
+        let mut spare = self.spare();
+        if is_half_full && spare.is_none() {
+            match self.make_spare(self.options.segments.bytes_of(number)) {
+                Ok(made) => {
+                    // Durable in its full size: then a write into it changes its bytes alone.
+                    synced(made.file.sync())?;
+                    *spare = Some(made);
+                }
+                Err(Refused::Full) => self.is_spare_refused.store(true, Ordering::Relaxed),
+                Err(refused) => return Err(refused),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a sync reports is a failure, whatever it is.
+pub(super) fn synced(result: io::Result<()>) -> Result<(), Refused> {
+    result.map_err(|error| Refused::Failed(error.to_string()))
+}
+
+/// The hard state as it is stored.
+pub(super) fn json(hard_state: &HardState) -> Vec<u8> {
+    serde_json::to_vec(hard_state).expect("a hard state is always JSON")
+}
+
+/// The head of the first frame of a new log.
+pub(super) fn first_segment(header: &Header, hard_state: &HardState) -> (Vec<u8>, Head) {
+    let state = json(hard_state);
+    let beginning = Draft {
+        prior: Seq::ZERO,
+        after: Seq::ZERO,
+        cuts: 0,
+        entries: &[],
+        runs: &[],
+        state: &state,
+    };
+    let mut bytes = header.encode();
+    let place = (HEADER_BYTES, HEADER_BYTES, header.seed);
+    let head = beginning.encode(place, &mut bytes, &mut |_| ());
+    (bytes, head)
+}
