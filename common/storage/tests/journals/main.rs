@@ -11,4 +11,5 @@ mod memory;
 mod restarts;
 mod rollbacks;
 mod rot;
+mod segmented;
 mod torn;

@@ -1,0 +1,419 @@
+//! A log of many small segments: sealed, indexed, cut off across several, and full at any step of that.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use replog_protocol::node::{Truncate, WriteJob, WriteResult};
+use replog_storage::disk::{DiskJournal, DiskOptions, SegmentOptions};
+use replog_storage::journal::Journal;
+use replog_storage::samples::{
+    DONE, Shown, append, batch, disk_options, entries, epoch_of, everything, hard_state, log_id,
+    range, run, shown, truncate_after, truncation,
+};
+use replog_storage::sim_disk::{DiskFault, SimDisk};
+
+use crate::made::find;
+
+fn options(cache_bytes: usize, in_background: bool) -> DiskOptions {
+    DiskOptions {
+        segments: SegmentOptions {
+            first_bytes: 4 << 10,
+            max_bytes: 8 << 10,
+            in_background,
+        },
+        deduplicate_contents: true,
+        ..disk_options(cache_bytes)
+    }
+}
+
+fn open(disk: &SimDisk) -> DiskJournal {
+    disk.open(&options(0, false)).expect("it opens").0
+}
+
+/// Entries without the hard state, which would fill a segment by itself.
+fn plain(journal: &mut DiskJournal, from: u64, to: u64) {
+    let job = WriteJob {
+        entries: entries(from..=to, 40),
+        ..WriteJob::default()
+    };
+    assert_eq!(run(journal, job), DONE);
+}
+
+/// A log of 600 entries in some dozens of segments.
+fn many_segments() -> (SimDisk, DiskJournal) {
+    let disk = SimDisk::default();
+    let mut journal = open(&disk);
+    append(&mut journal, entries(1..=1, 40));
+    for from in (2..600).step_by(7) {
+        plain(&mut journal, from, (from + 6).min(600));
+    }
+    (disk, journal)
+}
+
+fn count(disk: &SimDisk, suffix: &str) -> usize {
+    let image = disk.image();
+    image.names().filter(|name| name.ends_with(suffix)).count()
+}
+
+#[test]
+fn everything_is_read_and_found_in_whatever_segment_it_is() {
+    let (disk, journal) = many_segments();
+    let segments = count(&disk, ".segment");
+    assert!(segments > 10, "{segments}");
+    assert_eq!(count(&disk, ".index"), segments - 1, "all but the active");
+    drop(journal);
+    let journal = open(&disk);
+    let reader = journal.reader();
+    assert_eq!(everything(&*reader), Ok(shown(&entries(1..=600, 40))));
+    for seq in 1..=600 {
+        assert_eq!(find(&*reader, u128::from(seq), "?"), Ok(Some(seq)));
+    }
+    assert_eq!(find(&*reader, 601, "?"), Ok(None));
+    assert_eq!(find(&*reader, 999, &"x".repeat(40)), Ok(Some(1)));
+    // A page goes on over the ends of segments, and ends with its epoch.
+    let page = reader.read(&range(1, 600, usize::MAX)).expect("readable");
+    assert_eq!(page.expect("entries").last().0, 99);
+}
+
+#[test]
+fn an_index_that_is_missing_or_wrong_is_made_anew() {
+    let (disk, journal) = many_segments();
+    drop(journal);
+    let good = disk.image();
+    let indexes: Vec<String> = (good.names().map(str::to_owned))
+        .filter(|name| name.ends_with(".index"))
+        .collect();
+    for (i, wrong) in [&b""[..], b"nothing of an index", &[0; 9_000]]
+        .iter()
+        .enumerate()
+    {
+        let mut image = good.clone();
+        for (at, name) in indexes.iter().enumerate() {
+            match at % 2 {
+                0 => image.remove(name),
+                _ => *image.file(name) = wrong.to_vec(),
+            }
+        }
+        // One that is right, but another segment's.
+        let other = good.clone().file(&indexes[2]).clone();
+        *image.file(&indexes[1]) = other;
+        let disk = SimDisk::with_image(image);
+        let mut journal = open(&disk);
+        let reader = journal.reader();
+        for seq in (1..=600).step_by(11) {
+            let id = u128::from(seq);
+            assert_eq!(find(&*reader, id, "?"), Ok(Some(seq)), "{i}");
+        }
+        assert_eq!(everything(&*reader), Ok(shown(&entries(1..=600, 40))));
+        // They are on the disk again after the next write.
+        plain(&mut journal, 601, 601);
+        drop((journal, reader));
+        for name in &indexes {
+            let was = good.clone().file(name).clone();
+            assert_eq!(disk.image().file(name).len(), was.len(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_truncation_across_segments_takes_their_files_away_and_nothing_comes_back() {
+    for keep in [599, 560, 301, 300, 7, 1, 0] {
+        let (disk, mut journal) = many_segments();
+        let before = count(&disk, ".segment");
+        let mut truncate = truncate_after(keep);
+        truncate.rollback_of = Some(log_id(1));
+        assert!(matches!(
+            run(&mut journal, truncation(truncate)),
+            WriteResult::Done {
+                rolled_back: Some(_)
+            }
+        ));
+        let kept = shown(&entries(1..=keep, 40));
+        assert_eq!(everything(&*journal.reader()), Ok(kept.clone()));
+        let after = count(&disk, ".segment");
+        assert!(keep > 500 || after < before, "{keep}: {before} {after}");
+        assert!(keep > 1 || after <= 3, "{keep}: {after}");
+        drop(journal);
+        let mut journal = open(&disk);
+        assert_eq!(everything(&*journal.reader()), Ok(kept.clone()));
+        let other = batch(keep + 1..=keep + 3, epoch_of(keep + 1), "other");
+        let job = WriteJob {
+            entries: vec![other.clone()],
+            hard_state: Some(hard_state()),
+            ..WriteJob::default()
+        };
+        let others_epoch_ends = epoch_of(keep + 3) != epoch_of(keep + 1);
+        let expected = match others_epoch_ends {
+            true => kept,
+            false => {
+                assert_eq!(run(&mut journal, job), DONE);
+                [kept, shown(&[other])].concat()
+            }
+        };
+        drop(journal);
+        let journal = open(&disk);
+        assert_eq!(everything(&*journal.reader()), Ok(expected), "{keep}");
+        for gone in [keep + 1, keep + 3, 600] {
+            assert_eq!(find(&*journal.reader(), u128::from(gone), "?"), Ok(None));
+        }
+    }
+}
+
+/// A damaged entry of an older segment is written again beside it, and goes with it.
+#[test]
+fn what_is_repaired_in_an_older_segment_stays_so() {
+    let (disk, journal) = many_segments();
+    drop(journal);
+    let mut image = disk.image();
+    let text = br#"{"seq":100,"#;
+    for file in image.contents() {
+        let found = file.windows(text.len()).position(|w| w == text);
+        found.into_iter().for_each(|at| file[at + 9] ^= 1);
+    }
+    let disk = SimDisk::with_image(image);
+    let mut journal = open(&disk);
+    let damaged = replog_protocol::node::ReadError::Damaged(replog_protocol::ids::Seq(100));
+    let read = |journal: &DiskJournal| journal.reader().read(&range(100, 100, 0));
+    assert_eq!(read(&journal), Err(damaged));
+    let repairs = WriteJob {
+        repairs: entries(100..=100, 40),
+        ..WriteJob::default()
+    };
+    assert_eq!(run(&mut journal, repairs), DONE);
+    assert_eq!(count(&disk, ".repairs"), 1);
+    plain(&mut journal, 601, 640);
+    drop(journal);
+    let mut journal = open(&disk);
+    assert_eq!(read(&journal), Ok(entries(100..=100, 40).pop()));
+    assert_eq!(journal.reader().damaged(), []);
+    run(&mut journal, truncation(truncate_after(3)));
+    assert_eq!(count(&disk, ".repairs"), 0);
+}
+
+#[test]
+fn a_frame_of_which_nothing_is_left_is_so_many_damaged_entries_and_is_repaired() {
+    let (disk, journal) = many_segments();
+    drop(journal);
+    let mut image = disk.image();
+    let begin = br#"{"seq":100,"#;
+    for file in image.contents() {
+        let Some(at) = file.windows(begin.len()).position(|w| w == begin) else {
+            continue;
+        };
+        // Both heads too: from the end of the frame before to the beginning of the next one.
+        let magic = b"\xffFront\xff\xff";
+        let fronts = || file.windows(8).enumerate().filter(|(_, w)| w == magic);
+        let front = fronts().map(|(i, _)| i).rfind(|i| *i < at).expect("one");
+        let next = fronts().map(|(i, _)| i).find(|i| *i > at).expect("one");
+        file[front..next].fill(0x55);
+    }
+    let disk = SimDisk::with_image(image);
+    let mut journal = open(&disk);
+    let reader = journal.reader();
+    let is_damaged = |seq: u64| {
+        let read = reader.read(&range(seq, seq, 0));
+        let damaged = replog_protocol::ids::Seq(seq);
+        match read {
+            Err(error) => {
+                assert_eq!(error, replog_protocol::node::ReadError::Damaged(damaged));
+                true
+            }
+            Ok(read) => {
+                assert_eq!(read, entries(seq..=seq, 40).pop());
+                false
+            }
+        }
+    };
+    let damaged: Vec<u64> = (1..=600).filter(|seq| is_damaged(*seq)).collect();
+    assert_eq!(damaged, [100, 101, 102, 103, 104, 105, 106]);
+    for seq in damaged {
+        let repairs = WriteJob {
+            repairs: entries(seq..=seq, 40),
+            ..WriteJob::default()
+        };
+        assert_eq!(run(&mut journal, repairs), DONE);
+    }
+    assert_eq!(everything(&*reader), Ok(shown(&entries(1..=600, 40))));
+}
+
+/// Without it nobody knows what is in the log, or what the node has promised: that is no log to go on with.
+#[test]
+fn a_frame_that_took_entries_out_or_has_the_hard_state_must_be_readable() {
+    let lose_second_last = |last_writes: [WriteJob; 3]| {
+        let disk = SimDisk::default();
+        let large = SegmentOptions {
+            first_bytes: 64 << 10,
+            max_bytes: 64 << 10,
+            in_background: false,
+        };
+        let options = DiskOptions {
+            segments: large,
+            ..options(0, false)
+        };
+        let (mut journal, _) = disk.open(&options).expect("it opens");
+        append(&mut journal, entries(1..=20, 40));
+        for job in last_writes {
+            assert_eq!(run(&mut journal, job), DONE);
+        }
+        drop(journal);
+        let mut image = disk.image();
+        let file = image.file("0000000001.segment");
+        let is_front = |w: &[u8]| w == b"\xffFront\xff\xff";
+        let fronts: Vec<usize> = (0..file.len() - 8)
+            .filter(|at| is_front(&file[*at..*at + 8]))
+            .collect();
+        let [.., lost, next] = fronts[..] else {
+            panic!("{fronts:?}");
+        };
+        file[lost..next].fill(0x55);
+        disk_is_opened(&SimDisk::with_image(image), &options)
+    };
+    let appended = |seq| WriteJob {
+        entries: entries(seq..=seq, 40),
+        ..WriteJob::default()
+    };
+    let state = |mut job: WriteJob| {
+        job.hard_state = Some(hard_state());
+        job
+    };
+    let lost = lose_second_last([appended(21), appended(22), appended(23)]);
+    assert_eq!(lost, Ok(23), "an entry that is damaged");
+    let lost = lose_second_last([appended(21), state(appended(22)), state(appended(23))]);
+    assert_eq!(lost, Ok(23), "there is another one");
+    let lost = lose_second_last([appended(21), state(appended(22)), appended(23)]);
+    assert!(lost.is_err_and(|why| why.contains("what the node promised last")));
+    let cut = state(truncation(truncate_after(10)));
+    let lost = lose_second_last([appended(21), cut, state(appended(11))]);
+    assert!(lost.is_err_and(|why| why.contains("took entries out")));
+}
+
+/// Where the log ends, or why it does not open.
+fn disk_is_opened(disk: &SimDisk, options: &DiskOptions) -> Result<u64, String> {
+    let opened = disk.open(options).map_err(|error| error.to_string())?;
+    Ok(opened.1.last.seq.0)
+}
+
+/// With indexes and spares made on a thread beside the writes.
+#[test]
+fn what_is_done_in_the_background_changes_nothing() {
+    let disk = SimDisk::default();
+    let (mut journal, _) = disk.open(&options(0, true)).expect("it opens");
+    append(&mut journal, entries(1..=1, 40));
+    for from in (2..900).step_by(9) {
+        plain(&mut journal, from, from + 8);
+        let reader = journal.reader();
+        assert_eq!(find(&*reader, u128::from(from), "?"), Ok(Some(from)));
+        let some = from / 2;
+        let read = reader.read(&range(some, some, 0));
+        assert_eq!(read, Ok(entries(some..=some, 40).pop()));
+    }
+    run(&mut journal, truncation(truncate_after(450)));
+    plain(&mut journal, 451, 460);
+    drop(journal);
+    let journal = open(&disk);
+    let all = everything(&*journal.reader());
+    assert_eq!(all, Ok(shown(&entries(1..=460, 40))));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(u64, usize),
+    Truncate(u64, bool),
+    Restart,
+    /// The next write finds no room at that step.
+    Full(DiskFault, u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![
+        Just(DiskFault::NoRoomToGrow),
+        Just(DiskFault::NoRoomToWrite)
+    ];
+    prop_oneof![
+        8 => (1..30u64, prop_oneof![9 => 0..200usize, 1 => 3_000..9_000usize])
+            .prop_map(|(count, size)| Step::Append(count, size)),
+        2 => (0..300u64, any::<bool>()).prop_map(|(keep, is_kept)| Step::Truncate(keep, is_kept)),
+        1 => Just(Step::Restart),
+        1 => (fault, 0..9u64).prop_map(|(fault, passing)| Step::Full(fault, passing)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Twin: a list of entries.
+    #[test]
+    fn it_is_a_list(
+        steps in vec(step(), 0..60),
+        cache_bytes in prop_oneof![Just(0), Just(20_000usize)],
+        reads in vec((1..300u64, 1..300u64, 0..30_000usize), 0..20),
+    ) {
+        let disk = SimDisk::default();
+        let options = options(cache_bytes, false);
+        let (mut journal, _) = disk.open(&options).expect("it opens");
+        // A truncation takes the epochs of what goes out with it.
+        let (mut twin, mut is_cut) = (Vec::<Shown>::new(), true);
+        for step in steps {
+            let last = twin.len() as u64;
+            match step {
+                Step::Append(count, size) => {
+                    let to = (last + count).min(990);
+                    let more = entries(last + 1..=to, size);
+                    let job = WriteJob {
+                        entries: more.clone(),
+                        hard_state: is_cut.then(hard_state),
+                        ..WriteJob::default()
+                    };
+                    match run(&mut journal, job) {
+                        DONE => {
+                            is_cut = false;
+                            twin.extend(shown(&more));
+                        }
+                        full => prop_assert_eq!(full, WriteResult::DiskFull),
+                    }
+                }
+                Step::Truncate(keep, is_kept) => {
+                    let keep = keep.min(last);
+                    let truncate = Truncate {
+                        rollback_of: is_kept.then(|| log_id(1)),
+                        ..truncate_after(keep)
+                    };
+                    match run(&mut journal, truncation(truncate)) {
+                        WriteResult::Done { .. } => {
+                            is_cut = true;
+                            twin.truncate(keep as usize);
+                        }
+                        full => prop_assert_eq!(full, WriteResult::DiskFull),
+                    }
+                }
+                Step::Restart => {
+                    drop(journal);
+                    disk.fail(DiskFault::None);
+                    let restored;
+                    (journal, restored) = disk.open(&options).expect("it opens");
+                    prop_assert_eq!(restored.last.seq.0, last);
+                }
+                Step::Full(fault, passing) => disk.fail_once(fault, passing),
+            }
+            let now = everything(&*journal.reader());
+            prop_assert_eq!(now.expect("readable"), twin.clone());
+        }
+        disk.fail(DiskFault::None);
+        let reader = journal.reader();
+        for (first, last, max_bytes) in reads {
+            let page = reader.read(&range(first, last, max_bytes)).expect("readable");
+            let wanted = twin.iter().skip(first as usize - 1);
+            match page {
+                None => prop_assert!(first > last || first > twin.len() as u64),
+                Some(page) => {
+                    let read = shown(std::slice::from_ref(&page));
+                    prop_assert!(read.len() == 1 || page.bytes() <= max_bytes);
+                    prop_assert!(read.len() as u64 <= last + 1 - first);
+                    prop_assert_eq!(read.clone(), wanted.take(read.len()).cloned().collect::<Vec<_>>());
+                }
+            }
+        }
+        for seq in 1..=twin.len() as u64 {
+            prop_assert_eq!(find(&*reader, u128::from(seq), "?"), Ok(Some(seq)));
+        }
+    }
+}
