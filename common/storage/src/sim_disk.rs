@@ -84,6 +84,18 @@ impl Image {
         files.filter_map(move |(number, file)| named.contains(number).then_some(file))
     }
 
+    /// Puts a file there.
+    pub fn insert(&mut self, name: &str, bytes: Vec<u8>) {
+        let number = self.next_number();
+        self.names.insert(name.to_owned(), number);
+        self.files.insert(number, bytes);
+    }
+
+    fn next_number(&self) -> FileNumber {
+        let last = self.files.last_key_value();
+        last.map_or(1, |(number, _)| number + 1)
+    }
+
     /// Takes a file away.
     pub fn remove(&mut self, name: &str) {
         self.names.remove(name);
@@ -306,8 +318,7 @@ impl Medium for SimDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn MediumFile>> {
         let mut inner = self.inner();
         inner.attempt(Step::Grow)?;
-        let last = inner.image.files.last_key_value();
-        let number = last.map_or(1, |(number, _)| number + 1);
+        let number = inner.image.next_number();
         inner.carry_out(DiskOp::Create(name.to_owned(), number));
         Ok(self.file(number))
     }

@@ -251,7 +251,9 @@ impl Store {
             // What the next segment says of this one is durable; so this one is to be.
             synced(former.sync())?;
         }
-        let spare = self.take_spare(number, head.end())?;
+        // Nobody makes the next spare before this one has its name, and is the active segment.
+        let mut slot = self.spare();
+        let spare = self.take_spare(&mut slot, number, head.end())?;
         if let Err(error) = spare.file.write_at(0, &writer.buffer) {
             self.files.medium().remove(SPARE).ok();
             return Err(error.into());
@@ -277,12 +279,16 @@ impl Store {
     }
 
     /// A file of at least `least` zeros for the segment with that number. Where the disk is nearly full it has no more.
-    fn take_spare(&self, number: u64, least: u64) -> Result<Spare, Refused> {
-        let mut spare = self.spare();
-        if let Some(spare) = spare.take_if(|spare| spare.bytes >= least) {
+    fn take_spare(
+        &self,
+        slot: &mut Option<Spare>,
+        number: u64,
+        least: u64,
+    ) -> Result<Spare, Refused> {
+        if let Some(spare) = slot.take_if(|spare| spare.bytes >= least) {
             return Ok(spare);
         }
-        *spare = None;
+        *slot = None;
         let bytes = self.options.segments.bytes_of(number).max(least);
         let made = match self.make_spare(bytes) {
             Err(Refused::Full) if bytes > least => self.make_spare(least),
@@ -446,7 +452,9 @@ impl Store {
             (active.end > active.bytes / 2, !layout.dead.is_empty())
         };
         let wants_spare = is_half_full && !self.is_spare_refused.load(Ordering::Relaxed);
-        has_dead || self.unindexed() > 0 || wants_spare && self.spare().is_none()
+        // Who holds it is making one.
+        let has_none = || self.spare.try_lock().is_ok_and(|spare| spare.is_none());
+        has_dead || self.unindexed() > 0 || wants_spare && has_none()
     }
 
     /// Writes the indexes that are not on the disk, takes away the segments that nobody needs, and makes the next one. Where
@@ -481,11 +489,11 @@ impl Store {
                 None => layout.dead.push(number),
             }
         }
+        let mut spare = self.spare();
         let (number, is_half_full) = {
             let active = &self.layout().active;
             (active.number + 1, active.end > active.bytes / 2)
         };
-        let mut spare = self.spare();
         if is_half_full && spare.is_none() {
             match self.make_spare(self.options.segments.bytes_of(number)) {
                 Ok(made) => {

@@ -292,26 +292,102 @@ fn disk_is_opened(disk: &SimDisk, options: &DiskOptions) -> Result<u64, String> 
     Ok(opened.1.last.seq.0)
 }
 
-/// With indexes and spares made on a thread beside the writes.
+/// The first frame of a segment belongs to that segment, whether or not anything of it is left.
 #[test]
-fn what_is_done_in_the_background_changes_nothing() {
+fn a_lost_frame_is_repaired_in_its_own_segment() {
     let disk = SimDisk::default();
-    let (mut journal, _) = disk.open(&options(0, true)).expect("it opens");
+    let mut journal = open(&disk);
     append(&mut journal, entries(1..=1, 40));
-    for from in (2..900).step_by(9) {
-        plain(&mut journal, from, from + 8);
-        let reader = journal.reader();
-        assert_eq!(find(&*reader, u128::from(from), "?"), Ok(Some(from)));
-        let some = from / 2;
-        let read = reader.read(&range(some, some, 0));
-        assert_eq!(read, Ok(entries(some..=some, 40).pop()));
+    let active = |disk: &SimDisk| {
+        let image = disk.image();
+        let last = image
+            .names()
+            .filter(|name| name.ends_with(".segment"))
+            .last();
+        last.expect("one").to_owned()
+    };
+    let (first, mut last) = (active(&disk), 1);
+    while active(&disk) == first {
+        plain(&mut journal, last + 1, last + 1);
+        last += 1;
     }
-    run(&mut journal, truncation(truncate_after(450)));
-    plain(&mut journal, 451, 460);
+    plain(&mut journal, last + 1, last + 1);
+    drop(journal);
+    let mut image = disk.image();
+    let file = image.file(&active(&disk));
+    let fronts: Vec<usize> = (0..file.len() - 8)
+        .filter(|at| file[*at..].starts_with(b"\xffFront\xff\xff"))
+        .collect();
+    file[fronts[1]..fronts[2]].fill(0x55);
+    let disk = SimDisk::with_image(image);
+    let mut journal = open(&disk);
+    let read = |journal: &DiskJournal| journal.reader().read(&range(last, last, 0));
+    let damaged = replog_protocol::ids::Seq(last);
+    assert_eq!(
+        read(&journal),
+        Err(replog_protocol::node::ReadError::Damaged(damaged))
+    );
+    let repairs = WriteJob {
+        repairs: entries(last..=last, 40),
+        ..WriteJob::default()
+    };
+    assert_eq!(run(&mut journal, repairs), DONE);
+    // Sealed, and opened again.
+    for seq in last + 2..last + 60 {
+        plain(&mut journal, seq, seq);
+    }
+    assert_eq!(read(&journal), Ok(entries(last..=last, 40).pop()));
     drop(journal);
     let journal = open(&disk);
+    assert_eq!(read(&journal), Ok(entries(last..=last, 40).pop()));
     let all = everything(&*journal.reader());
-    assert_eq!(all, Ok(shown(&entries(1..=460, 40))));
+    assert_eq!(all, Ok(shown(&entries(1..=last + 59, 40))));
+}
+
+#[test]
+fn files_of_segments_that_are_not_in_the_log_any_more_are_taken_away_at_the_start() {
+    let (disk, mut journal) = many_segments();
+    let mut before = disk.image();
+    run(&mut journal, truncation(truncate_after(50)));
+    drop(journal);
+    let (mut image, left) = (disk.image(), disk.image());
+    let dead: Vec<String> = (before.names().map(str::to_owned))
+        .filter(|name| left.names().all(|n| n != name))
+        .collect();
+    assert!(dead.len() > 10);
+    for name in dead {
+        image.insert(&name, before.file(&name).clone());
+    }
+    let disk = SimDisk::with_image(image);
+    let journal = open(&disk);
+    let expected = left.names().filter(|name| *name != "spare.new");
+    assert!(disk.image().names().eq(expected));
+    let all = everything(&*journal.reader());
+    assert_eq!(all, Ok(shown(&entries(1..=50, 40))));
+}
+
+/// With indexes and spares made on a thread beside the writes, whichever of the two is faster.
+#[test]
+fn what_is_done_in_the_background_changes_nothing() {
+    for _ in 0..30 {
+        let disk = SimDisk::default();
+        let (mut journal, _) = disk.open(&options(0, true)).expect("it opens");
+        append(&mut journal, entries(1..=1, 40));
+        for from in (2..900).step_by(9) {
+            plain(&mut journal, from, from + 8);
+            let reader = journal.reader();
+            assert_eq!(find(&*reader, u128::from(from), "?"), Ok(Some(from)));
+            let some = from / 2;
+            let read = reader.read(&range(some, some, 0));
+            assert_eq!(read, Ok(entries(some..=some, 40).pop()));
+        }
+        run(&mut journal, truncation(truncate_after(450)));
+        plain(&mut journal, 451, 460);
+        drop(journal);
+        let journal = open(&disk);
+        let all = everything(&*journal.reader());
+        assert_eq!(all, Ok(shown(&entries(1..=460, 40))));
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use replog_protocol::node::{ReadError, WriteJob, WriteResult};
 use replog_storage::disk::OpenError;
 use replog_storage::journal::Journal;
 use replog_storage::samples::{
-    DONE, Shown, append, entries, everything, job, others, range, run, shown, truncate_after,
-    truncation,
+    DONE, Shown, append, disk_options, entries, everything, job, others, range, run, shown,
+    truncate_after, truncation,
 };
-use replog_storage::sim_disk::{DiskOp, Image, SimDisk, replayed};
+use replog_storage::sim_disk::{DiskFault, DiskOp, Image, SimDisk, replayed};
 
 use crate::made::{find, open, written};
 
@@ -146,6 +146,10 @@ fn cut_at_every_step_of_the_last_writes() {
         }
     }
     assert!(seen.iter().all(|n| *n > 0), "{seen:?}");
+    for pair in ops.windows(2) {
+        let begins_segment = matches!(&pair[0], DiskOp::Rename(_, to) if to.ends_with(".segment"));
+        assert!(!begins_segment || pair[1] == DiskOp::SyncNames, "at once");
+    }
     let renamed = |op: &&DiskOp| matches!(op, DiskOp::Rename(..));
     assert!(
         ops.iter().filter(renamed).count() >= 4,
@@ -209,6 +213,42 @@ fn left_after_power_failed(history: &History, upto: usize, round: u32) -> Image 
         }
     }
     image
+}
+
+/// Where half of a write was, and another one is torn after that, nothing may look as if it had been written.
+#[test]
+fn what_a_full_disk_has_left_is_not_taken_for_a_part_of_the_next_write() {
+    let mut options = disk_options(0);
+    (options.segments.first_bytes, options.segments.max_bytes) = (64 << 10, 64 << 10);
+    let disk = SimDisk::default();
+    let (mut journal, _) = disk.open(&options).expect("it opens");
+    append(&mut journal, entries(1..=10, 40));
+    disk.fail(DiskFault::NoRoomToWrite);
+    let full = run(&mut journal, job(entries(11..=40, 500)));
+    assert_eq!(full, WriteResult::DiskFull);
+    disk.fail(DiskFault::None);
+    append(&mut journal, entries(11..=12, 40));
+    let (_, before) = (disk.take_ops(), disk.image());
+    append(&mut journal, entries(13..=30, 100));
+    let ops = disk.take_ops();
+    let [DiskOp::Write(number, offset, data), DiskOp::Sync(_)] = &ops[..] else {
+        panic!("one write and one sync: {}", ops.len());
+    };
+    let mut at = SECTOR - usize::try_from(*offset).expect("small") % SECTOR;
+    while at + SECTOR < data.len() {
+        let mut image = before.clone();
+        image.apply(&DiskOp::Write(*number, *offset, data[..at].to_vec()));
+        let (from, rest) = (at + SECTOR, data[at + SECTOR..].to_vec());
+        image.apply(&DiskOp::Write(*number, offset + from as u64, rest));
+        let (journal, _) = SimDisk::with_image(image).open(&options).expect("it opens");
+        let all = everything(&*journal.reader());
+        assert_eq!(
+            all,
+            Ok(shown(&entries(1..=12, 40))),
+            "without the one at {at}"
+        );
+        at += SECTOR;
+    }
 }
 
 const FLIP_STRIDE: usize = 29;
