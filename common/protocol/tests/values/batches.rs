@@ -196,3 +196,43 @@ fn no_entry_lies_after_the_last_position_there_is() {
         );
     }
 }
+
+/// What a checksum has proved is taken as it is, but nothing is that would not be a batch.
+#[test]
+fn proved_bytes_are_the_batch_that_they_were() {
+    let content = Content::from_text("a {\"},{\" b");
+    let mut builder = BatchBuilder::new(Seq(7), epoch(3, 1));
+    for n in 0..3 {
+        builder.push(message_id(n), &content);
+    }
+    let batch = builder.finish().expect("entries");
+    let mut end = 0;
+    let ends: Vec<u32> = (batch.iter())
+        .map(|entry| {
+            end += u32::try_from(entry.json.len()).expect("small") + 1;
+            end - 1
+        })
+        .collect();
+    let proved = |first, n, text: &[u8], ends: &[u32]| {
+        EntryBatch::proved(
+            Seq(first),
+            epoch(n, 1),
+            Bytes::copy_from_slice(text),
+            ends.to_vec(),
+        )
+    };
+    let text = batch.text();
+    let again = proved(7, 3, text, &ends).expect("the same");
+    assert_eq!(again, batch);
+    assert!(again.iter().eq(batch.iter()));
+    assert_eq!(proved(8, 3, text, &ends), None, "of other positions");
+    assert_eq!(proved(7, 4, text, &ends), None, "of another epoch");
+    assert_eq!(proved(7, 3, text, &ends[..2]), None, "one too few");
+    assert_eq!(proved(7, 3, b"", &[]), None);
+    assert_eq!(proved(7, 3, text, &[ends[0], ends[0], ends[2]]), None);
+    assert_eq!(proved(7, 3, text, &[ends[1], ends[0], ends[2]]), None);
+    assert_eq!(proved(7, 3, text, &[ends[0] - 1, ends[1], ends[2]]), None);
+    let mut no_text = text.to_vec();
+    no_text[90] = 0xff;
+    assert_eq!(proved(7, 3, &no_text, &ends), None);
+}

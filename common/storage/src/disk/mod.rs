@@ -10,12 +10,12 @@
 //! ```
 //! | file | is |
 //! |---|---|
-//! | segment ([`segment`], [`frame`]) | a header, then a frame for each write. A truncation is a frame too, so nothing is ever written over, and what was taken out cannot come back. The first frame says where the log stood: so only the last segment is read when a log is opened ([`opening`], [`scan`]) |
-//! | index ([`index`], [`lookup`]) | where the entries of a sealed segment are, and its messages; made anew from the segment where it is missing or wrong |
-//! | repairs ([`repairs`]) | entries of a segment that had rotted, written again |
+//! | segment (`segment`, `frame`) | a header, then a frame for each write. A truncation is a frame too, so nothing is ever written over, and what was taken out cannot come back. The first frame says where the log stood: so only the last segment is read when a log is opened (`opening`, `scan`) |
+//! | index (`index`, `lookup`) | where the entries of a sealed segment are, and its messages; made anew from the segment where it is missing or wrong |
+//! | repairs (`repairs`) | entries of a segment that had rotted, written again |
 //!
-//! A segment that has no entry of the log any more is removed. The newest entries are in memory too ([`cached`]); older ones are
-//! read from their frames ([`pages`]). A torn write at the end is undone; what has rotted before it is reported
+//! A segment that has no entry of the log any more is removed. The newest entries are in memory too (`cached`); older ones are
+//! read from their frames (`pages`). A torn write at the end is undone; what has rotted before it is reported
 //! ([`ReadError::Damaged`](replog_protocol::node::ReadError::Damaged)), never cut away.
 
 mod cached;
@@ -28,12 +28,15 @@ mod layout;
 mod lookup;
 mod medium;
 mod opening;
+mod options;
 mod pages;
+mod placing;
 mod reader;
 mod repairs;
 mod rollback_files;
 mod scan;
 mod segment;
+mod spares;
 mod store;
 mod tables;
 
@@ -42,7 +45,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::thread::{self, JoinHandle};
 
 use replog_protocol::entry::EntryBatch;
-use replog_protocol::epochs::{EpochStart, EpochTable};
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{Epoch, Seq};
 use replog_protocol::node::{Restored, RolledBack, WriteJob, WriteResult};
@@ -51,8 +53,8 @@ pub use error::OpenError;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use medium::MediumFile;
 pub(crate) use medium::{Directory, Medium, sync_dir};
+pub use options::{DiskOptions, Fsync, SegmentOptions};
 
-use crate::directory::Owner;
 use crate::journal::{Begun, Journal, LogReader, check_order};
 use crate::rollbacks::KeptRollbacks;
 use cached::{Cached, Lookup};
@@ -60,79 +62,13 @@ use damage::Damage;
 use error::Refused;
 use opening::Opened;
 use pages::Wanted;
+use placing::{check_epochs, is_placed_by_its_epoch, new_hard_state};
 use reader::DiskReader;
 use rollback_files::RollbackFile;
 use store::{Change, Store};
 
 /// What is read at one time of entries that are rolled back.
 const ROLLBACK_PAGE_BYTES: usize = 1 << 20;
-
-/// When a write is durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fsync {
-    /// It is synced before it counts: it survives power loss.
-    #[default]
-    Always,
-    /// When the operating system likes: it survives the end of the process.
-    Never,
-}
-
-impl Fsync {
-    /// What it is called in the settings and in `/health`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
-/// How a log is kept on a disk.
-#[derive(Clone, Debug)]
-pub struct DiskOptions {
-    /// Whose log it is: a directory of another node is refused.
-    pub owner: Owner,
-    /// When a write is durable.
-    pub fsync: Fsync,
-    /// How many bytes of the newest entries stay in memory, at most.
-    pub cache_bytes: usize,
-    /// Whether equal contents are one message, so that entries are found by their content too.
-    pub deduplicate_contents: bool,
-    /// How large its files are.
-    pub segments: SegmentOptions,
-}
-
-/// How large the files of a log are: small for a small log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentOptions {
-    /// Bytes of the first segment; each one after it is twice as large,
-    pub first_bytes: u64,
-    /// but not larger than this. A write that needs more has a segment of its own.
-    pub max_bytes: u64,
-    /// Whether indexes are written and the next segment is made beside the writes, on a thread; else with the write that gives
-    /// rise to it, for tests.
-    pub in_background: bool,
-}
-
-impl Default for SegmentOptions {
-    fn default() -> Self {
-        Self {
-            first_bytes: 1 << 20,
-            max_bytes: 32 << 20,
-            in_background: true,
-        }
-    }
-}
-
-impl SegmentOptions {
-    /// Bytes of the segment with that number, which begins at 1.
-    fn bytes_of(&self, number: u64) -> u64 {
-        let doubled = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
-        let bytes = self.first_bytes.saturating_mul(1 << doubled.min(32));
-        bytes.min(self.max_bytes)
-    }
-}
 
 /// A journal on a disk. Each write is one frame, to be written on a thread that may block.
 #[derive(Debug)]
@@ -447,58 +383,6 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// The hard state to be stored: the node's; or, where entries go out and the node leaves it as it was, what is there, with the
-/// epochs of the entries that stay.
-fn new_hard_state(
-    of_node: Option<HardState>,
-    stored: &HardState,
-    truncate_after: Option<Seq>,
-) -> Option<HardState> {
-    let cut = |after: Seq| {
-        let mut cut = stored.clone();
-        cut.epochs.retain(|start| start.first <= after);
-        (cut != *stored).then_some(cut)
-    };
-    of_node.or_else(|| truncate_after.and_then(cut))
-}
-
-/// Whether the epochs of the hard state are those of the entries that stay and of those that come. What is stored of an entry
-/// is the number of its epoch only: without the rest it could not be read again.
-fn check_epochs(
-    starts: &[EpochStart],
-    epochs: &EpochTable,
-    kept: Seq,
-    entries: &[EntryBatch],
-) -> Result<(), String> {
-    let is_kept = kept == Seq::ZERO
-        || epochs.at(kept).map(|p| p.epoch) == start_of(starts, kept).map(|s| s.epoch);
-    if !is_kept {
-        return Err(format!("the hard state has another epoch at entry {kept}"));
-    }
-    match entries.iter().find(|b| !is_placed_by_its_epoch(starts, b)) {
-        Some(batch) => {
-            let first = batch.first();
-            Err(format!("the hard state has another epoch at entry {first}"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether all entries of a batch are of the epoch that placed them, as the hard state has it.
-fn is_placed_by_its_epoch(starts: &[EpochStart], batch: &EntryBatch) -> bool {
-    let (first, last) = (
-        start_of(starts, batch.first()),
-        start_of(starts, batch.last()),
-    );
-    first == last && first.is_some_and(|start| start.epoch == batch.epoch())
-}
-
-/// Where the epoch of an entry begins.
-fn start_of(starts: &[EpochStart], seq: Seq) -> Option<&EpochStart> {
-    let rows = starts.partition_point(|start| start.first <= seq);
-    starts.get(rows.checked_sub(1)?)
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use replog_protocol::ids::{Epoch, Seq};
 use super::damage::Damage;
 use super::error::Refused;
 use super::files::Files;
-use super::frame::{Head, size};
+use super::frame::{Draft, Head, size};
 use super::layout::{Active, Index, Layout, Sealed};
 use super::medium::{Medium, MediumFile};
 use super::pages::Wanted;
 use super::scan::{Part, Scanned, scan};
-use super::segment::{HEADER_BYTES, Header, Kind, SPARE, make_spare};
-use super::store::{Store, first_segment};
+use super::segment::{HEADER_BYTES, Header, Kind, SPARE};
+use super::spares::make_file;
+use super::store::{Store, json};
 use super::tables::{Position, Tables};
 use super::{DiskOptions, OpenError, lookup};
 
@@ -62,7 +63,7 @@ fn begin(files: Files, options: &DiskOptions) -> Result<Opened, OpenError> {
     let (bytes, head) = first_segment(&header, &hard_state);
     let segment_bytes = options.segments.bytes_of(1).max(bytes.len() as u64);
     let medium = files.medium();
-    let file = make_spare(medium, segment_bytes)?;
+    let file = make_file(medium, segment_bytes)?;
     file.write_at(0, &bytes)?;
     file.sync()?;
     medium.rename(SPARE, &Kind::Segment.name(1))?;
@@ -87,6 +88,23 @@ fn begin(files: Files, options: &DiskOptions) -> Result<Opened, OpenError> {
         hard_state,
         epochs: EpochTable::default(),
     })
+}
+
+/// What the first segment of a log begins with, and the head of its first frame.
+fn first_segment(header: &Header, hard_state: &HardState) -> (Vec<u8>, Head) {
+    let state = json(hard_state);
+    let beginning = Draft {
+        prior: Seq::ZERO,
+        after: Seq::ZERO,
+        cuts: 0,
+        entries: &[],
+        runs: &[],
+        state: &state,
+    };
+    let mut bytes = header.encode();
+    let place = (HEADER_BYTES, HEADER_BYTES, header.seed);
+    let head = beginning.encode(place, &mut bytes, &mut |_| ());
+    (bytes, head)
 }
 
 /// The log whose last segment has that number.
@@ -131,6 +149,8 @@ fn open_last(files: Files, number: u64, options: &DiskOptions) -> Result<Opened,
     };
     let log_last = scanned.frames.last().map_or(Seq::ZERO, Head::last);
     let epochs = EpochTable::new(hard_state.epochs.clone(), log_last);
+    let entries = scanned.frames.iter().map(|head| head.entries.len()).sum();
+    layout.active.tables.ids.reserve(entries);
     for head in &scanned.frames {
         let tables = &mut layout.active.tables;
         note_lost(tables, layout.last, layout.cuts, layout.active.end, head);

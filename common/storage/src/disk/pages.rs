@@ -126,7 +126,7 @@ impl Page<'_> {
             }
         }
         let region = self.window.copy(at, size(end - at))?;
-        Ok(next_frame(&region, at, at, seed))
+        Ok(next_frame(&region, at, (at, end), seed))
     }
 
     /// Takes what is wanted from the text of a frame.

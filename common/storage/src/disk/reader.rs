@@ -111,7 +111,7 @@ impl DiskReader {
             return Ok(None);
         };
         // An entry that is on the disk already, but whose write has not ended, is not in the log yet.
-        let Some(batch) = self.try_range(seq, seq, usize::MAX)? else {
+        let Some(batch) = self.try_range(seq, seq, 0)? else {
             return Ok(None);
         };
         let is_asked_for = batch.get(seq).is_some_and(|entry| {

@@ -4,10 +4,17 @@
 //!   magic | checksum | bytes of the text | seq | epoch | text, padded
 //! ```
 
-use replog_protocol::entry::EntryBatch;
-use replog_protocol::ids::{Epoch, Seq};
+use std::io;
 
+use replog_protocol::entry::EntryBatch;
+use replog_protocol::ids::{Epoch, MasterId, Seq};
+use uuid::Uuid;
+
+use super::error::Refused;
+use super::files::Files;
 use super::frame::{ALIGN, checksum, get_u32, get_u64, padded, put_u32, put_u64};
+use super::segment::Kind;
+use super::store::synced;
 
 const MAGIC: [u8; 8] = *b"\xffRepair\xff";
 const HEADER_BYTES: usize = 48;
@@ -22,7 +29,7 @@ pub(super) struct Repaired<'a> {
 }
 
 /// Appends the entries of a batch to `out`.
-pub(super) fn encode(batch: &EntryBatch, seed: u32, out: &mut Vec<u8>) {
+fn encode(batch: &EntryBatch, seed: u32, out: &mut Vec<u8>) {
     for entry in batch.iter() {
         let begin = out.len();
         out.extend_from_slice(&MAGIC);
@@ -38,6 +45,35 @@ pub(super) fn encode(batch: &EntryBatch, seed: u32, out: &mut Vec<u8>) {
     }
 }
 
+/// Writes the entries of a batch beside the segment that has that number and that seed.
+pub(super) fn write(
+    files: &Files,
+    (number, seed): (u64, u32),
+    batch: &EntryBatch,
+    is_synced: bool,
+) -> Result<(), Refused> {
+    let (name, medium) = (Kind::Repairs.name(number), files.medium());
+    let (file, is_new) = match medium.open(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (medium.create(&name)?, true),
+        file => (file?, false),
+    };
+    let mut records = Vec::new();
+    encode(batch, seed, &mut records);
+    let at = padded(file.len()?);
+    if let Err(error) = file.write_at(at, &records) {
+        file.cut(at).ok();
+        return Err(error.into());
+    }
+    if is_synced {
+        synced(file.sync())?;
+    }
+    if is_new {
+        synced(medium.sync_names())?;
+    }
+    files.close(Kind::Repairs, number);
+    Ok(())
+}
+
 /// The good ones in the file; what was torn off, or has rotted again, is passed over.
 fn decode(bytes: &[u8], seed: u32) -> impl Iterator<Item = Repaired<'_>> {
     let starts = (0..bytes.len()).step_by(ALIGN);
@@ -48,12 +84,12 @@ fn decode_at(bytes: &[u8], seed: u32) -> Option<Repaired<'_>> {
     bytes.starts_with(&MAGIC).then_some(())?;
     let end = HEADER_BYTES + get_u32(bytes, 12)? as usize;
     let is_good = get_u32(bytes, 8)? == checksum(seed, &[bytes.get(12..end)?]);
-    let master = uuid::Uuid::from_slice(bytes.get(32..48)?).ok()?;
+    let master = Uuid::from_slice(bytes.get(32..48)?).ok()?;
     is_good.then_some(Repaired {
         seq: Seq(get_u64(bytes, 16)?),
         epoch: Epoch {
             n: get_u64(bytes, 24)?,
-            master: replog_protocol::ids::MasterId(master),
+            master: MasterId(master),
         },
         json: &bytes[HEADER_BYTES..end],
     })
@@ -63,11 +99,6 @@ fn decode_at(bytes: &[u8], seed: u32) -> Option<Repaired<'_>> {
 pub(super) fn find(bytes: &[u8], seed: u32, seq: Seq, epoch: Epoch) -> Option<Repaired<'_>> {
     let is_it = |r: &Repaired<'_>| (r.seq, r.epoch) == (seq, epoch);
     decode(bytes, seed).filter(is_it).last()
-}
-
-/// Where the next record goes.
-pub(super) fn end(bytes: u64) -> u64 {
-    padded(bytes)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use super::frame::{ALIGN, BACK, END, FRONT, Head, entry_sum, size};
 /// What a disk writes at one time, or not.
 const SECTOR_BYTES: usize = 512;
 
+static ZEROS: [u8; 4096] = [0; 4096];
+
 /// What is in a segment.
 #[derive(Debug)]
 pub(super) struct Scanned {
@@ -34,8 +36,10 @@ pub(super) enum Part {
 /// # Errors
 /// What was lost takes a fact with it without which the rest means nothing.
 pub(super) fn scan(bytes: &[u8], from: u64, seed: u32, part: Part) -> Result<Scanned, String> {
+    let used = used_bytes(bytes);
+    let end = bytes.len() as u64;
     let (mut frames, mut at) = (Vec::<Head>::new(), from);
-    while let Some(head) = next_frame(bytes, 0, at, seed) {
+    while let Some(head) = next_frame(&bytes[..used], 0, (at, end), seed) {
         if head.at > at {
             check_gap(frames.last(), &head)?;
         }
@@ -47,9 +51,8 @@ pub(super) fn scan(bytes: &[u8], from: u64, seed: u32, part: Part) -> Result<Sca
         end: at,
         torn_end: at,
     };
-    let rest = bytes.get(size(at)..).unwrap_or_default();
-    let used = rest.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-    match (part, used) {
+    let left = bytes[..used].get(size(at)..).unwrap_or_default();
+    match (part, left.len()) {
         (Part::Sealed, _) => {}
         (Part::Last, 0) => {
             let is_torn = |head: &Head| !is_whole(bytes, head, seed) && is_torn(bytes, head);
@@ -57,19 +60,39 @@ pub(super) fn scan(bytes: &[u8], from: u64, seed: u32, part: Part) -> Result<Sca
                 (scanned.end, scanned.torn_end) = (torn.at, torn.end());
             }
         }
-        (Part::Last, _) => {
-            let left = &rest[..used];
+        (Part::Last, left_bytes) => {
             if left.ends_with(&END) && !has_empty_sector(at, left) {
                 return Err("its last write cannot be read".to_owned());
             }
-            scanned.torn_end = at + used as u64;
+            scanned.torn_end = at + left_bytes as u64;
         }
     }
     Ok(scanned)
 }
 
-/// The first frame at or after `at` with a head that can be read in `bytes`, which are those of the segment from `base` on.
-pub(super) fn next_frame(bytes: &[u8], base: u64, at: u64, seed: u32) -> Option<Head> {
+/// The bytes of a segment up to the last one that is not zero.
+fn used_bytes(bytes: &[u8]) -> usize {
+    let is_used = |chunk: &&[u8]| **chunk != ZEROS[..chunk.len()];
+    let mut left = bytes;
+    while let Some(at) = left.len().checked_sub(1) {
+        let chunk = &left[at - at % ZEROS.len()..];
+        if is_used(&chunk) {
+            let last = chunk.iter().rposition(|b| *b != 0).unwrap_or_default();
+            return left.len() - chunk.len() + last + 1;
+        }
+        left = &left[..left.len() - chunk.len()];
+    }
+    0
+}
+
+/// The first frame between `at` and `end` with a head that can be read in `bytes`, which are those of the segment from `base`
+/// on.
+pub(super) fn next_frame(
+    bytes: &[u8],
+    base: u64,
+    (at, end): (u64, u64),
+    seed: u32,
+) -> Option<Head> {
     let from = size(at - base);
     let begins = |q: &usize| bytes[*q..].starts_with(&FRONT) || bytes[*q..].starts_with(&BACK);
     let mut starts = (from..bytes.len()).step_by(ALIGN).filter(begins);
@@ -78,7 +101,7 @@ pub(super) fn next_frame(bytes: &[u8], base: u64, at: u64, seed: u32) -> Option<
         let front = Head::decode(FRONT, seed, &bytes[q..]).filter(|h| h.at == here);
         let back = || Head::decode(BACK, seed, &bytes[q..]).filter(|h| h.back_at() == here);
         let head = front.or_else(back)?;
-        (head.at >= at && head.end() <= base + bytes.len() as u64).then_some(head)
+        (head.at >= at && head.end() <= end).then_some(head)
     })
 }
 

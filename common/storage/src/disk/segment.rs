@@ -8,13 +8,10 @@
 //!   beginning: a frame that says where the log stood: the hard state, and which older segment has which entries
 //! ```
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::OpenError;
 use super::frame::{checksum, get_u32, get_u64, put_u32, put_u64};
-use super::medium::{Medium, MediumFile};
 use crate::directory::{FORMAT, Owner};
 
 const MAGIC: [u8; 8] = *b"\xffReplog\xff";
@@ -22,9 +19,6 @@ const MAGIC: [u8; 8] = *b"\xffReplog\xff";
 pub(super) const HEADER_BYTES: u64 = 1024;
 /// Bytes of it before the owner.
 const FIXED_BYTES: usize = 32;
-/// So many zeros are written at one time.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-
 /// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -144,18 +138,6 @@ impl Kind {
 
 /// The file that will be the next segment, once it has that segment's name.
 pub(super) const SPARE: &str = "spare.new";
-
-/// Makes a file of zeros, so that a write into it changes nothing but its bytes.
-pub(super) fn make_spare(medium: &dyn Medium, bytes: u64) -> io::Result<Box<dyn MediumFile>> {
-    let file = medium.create(SPARE)?;
-    let mut at = 0;
-    while at < bytes {
-        let some = (bytes - at).min(ZEROS.len() as u64);
-        file.write_at(at, &ZEROS[..some as usize])?;
-        at += some;
-    }
-    Ok(file)
-}
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::sync::{RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::epochs::EpochTable;
@@ -13,12 +11,13 @@ use replog_protocol::ids::Seq;
 
 use super::error::Refused;
 use super::files::Files;
-use super::frame::{Draft, Head, size};
+use super::frame::{Draft, size};
 use super::layout::{Active, Index, Layout, Part};
 use super::lookup::{self, IndexError};
 use super::medium::MediumFile;
 use super::pages::{self, Wanted};
-use super::segment::{HEADER_BYTES, Header, Kind, SPARE, make_spare};
+use super::segment::{HEADER_BYTES, Header, Kind, SPARE};
+use super::spares::Spares;
 use super::tables::{Keys, Tables};
 use super::{DiskOptions, Fsync, opening, repairs};
 
@@ -34,9 +33,7 @@ pub(super) struct Store {
     pub(super) options: DiskOptions,
     layout: RwLock<Layout>,
     writer: Mutex<Writer>,
-    spare: Mutex<Option<Spare>>,
-    /// There was no room for a spare: it is made when it is needed, and not tried before.
-    is_spare_refused: AtomicBool,
+    spares: Spares,
     /// Who has it sees to what can be done later.
     chores: Mutex<()>,
     /// Why it cannot be read or written any more. Set once, and for good.
@@ -49,13 +46,6 @@ struct Writer {
     buffer: Vec<u8>,
     /// What a write that found no room may have left behind in the active segment.
     unclean: Option<Range<u64>>,
-}
-
-/// A file of zeros that has no segment's name yet.
-#[derive(Debug)]
-struct Spare {
-    file: Box<dyn MediumFile>,
-    bytes: u64,
 }
 
 /// What one write changes, in the order of the fields.
@@ -78,8 +68,7 @@ impl Store {
             options,
             layout: RwLock::new(layout),
             writer: Mutex::default(),
-            spare: Mutex::default(),
-            is_spare_refused: AtomicBool::new(false),
+            spares: Spares::default(),
             chores: Mutex::default(),
             failure: OnceLock::new(),
         }
@@ -252,16 +241,20 @@ impl Store {
             synced(former.sync())?;
         }
         // Nobody makes the next spare before this one has its name, and is the active segment.
-        let mut slot = self.spare();
-        let spare = self.take_spare(&mut slot, number, head.end())?;
+        let mut slot = self.spares.lock();
+        let spare_bytes = self.options.segments.bytes_of(number);
+        let medium = self.files.medium();
+        let spare = self
+            .spares
+            .take(&mut slot, medium, spare_bytes, head.end())?;
         if let Err(error) = spare.file.write_at(0, &writer.buffer) {
-            self.files.medium().remove(SPARE).ok();
+            medium.remove(SPARE).ok();
             return Err(error.into());
         }
         synced(spare.file.sync())?;
         let name = Kind::Segment.name(number);
-        self.files.medium().rename(SPARE, &name)?;
-        synced(self.files.medium().sync_names())?;
+        medium.rename(SPARE, &name)?;
+        synced(medium.sync_names())?;
 
         let next = Active {
             number,
@@ -278,40 +271,6 @@ impl Store {
         Ok(())
     }
 
-    /// A file of at least `least` zeros for the segment with that number. Where the disk is nearly full it has no more.
-    fn take_spare(
-        &self,
-        slot: &mut Option<Spare>,
-        number: u64,
-        least: u64,
-    ) -> Result<Spare, Refused> {
-        if let Some(spare) = slot.take_if(|spare| spare.bytes >= least) {
-            return Ok(spare);
-        }
-        *slot = None;
-        let bytes = self.options.segments.bytes_of(number).max(least);
-        let made = match self.make_spare(bytes) {
-            Err(Refused::Full) if bytes > least => self.make_spare(least),
-            made => made,
-        };
-        self.is_spare_refused.store(false, Ordering::Relaxed);
-        made
-    }
-
-    fn make_spare(&self, bytes: u64) -> Result<Spare, Refused> {
-        match make_spare(self.files.medium(), bytes) {
-            Ok(file) => Ok(Spare { file, bytes }),
-            Err(error) => {
-                self.files.medium().remove(SPARE).ok();
-                Err(error.into())
-            }
-        }
-    }
-
-    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes the damaged ones among those entries beside their segments.
     fn write_repairs(&self, repairs: &[EntryBatch]) -> Result<(), Refused> {
         for batch in repairs {
@@ -322,26 +281,8 @@ impl Store {
                     None => (layout.active.number, layout.active.seed),
                 }
             };
-            let name = Kind::Repairs.name(number);
-            let medium = self.files.medium();
-            let (file, is_new) = match medium.open(&name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    (medium.create(&name)?, true)
-                }
-                file => (file?, false),
-            };
-            let mut record = Vec::new();
-            repairs::encode(batch, seed, &mut record);
-            let at = repairs::end(file.len()?);
-            if let Err(error) = file.write_at(at, &record) {
-                file.cut(at).ok();
-                return Err(error.into());
-            }
-            self.sync(&*file)?;
-            if is_new {
-                synced(medium.sync_names())?;
-            }
-            self.files.close(Kind::Repairs, number);
+            let is_synced = self.options.fsync == Fsync::Always;
+            repairs::write(&self.files, (number, seed), batch, is_synced)?;
             // Its id may have been unreadable.
             let mut layout = self.layout_mut();
             if layout.active.number == number {
@@ -451,10 +392,7 @@ impl Store {
             let active = &layout.active;
             (active.end > active.bytes / 2, !layout.dead.is_empty())
         };
-        let wants_spare = is_half_full && !self.is_spare_refused.load(Ordering::Relaxed);
-        // Who holds it is making one.
-        let has_none = || self.spare.try_lock().is_ok_and(|spare| spare.is_none());
-        has_dead || self.unindexed() > 0 || wants_spare && has_none()
+        has_dead || self.unindexed() > 0 || is_half_full && self.spares.is_wanted()
     }
 
     /// Writes the indexes that are not on the disk, takes away the segments that nobody needs, and makes the next one. Where
@@ -489,23 +427,18 @@ impl Store {
                 None => layout.dead.push(number),
             }
         }
-        let mut spare = self.spare();
+        let mut slot = self.spares.lock();
         let (number, is_half_full) = {
             let active = &self.layout().active;
             (active.number + 1, active.end > active.bytes / 2)
         };
-        if is_half_full && spare.is_none() {
-            match self.make_spare(self.options.segments.bytes_of(number)) {
-                Ok(made) => {
-                    // Durable in its full size: then a write into it changes its bytes alone.
-                    synced(made.file.sync())?;
-                    *spare = Some(made);
-                }
-                Err(Refused::Full) => self.is_spare_refused.store(true, Ordering::Relaxed),
-                Err(refused) => return Err(refused),
+        match is_half_full {
+            true => {
+                let bytes = self.options.segments.bytes_of(number);
+                self.spares.fill(&mut slot, self.files.medium(), bytes)
             }
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -517,21 +450,4 @@ pub(super) fn synced(result: io::Result<()>) -> Result<(), Refused> {
 /// The hard state as it is stored.
 pub(super) fn json(hard_state: &HardState) -> Vec<u8> {
     serde_json::to_vec(hard_state).expect("a hard state is always JSON")
-}
-
-/// The head of the first frame of a new log.
-pub(super) fn first_segment(header: &Header, hard_state: &HardState) -> (Vec<u8>, Head) {
-    let state = json(hard_state);
-    let beginning = Draft {
-        prior: Seq::ZERO,
-        after: Seq::ZERO,
-        cuts: 0,
-        entries: &[],
-        runs: &[],
-        state: &state,
-    };
-    let mut bytes = header.encode();
-    let place = (HEADER_BYTES, HEADER_BYTES, header.seed);
-    let head = beginning.encode(place, &mut bytes, &mut |_| ());
-    (bytes, head)
 }

@@ -43,7 +43,6 @@ fn after_a_failure_nothing_is_written_any_more() {
 fn a_read_that_fails_is_no_damage() {
     let disk = SimDisk::default();
     let mut journal = written(&disk, 20, 5);
-    // More than the database keeps in memory of its file.
     for seq in 21..=40 {
         append(&mut journal, entries(seq..=seq, 1 << 20));
     }

@@ -6,6 +6,7 @@ mod failing;
 mod full;
 mod gone;
 mod hanging;
+mod listed;
 mod made;
 mod memory;
 mod restarts;

@@ -112,7 +112,7 @@ fn two_at_one_time_have_files_of_their_own() {
     directory::open(dir.path(), &options).expect("it opens");
 }
 
-/// Where the transaction found no room its entries are still in the log, and there is no file. Where it failed nobody knows:
+/// Where the write found no room its entries are still in the log, and there is no file. Where it failed nobody knows:
 /// the file may be the only copy.
 #[test]
 fn the_file_goes_when_the_entries_stay() {

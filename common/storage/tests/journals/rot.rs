@@ -152,7 +152,7 @@ fn what_is_damaged_is_written_down_with_the_rest_that_is_rolled_back() {
     assert_eq!(reader.damaged(), seqs(&[20]));
 }
 
-/// The database undoes what is torn: what is wrong at the end was right once, and may be nowhere else.
+/// What is torn is undone: what else is wrong at the end was right once, and may be nowhere else.
 #[test]
 fn the_last_one_is_as_any_other() {
     let (disk, mut journal) = rotten(false, &[50]);
