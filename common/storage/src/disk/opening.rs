@@ -1,6 +1,7 @@
 //! What is looked at when a log is opened: its last segment, and whether the others are there.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -239,12 +240,11 @@ fn tidy_up(
             continue;
         }
         let id = (number, seed);
-        let tables = Arc::new(tables_of_sealed(
-            &store.files,
-            id,
-            epochs,
-            indexes_contents,
-        )?);
+        let tables = tables_of_sealed(&store.files, id, epochs, indexes_contents);
+        let tables = Arc::new(tables.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => OpenError::Damaged(error.to_string()),
+            _ => OpenError::Io(error),
+        })?);
         match lookup::write_index(&store.files, id, &tables) {
             Ok(()) => {}
             Err(Refused::Full) => {
@@ -254,7 +254,7 @@ fn tidy_up(
                     sealed.index = Index::InMemory(tables);
                 }
             }
-            Err(Refused::Failed(why)) => return Err(std::io::Error::other(why).into()),
+            Err(Refused::Failed(why)) => return Err(io::Error::other(why).into()),
         }
     }
     Ok(())
@@ -266,16 +266,14 @@ pub(super) fn tables_of_sealed(
     (number, seed): (u64, u32),
     epochs: &EpochTable,
     indexes_contents: bool,
-) -> std::io::Result<Tables> {
-    let bytes = Bytes::from(files.read(
-        Kind::Segment,
-        number,
-        0,
-        size(files.get(Kind::Segment, number)?.len()?),
-    )?);
+) -> io::Result<Tables> {
+    let len = files.get(Kind::Segment, number)?.len()?;
+    let bytes = Bytes::from(files.read(Kind::Segment, number, 0, size(len))?);
     let scanned = scan(&bytes, HEADER_BYTES, seed, Part::Sealed);
-    let scanned =
-        scanned.map_err(|why| std::io::Error::other(format!("segment {number}: {why}")))?;
+    let scanned = scanned.map_err(|why| {
+        let why = format!("segment {number}: {why}");
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })?;
     let mut tables = Tables::new(indexes_contents);
     let (mut last, mut cuts, mut end) = (None, 0, HEADER_BYTES);
     for head in &scanned.frames {

@@ -41,7 +41,7 @@ pub(super) fn scan(bytes: &[u8], from: u64, seed: u32, part: Part) -> Result<Sca
     let (mut frames, mut at) = (Vec::<Head>::new(), from);
     while let Some(head) = next_frame(&bytes[..used], 0, (at, end), seed) {
         if head.at > at {
-            check_gap(frames.last(), &head)?;
+            check_gap(frames.last(), &head, part)?;
         }
         at = head.end();
         frames.push(head);
@@ -106,11 +106,15 @@ pub(super) fn next_frame(
 }
 
 /// Before `head` lies a frame that cannot be read: it must have taken nothing out of the log.
-fn check_gap(before: Option<&Head>, head: &Head) -> Result<(), String> {
+fn check_gap(before: Option<&Head>, head: &Head, part: Part) -> Result<(), String> {
     let own = u64::from(head.after < head.prior);
     match before {
         Some(before) if before.cuts + own == head.cuts => Ok(()),
         Some(_) => Err("a write that took entries out cannot be read".to_owned()),
+        // Where the log stood there is known from the segments after it.
+        None if part == Part::Sealed => Ok(()),
+        // Where the log stood there is known from the segments after it.
+        None if part == Part::Sealed => Ok(()),
         None => Err("the beginning of its last segment cannot be read".to_owned()),
     }
 }

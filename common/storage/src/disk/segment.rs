@@ -8,8 +8,6 @@
 //!   beginning: a frame that says where the log stood: the hard state, and which older segment has which entries
 //! ```
 
-use serde::{Deserialize, Serialize};
-
 use super::error::OpenError;
 use super::frame::{checksum, get_u32, get_u64, put_u32, put_u64};
 use crate::directory::{FORMAT, Owner};
@@ -30,12 +28,6 @@ pub(super) struct Header {
     pub(super) owner: Owner,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Label {
-    #[serde(flatten)]
-    owner: Owner,
-}
-
 impl Header {
     /// The header of a new segment.
     pub(super) fn new(number: u64, owner: &Owner) -> Self {
@@ -53,10 +45,7 @@ impl Header {
         put_u32(&mut out, FORMAT);
         put_u32(&mut out, self.seed);
         put_u64(&mut out, self.number);
-        let owner = serde_json::to_vec(&Label {
-            owner: self.owner.clone(),
-        });
-        let owner = owner.expect("an owner is always JSON");
+        let owner = serde_json::to_vec(&self.owner).expect("an owner is always JSON");
         put_u32(&mut out, u32::try_from(owner.len()).unwrap_or(u32::MAX));
         let sum = checksum(0, &[&out, &owner]);
         put_u32(&mut out, sum);
@@ -93,12 +82,12 @@ impl Header {
             }
             _ => return Err(damaged()),
         }
-        let label: Label = serde_json::from_slice(owner.unwrap_or_default())
+        let owner = serde_json::from_slice(owner.unwrap_or_default())
             .map_err(|_| OpenError::Damaged("it does not say whose it is".to_owned()))?;
         Ok(Self {
             number: get_u64(bytes, 16).unwrap_or_default(),
             seed: get_u32(bytes, 12).unwrap_or_default(),
-            owner: label.owner,
+            owner,
         })
     }
 }

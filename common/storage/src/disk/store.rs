@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use replog_protocol::entry::EntryBatch;
@@ -34,6 +35,8 @@ pub(super) struct Store {
     layout: RwLock<Layout>,
     writer: Mutex<Writer>,
     spares: Spares,
+    /// An index waits to be written.
+    is_index_due: AtomicBool,
     /// Who has it sees to what can be done later.
     chores: Mutex<()>,
     /// Why it cannot be read or written any more. Set once, and for good.
@@ -69,6 +72,7 @@ impl Store {
             layout: RwLock::new(layout),
             writer: Mutex::default(),
             spares: Spares::default(),
+            is_index_due: AtomicBool::new(false),
             chores: Mutex::default(),
             failure: OnceLock::new(),
         }
@@ -268,6 +272,7 @@ impl Store {
         let mut layout = self.layout_mut();
         layout.roll(next);
         layout.written(&head, keys);
+        self.is_index_due.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -375,6 +380,7 @@ impl Store {
         let mut layout = self.layout_mut();
         if let Some(sealed) = layout.sealed.iter_mut().find(|s| s.number == id.0) {
             sealed.index = Index::InMemory(Arc::new(tables));
+            self.is_index_due.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -392,7 +398,9 @@ impl Store {
             let active = &layout.active;
             (active.end > active.bytes / 2, !layout.dead.is_empty())
         };
-        has_dead || self.unindexed() > 0 || is_half_full && self.spares.is_wanted()
+        has_dead
+            || self.is_index_due.load(Ordering::Relaxed)
+            || is_half_full && self.spares.is_wanted()
     }
 
     /// Writes the indexes that are not on the disk, takes away the segments that nobody needs, and makes the next one. Where
@@ -403,6 +411,8 @@ impl Store {
         for number in dead {
             self.files.remove(number)?;
         }
+        // Where there is no room for one it is tried again when the next one is due.
+        self.is_index_due.store(false, Ordering::Relaxed);
         let unindexed: Vec<_> = {
             let layout = self.layout();
             let sealed = layout.sealed.iter();
