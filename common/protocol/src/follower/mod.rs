@@ -18,7 +18,7 @@ use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
 use crate::hard_state::HardState;
-use crate::ids::{Epoch, Leadership, LogId, NodeId, Seq, StorageId, Time};
+use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, StorageId, Time};
 use crate::leader::backoff::Backoff;
 use crate::log::{Log, Written};
 use crate::node::{
@@ -478,12 +478,20 @@ impl<W> Follower<W> {
         // What the new history has cleared away is not followed again either way; the rest has to be kept in mind.
         let epoch = self.epoch;
         let mine = self.log_id.map(|log_id| Leadership { log_id, epoch });
+        let is_kept = |left: &Leadership| {
+            !cleared.covers(left.log_id, left.epoch) && !cleared.may_have_forgotten(left.epoch)
+        };
+        // Of what was cleared away not even the epoch that has cleared it comes back.
+        let above = |epoch: Epoch| epoch.next_of(MasterId::default());
         let replaced = self.cleared.iter().map(|c| Leadership {
             log_id: c.log_id,
             epoch: c.epoch,
         });
-        let left = replaced.chain(mine);
-        for left in left.filter(|left| !cleared.covers(left.log_id, left.epoch)) {
+        let replaced = replaced.filter(is_kept).map(|left| Leadership {
+            epoch: above(left.epoch),
+            ..left
+        });
+        for left in replaced.chain(mine.filter(is_kept)) {
             self.former.leave(left);
         }
         self.log_id = Some(leader.log_id);

@@ -280,8 +280,13 @@ fn a_history_that_was_cleared_does_not_come_back_by_way_of_another_one() {
     assert_eq!(empty.node.position().log_id, Some(log(2)));
     empty.receive(heartbeat(leadership(9, 1, 9)), at(3));
     assert_eq!(empty.node.position().log_id, Some(log(9)));
-    empty.receive(heartbeat(leadership(1, 5, 4)), at(4));
-    assert_eq!(empty.node.position().log_id, Some(log(9)));
+    for late in [leadership(1, 5, 4), leadership(1, 6, 5)] {
+        empty.receive(heartbeat(late), at(4));
+        assert_eq!(empty.node.position().log_id, Some(log(9)), "{late:?}");
+    }
+    // Somebody who could not know of the clearing goes on with it.
+    empty.receive(heartbeat(leadership(1, 7, 7)), at(5));
+    assert_eq!(empty.node.position().log_id, Some(log(1)));
 }
 
 /// The first releases remembered one history only.
