@@ -1,5 +1,5 @@
 //! Small worlds, explored to the end. Their numbers of states are asserted: a run that was cut short, or a change of the
-//! protocol, shows. Of worlds that are too large for that, the first states; those and others to the
+//! protocol, shows. Of worlds that are too large for that, the first states in breadth; those and others to the
 //! end: `cargo run --release -p replog-tests --example model`.
 
 use replog_tests::cluster::journal::Loss;
@@ -94,9 +94,9 @@ fn an_entry_rots() {
 #[test]
 fn entries_rot_where_two_secondaries_hold_them() {
     explore_first(
-        40_000,
+        200_000,
         large::entries_rot_where_two_secondaries_hold_them(),
-        40581,
+        200490,
     );
 }
 
@@ -200,16 +200,16 @@ fn a_master_comes_back_empty() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        12155,
+        7547,
     );
 }
 
 #[test]
 fn a_master_of_two_secondaries_comes_back_empty() {
     explore_first(
-        40_000,
+        200_000,
         large::a_master_of_two_secondaries_comes_back_empty(),
-        40254,
+        201100,
     );
 }
 
@@ -230,7 +230,7 @@ fn a_master_comes_back_from_its_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        15989,
+        15869,
     );
 }
 
@@ -250,7 +250,7 @@ fn a_master_comes_back_with_what_was_synced() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        46598,
+        29826,
     );
 }
 
@@ -271,16 +271,16 @@ fn a_master_comes_back_with_an_older_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        927,
+        847,
     );
 }
 
 #[test]
 fn a_copy_starts_while_the_master_recovers() {
     explore_first(
-        40_000,
+        200_000,
         large::a_copy_starts_while_the_master_recovers(),
-        40647,
+        204810,
     );
 }
 
@@ -297,7 +297,7 @@ fn the_log_is_cleared_and_the_master_comes_back() {
             epochs: 4,
             ..small(1, &[(1, 2), (2, 2)])
         },
-        635,
+        573,
     );
 }
 
@@ -311,5 +311,147 @@ fn a_secondary_is_emptied() {
             ..small(1, &[(1, 2)])
         },
         6533,
+    );
+}
+
+/// The second one finds the first, or was promised before it did; then the first is superseded.
+#[test]
+fn a_second_master_starts_where_nothing_was_appended() {
+    explore(
+        Bounds {
+            seconds: 1,
+            punctual: true,
+            batches: true,
+            sometimes: vec![
+                ("the first stays", seen::the_first_stays),
+                ("two masters", seen::are_two),
+            ],
+            ..small(1, &[])
+        },
+        60439,
+    );
+}
+
+#[test]
+fn a_second_master_starts_while_the_first_serves() {
+    explore(
+        Bounds {
+            seconds: 1,
+            punctual: true,
+            late: true,
+            start: Start::Patient,
+            batches: true,
+            sometimes: vec![
+                ("the first stays", seen::the_first_stays),
+                ("the second stays", seen::the_second_stays),
+                ("two masters", seen::are_two),
+            ],
+            ..small(1, &[(1, 2)])
+        },
+        3833,
+    );
+}
+
+#[test]
+fn a_second_master_takes_over() {
+    explore(
+        Bounds {
+            seconds: 1,
+            punctual: true,
+            late: true,
+            takeover: true,
+            start: Start::Patient,
+            batches: true,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("the second stays", seen::the_second_stays),
+                ("two masters", seen::are_two),
+                ("goes on after a recovery", seen::goes_on_after_recovery),
+            ],
+            ..small(1, &[(1, 2), (2, 2)])
+        },
+        150023,
+    );
+}
+
+/// What they say to each other may be lost: then two may serve, each its own history. Never do both end.
+#[test]
+fn two_masters_start_at_once() {
+    explore(
+        Bounds {
+            together: true,
+            start: Start::Patient,
+            batches: true,
+            sometimes: vec![("found out", seen::was_found_out)],
+            ..small(1, &[])
+        },
+        8642,
+    );
+}
+
+#[test]
+fn two_masters_start_at_once_and_hear_each_other() {
+    explore(
+        Bounds {
+            together: true,
+            prompt: true,
+            batches: true,
+            sometimes: vec![("found out", seen::was_found_out)],
+            ..small(1, &[(1, 2)])
+        },
+        127,
+    );
+}
+
+#[test]
+fn a_copy_starts_just_while_the_master_recovers() {
+    explore(
+        Bounds {
+            copies: 1,
+            meanwhile: true,
+            rebirths: 1,
+            punctual: true,
+            late: true,
+            start: Start::Patient,
+            batches: true,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("two of a name meanwhile", seen::are_two_of_a_name_meanwhile),
+            ],
+            ..small(1, &[(1, 2)])
+        },
+        9085,
+    );
+}
+
+#[test]
+fn an_older_copy_is_put_back_just_while_the_master_recovers() {
+    explore(
+        Bounds {
+            restarts: 1,
+            losses: vec![Loss::SinceBackup],
+            backups: 1,
+            meanwhile: true,
+            rebirths: 1,
+            punctual: true,
+            late: true,
+            start: Start::Patient,
+            batches: true,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("came back meanwhile", seen::came_back_meanwhile),
+            ],
+            ..small(1, &[(1, 2)])
+        },
+        785899,
+    );
+}
+
+#[test]
+fn the_log_is_cleared_and_the_master_comes_back_empty() {
+    explore_first(
+        30_000,
+        large::the_log_is_cleared_and_the_master_comes_back_empty(),
+        31993,
     );
 }

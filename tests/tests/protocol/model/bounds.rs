@@ -59,10 +59,18 @@ pub(crate) struct Bounds {
     pub(crate) master_losses: Vec<Loss>,
     /// How often a storage is backed up, of those that may come back as it was then; all of them together.
     pub(crate) backups: u8,
+    /// Secondaries are started again, and copies of them, only while a master that was started again recovers.
+    pub(crate) meanwhile: bool,
     /// How often a second process starts on a copy of a secondary's storage: as it is, or as it was when it was backed up.
     pub(crate) copies: u8,
     /// How often one more master starts beside the first.
     pub(crate) seconds: u8,
+    /// Two masters start at once, before anything has happened; else the first one serves already.
+    pub(crate) together: bool,
+    /// What masters say to each other is heard at once; else as late as anything, or never.
+    pub(crate) prompt: bool,
+    /// No master hears what was said before its start: all of that is lost, but for what secondaries would say again.
+    pub(crate) punctual: bool,
     /// The log is cleared only once the first client was answered, another master starts after that, and the second client
     /// asks last: fewer ways to get to what is of interest.
     pub(crate) late: bool,
@@ -117,8 +125,12 @@ pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         rebirths: 0,
         master_losses: vec![Loss::Everything],
         backups: 0,
+        meanwhile: false,
         copies: 0,
         seconds: 0,
+        together: false,
+        prompt: false,
+        punctual: false,
         late: false,
         takeover: false,
         start: Start::Hasty,

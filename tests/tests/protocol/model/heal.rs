@@ -45,7 +45,7 @@ pub(crate) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
             }
         }
         round(cluster)?;
-        match unwell(cluster) {
+        match unwell(cluster).or_else(|| has_too_many(bounds, cluster)) {
             None if rounds > 1 => break,
             Some(what) if rounds == MAX_ROUNDS => {
                 return Err(format!("not well after {rounds} rounds: {what}"));
@@ -66,6 +66,15 @@ pub(crate) fn heal(bounds: &Bounds, cluster: &mut Cluster) -> Result<(), String>
     obeys(cluster)?;
     bounds.explored.has_healed(passed);
     Ok(())
+}
+
+/// Whether more masters serve than are to be left: of one history one, and of those that have heard of each other one.
+fn has_too_many(bounds: &Bounds, cluster: &Cluster) -> Option<String> {
+    let serving = cluster.masters.iter().filter(|m| m.serves());
+    let logs: Vec<_> = serving.filter_map(|m| Some(m.leads()?.log_id)).collect();
+    let is_twice = |(i, log)| logs[i + 1..].contains(log) || bounds.prompt && i > 0;
+    let is_too_many = logs.iter().enumerate().any(is_twice);
+    is_too_many.then(|| format!("masters serve {logs:?}"))
 }
 
 fn obeys(cluster: &Cluster) -> Result<(), String> {

@@ -35,6 +35,10 @@ pub(crate) fn worlds() -> Vec<(&'static str, Bounds)> {
             a_hasty_master_of_two_secondaries_comes_back_empty(),
         ),
         (
+            "the_log_is_cleared_and_the_master_comes_back_empty",
+            the_log_is_cleared_and_the_master_comes_back_empty(),
+        ),
+        (
             "entries_rot_where_two_secondaries_hold_them",
             entries_rot_where_two_secondaries_hold_them(),
         ),
@@ -189,5 +193,22 @@ pub(crate) fn entries_rot_where_two_secondaries_hold_them() -> Bounds {
             ("repaired", seen::is_repaired),
         ],
         ..small(2, &[(1, 3)])
+    }
+}
+
+/// The log is cleared, and the master comes back without it, or from its disk.
+///
+/// Beyond the first 40,000 states in breadth it is not obeyed that nothing cleared comes back: late words of the only
+/// secondary make the master choose the cleared history, and when it hears of the clearing it goes on all the same.
+pub(crate) fn the_log_is_cleared_and_the_master_comes_back_empty() -> Bounds {
+    Bounds {
+        clears: 1,
+        rebirths: 1,
+        late: true,
+        master_losses: vec![Loss::Nothing, Loss::Everything],
+        start: Start::Patient,
+        batches: true,
+        epochs: 4,
+        ..small(1, &[(1, 2), (2, 2)])
     }
 }

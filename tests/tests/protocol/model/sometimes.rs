@@ -284,3 +284,14 @@ pub(crate) fn are_two_of_a_name_meanwhile(bounds: &Bounds, state: &State) -> boo
     let mut masters = state.cluster.masters.iter();
     masters.any(|m| m.starts > 1 && m.recovers()) && are_two_of_a_name(bounds, state)
 }
+
+/// The first master serves, and another one that was started beside it has found it and has ended.
+pub(crate) fn the_first_stays(bounds: &Bounds, state: &State) -> bool {
+    state.cluster.masters[0].serves() && was_found_out(bounds, state)
+}
+
+/// The first master was superseded, and another one serves.
+pub(crate) fn the_second_stays(bounds: &Bounds, state: &State) -> bool {
+    let mut others = state.cluster.masters.iter().skip(1);
+    is_fenced(bounds, state) && others.any(|m| m.serves())
+}

@@ -92,6 +92,12 @@ impl State {
         }
         let m = state.cluster.add_master();
         state.start_master(bounds, m, false);
+        if bounds.together {
+            let second = state.cluster.add_master();
+            state.start_master(bounds, second, bounds.takeover);
+            state.close(bounds, None);
+            return state;
+        }
         // A patient one is told that nobody holds anything; nothing else is left of the start.
         let mut acks = Network::default();
         for number in state.network.iter() {
@@ -201,6 +207,9 @@ impl State {
 
     /// A master starts and has its link.
     pub(crate) fn start_master(&mut self, bounds: &Bounds, m: usize, takeover: bool) {
+        if bounds.punctual {
+            self.lose_what_masters_would_hear(bounds);
+        }
         self.cluster.start_master(m, takeover);
         self.cluster.link(Place::Master(m), true);
         self.carry(bounds);
@@ -227,8 +236,60 @@ impl State {
         places.filter(|place| cluster.is_writing(*place)).collect()
     }
 
+    /// Nothing is under way to masters any more but what the secondaries would say if they were asked now.
+    fn lose_what_masters_would_hear(&mut self, bounds: &Bounds) {
+        let is_for_secondaries = |number: &u32| {
+            let to = &bounds.frame(*number).to;
+            let is_for_masters = matches!(
+                to,
+                Address::Ack(..) | Address::Promise(_) | Address::Fetched(_) | Address::Announce
+            );
+            !is_for_masters
+        };
+        let former = std::mem::take(&mut self.network);
+        for number in former.iter().filter(is_for_secondaries) {
+            self.network.insert(number);
+        }
+        for (n, follower) in self.cluster.followers() {
+            let position = follower.position();
+            let to = Address::Ack(position.node.clone(), AckOf::Hello);
+            let outbound = Outbound {
+                to,
+                reply_to: None,
+                message: Message::Ack(position),
+            };
+            if !self.cluster.is_writing(Place::Secondary(n)) {
+                let frame = frame(outbound, true).expect("an ACK travels");
+                let number = bounds.explored.frames().number(frame);
+                self.network.insert(number);
+            }
+        }
+    }
+
+    /// Masters hear what others among them have said.
+    fn let_masters_hear(&mut self) {
+        let mut kept = Vec::new();
+        while !self.cluster.outbox.is_empty() {
+            for (from, outbound) in std::mem::take(&mut self.cluster.outbox) {
+                if outbound.to == Address::Announce {
+                    for to in self.cluster.listeners(from, &outbound.to) {
+                        if matches!(to, Place::Master(_)) {
+                            self.cluster.deliver(to, outbound.message.clone());
+                        }
+                    }
+                } else {
+                    kept.push((from, outbound));
+                }
+            }
+        }
+        self.cluster.outbox = kept;
+    }
+
     /// What has left is under way from now on.
     pub(crate) fn carry(&mut self, bounds: &Bounds) {
+        if bounds.prompt {
+            self.let_masters_hear();
+        }
         for frame in self.take_sent(bounds) {
             self.network.insert(frame);
         }
@@ -237,8 +298,8 @@ impl State {
     /// What has left.
     fn take_sent(&mut self, bounds: &Bounds) -> Vec<u32> {
         self.cluster.events.clear();
-        // Who hears nobody else announces itself to nobody.
-        let is_alone = bounds.seconds == 0;
+        // Who hears nobody else announces itself to nobody; or it was heard.
+        let is_alone = bounds.prompt || bounds.seconds == 0 && !bounds.together;
         let sent = std::mem::take(&mut self.cluster.outbox).into_iter();
         let sent = sent.filter_map(|(_, outbound)| frame(outbound, is_alone));
         let mut frames = bounds.explored.frames();

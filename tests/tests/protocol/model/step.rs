@@ -65,6 +65,8 @@ pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
     let is_late = !bounds.late || cluster.clients.iter().any(is_answered);
     let may_start = is_late && (!bounds.late || counts.clears == bounds.clears);
     let may_tick = bounds.ticks.is_some_and(|most| counts.ticks < most);
+    let recovers = || cluster.masters.iter().any(|m| m.starts > 1 && m.recovers());
+    let may_disturb = !bounds.meanwhile || recovers();
     for (m, leader) in cluster.leaders() {
         let place = Place::Master(m);
         // Who asks a master that recovers waits before it.
@@ -107,14 +109,15 @@ pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         let Some(process) = &secondary.process else {
             continue;
         };
-        if counts.restarts < bounds.restarts {
+        if may_disturb && counts.restarts < bounds.restarts {
             restarts(state, place, &bounds.losses, steps);
         }
         let is_older_wanted = bounds.losses.contains(&Loss::SinceBackup) || bounds.copies > 0;
+        let is_older_wanted = is_older_wanted && (!bounds.meanwhile || counts.rebirths == 0);
         if is_older_wanted && counts.backups < bounds.backups {
             steps.push(Step::BackUp(place));
         }
-        if counts.copies < bounds.copies {
+        if may_disturb && counts.copies < bounds.copies {
             steps.push(Step::Copy(n, false));
             if secondary.journal.has_older_copy() {
                 steps.push(Step::Copy(n, true));
