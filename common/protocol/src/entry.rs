@@ -279,8 +279,8 @@ impl EntryBatch {
         let batch = is_all.then(|| Self::whole(first, epoch, text, ends))?;
         let is_there = |seq: Seq| {
             let json = std::str::from_utf8(&batch.text[batch.object(batch.index(seq)?)]).ok()?;
-            let entry = Entry::parse(json, epoch.n).ok()?;
-            (entry.seq == seq).then_some(())
+            let (entry, after_it) = Entry::read(json, epoch.n).ok()?;
+            (entry.seq == seq && after_it.is_empty()).then_some(())
         };
         is_there(first).and(is_there(batch.last()))?;
         Some(batch)
