@@ -144,12 +144,18 @@ async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Proble
     }
 }
 
-async fn clear(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+async fn clear(
+    State(secondary): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     allowed(
         secondary.allow_clear,
         "clearing the log",
         "REPLOG_ALLOW_CLEAR",
     )?;
+    body::read_none(&headers, body).await?;
     let storage = new_storage();
     secondary
         .empty(|waiter| follower::Command::Clear { storage, waiter })
@@ -162,7 +168,13 @@ async fn diverged(State(secondary): Shared, _: NoQuery) -> Result<Response, Prob
     rollbacks::diverged(&secondary.log).await
 }
 
-async fn rejoin(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+async fn rejoin(
+    State(secondary): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    body::read_none(&headers, body).await?;
     let storage: StorageId = new_storage();
     let put_aside = secondary
         .empty(|waiter| follower::Command::Rejoin { storage, waiter })

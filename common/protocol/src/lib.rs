@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! master      1 . . . . . . . . . . . . . . durable | in flight | unstable
-//!                                            = tail    being written
+//!                                    counts for w      being written, perhaps sent
 //! of each     1 . . . . matched | in flight | next .. tail
 //! secondary             held      unanswered  to be sent
 //!
@@ -40,7 +40,7 @@
 //! | `matched` never overstates | [`leader::peer`] counts an ACK only of this history and epoch, and of the storage that has answered |
 //! | A client is answered when `w` distinct nodes hold its entry and everything before it | [`leader::commit`]: the w-th largest position |
 //! | A message is in the log once | [`leader::dedup`], asked and told by the one owner, the [`leader::Leader`] |
-//! | Nothing is sent or answered that is not durable | [`log::Log`]: what is durable, and of which log |
+//! | Nothing is acknowledged or answered that is not durable | [`log::Log`]: what is durable, and of which log |
 //! | What one master acknowledged is found by the next | [`leader::recovery`]: promise before fetch, every start a holder of its own |
 //! | From every state, a healed network converges, and falls silent | one deadline per secondary ([`leader::peer`]), and hellos |
 //!
@@ -48,7 +48,7 @@
 //!
 //! | what is said | what is durable before |
 //! |---|---|
-//! | an append or a heartbeat of a master | the history and epoch that it leads, and the entries in it |
+//! | an append or a heartbeat of a master | the history and epoch that it leads; not the entries: all nodes write them at the same time |
 //! | 200, 504, 410, `acks`, a commit position | the master's own copy of the entry; the new history of a clearing |
 //! | an ACK | the entries it acknowledges, the history and epoch that it names |
 //! | a promise | the promise |

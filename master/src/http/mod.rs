@@ -87,7 +87,7 @@ type Shared = State<Arc<Master>>;
 type NoQuery = Parameters<NoParameters>;
 
 /// The cluster's page in a browser: one file that reads `/health` and `/messages`.
-async fn page() -> Html<&'static str> {
+async fn page(_: NoQuery) -> Html<&'static str> {
     Html(include_str!("page.html"))
 }
 

@@ -1,13 +1,14 @@
 //! `GET /health`, `/livez`, `/readyz` and `POST /clear`.
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
 use replog_service::broker::BrokerState;
-use replog_service::http::answer;
 use replog_service::http::problem::Problem;
+use replog_service::http::{answer, body};
 use serde::Serialize;
 
 use super::outcome::{refused, unavailable};
@@ -52,11 +53,17 @@ pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response
     }
 }
 
-pub(super) async fn clear(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+pub(super) async fn clear(
+    State(master): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     if !master.allow_clear {
         let detail = "clearing the log is not allowed here: start with REPLOG_ALLOW_CLEAR=true";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
+    body::read_none(&headers, body).await?;
     master.log.readable().await?;
     let log_id = LogId(uuid::Uuid::new_v4());
     let answer = master.node.ask(|waiter| Command::Clear { log_id, waiter });

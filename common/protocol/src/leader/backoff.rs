@@ -24,15 +24,6 @@ impl Backoff {
         }
     }
 
-    /// The same with another jitter.
-    #[must_use]
-    pub fn seeded(self, seed: u64) -> Self {
-        Self {
-            random: seed | 1,
-            ..self
-        }
-    }
-
     /// The next wait starts again at `base` (at least `min`, at most `max`): something was heard.
     pub fn reset(&mut self, base: Duration) {
         self.step = base.clamp(self.min, self.max);

@@ -60,7 +60,7 @@ pub struct LeaderView<'a> {
     pub cleared: &'a ClearedLogs,
     /// Which epoch placed which of its entries.
     pub epochs: &'a EpochTable,
-    /// Its last durable entry.
+    /// The last entry that it may have sent.
     pub tail: Seq,
     /// The highest number that it has put into a heartbeat.
     pub round: u64,

@@ -150,4 +150,14 @@ fn a_process_of_another_version_of_the_same_name_ends_it() {
     let mut alone = secondary("a");
     alone.step(Input::OtherVersion(Address::Heartbeat(node("a")), 3), at(2));
     assert_eq!(alone.end, Some(End::OtherVersion(3)));
+    // One that starts sends no heartbeats as long as it hears this very node.
+    for address in [
+        Address::Prepare(node("a")),
+        Address::Fetch(node("a")),
+        Address::Announce,
+    ] {
+        let mut alone = secondary("a");
+        alone.step(Input::OtherVersion(address, 3), at(2));
+        assert_eq!(alone.end, Some(End::OtherVersion(3)));
+    }
 }

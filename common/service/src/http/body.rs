@@ -14,6 +14,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use super::bounded::BodyLimit;
 use super::fields::{names_of, unknown_name};
 use super::problem::Problem;
+use super::query::NoParameters;
 
 /// How much of serde's message, which may quote the input, goes into an answer.
 const MAX_MESSAGE_BYTES: usize = 200;
@@ -25,6 +26,19 @@ const MAX_MESSAGE_BYTES: usize = 200;
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     check_coding(headers)?;
     whole(body).await.map_err(|error| unreadable(&error))
+}
+
+/// The body of a call that takes none: nothing, or an object without fields.
+///
+/// # Errors
+/// As [`read`]; 400 for anything else, with the first field named.
+pub async fn read_none(headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+    let bytes = read(headers, body).await?;
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let NoParameters {} = object(&bytes, "{}, or nothing")?;
+    Ok(())
 }
 
 /// A body that comes in one piece is handed out as it came.
@@ -234,6 +248,19 @@ mod tests {
             detail,
             r#"there is no field "contents"; did you mean "content"? (known: content, w)"#
         );
+    }
+
+    #[tokio::test]
+    async fn a_call_without_a_body_takes_no_field() {
+        let read = async |body: &'static str| {
+            let read = read_none(&HeaderMap::new(), Body::from(body)).await;
+            read.map_err(|problem| problem.detail().to_owned())
+        };
+        assert_eq!(read("").await, Ok(()));
+        assert_eq!(read(" {} ").await, Ok(()));
+        let detail = read(r#"{"w":2}"#).await.expect_err("refused");
+        assert!(detail.contains(r#"there is no field "w""#), "{detail}");
+        assert!(read("w=2").await.is_err());
     }
 
     #[test]

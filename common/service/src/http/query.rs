@@ -19,8 +19,9 @@ use crate::settings::values::duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<T>(pub T);
 
-/// For a call that takes no parameters.
+/// For a call that takes no parameters, or no fields.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NoParameters {}
 
 /// A whole number from 1. One that is too long for a `u64` is the largest one.

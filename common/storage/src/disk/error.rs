@@ -31,7 +31,7 @@ pub enum OpenError {
     /// A former version of the program has written it, in a file that this one cannot read.
     #[error(
         "its log.redb is of a former version: start that version, export the log (`curl localhost:8000/messages`), and start \
-         this one on an empty directory (a secondary, and a master whose secondaries have the log, is filled by the others)"
+         this one on an empty directory (a secondary, and a master whose secondaries have the log, is filled by the others; else append the exported messages again, each with its message_id)"
     )]
     Former,
     /// It is not what was written.

@@ -47,7 +47,7 @@ pub(super) struct Store {
 struct Writer {
     /// A frame, before it is written.
     buffer: Vec<u8>,
-    /// What a write that found no room may have left behind in the active segment.
+    /// What a write that found no room may have left in the active segment.
     unclean: Option<Range<u64>>,
 }
 
@@ -186,7 +186,7 @@ impl Store {
         move |entry| keys.push(Keys::of(entry, indexes_contents))
     }
 
-    /// Makes zeros again of what a write that found no room has left behind: half of a frame must not end up behind another.
+    /// Makes zeros again of what a write that found no room has left: half of a frame must not end up after another.
     fn clean(&self, writer: &mut Writer) -> Result<(), Refused> {
         if let Some(range) = writer.unclean.clone() {
             let file = Arc::clone(&self.layout().active.file);
