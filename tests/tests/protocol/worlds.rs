@@ -450,8 +450,8 @@ fn an_older_copy_is_put_back_just_while_the_master_recovers() {
 #[test]
 fn the_log_is_cleared_and_the_master_comes_back_empty() {
     explore_first(
-        30_000,
+        100_000,
         large::the_log_is_cleared_and_the_master_comes_back_empty(),
-        32069,
+        102114,
     );
 }

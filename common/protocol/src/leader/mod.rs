@@ -115,6 +115,8 @@ pub struct Leader<W> {
     recovery_settings: RecoverySettings,
     read_only_without_quorum: bool,
     sends_unwritten: bool,
+    /// The history that this start began, or would begin.
+    new_log_id: LogId,
     leadership: Leadership,
     cleared: ClearedLogs,
     /// While the history is empty: what was said of others when it was recovered. A cleared one is never adopted.
@@ -249,6 +251,7 @@ impl<W: Waiter> Leader<W> {
         let mut clients = Clients::default();
         clients.commit_mut().set_master(last);
         Self {
+            new_log_id: config.new_log_id,
             leadership: Leadership {
                 log_id: hard_state.log_id.unwrap_or(config.new_log_id),
                 epoch: crate::ids::Epoch {
@@ -971,8 +974,14 @@ impl<W: Waiter> Leader<W> {
 
     fn serve(&mut self, found: Found) {
         self.phase.serve();
+        let own = self.leadership.log_id;
+        // An empty history that was taken over from somebody, and cleared away since, does not come back.
+        let own = match found.clearings.covers(own, Epoch::ZERO) {
+            true => self.new_log_id,
+            false => own,
+        };
         self.leadership = Leadership {
-            log_id: found.log_id.unwrap_or(self.leadership.log_id),
+            log_id: found.log_id.unwrap_or(own),
             epoch: found.epoch,
         };
         self.cleared = found.cleared;

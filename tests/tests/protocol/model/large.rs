@@ -197,9 +197,6 @@ pub(crate) fn entries_rot_where_two_secondaries_hold_them() -> Bounds {
 }
 
 /// The log is cleared, and the master comes back without it, or from its disk.
-///
-/// Beyond the first 40,000 states in breadth it is not obeyed that nothing cleared comes back: late words of the only
-/// secondary make the master choose the cleared history, and when it hears of the clearing it goes on all the same.
 pub(crate) fn the_log_is_cleared_and_the_master_comes_back_empty() -> Bounds {
     Bounds {
         clears: 1,
