@@ -218,7 +218,7 @@ impl Member {
             differs_from: other.map(|_| Seq(1)),
             problem: match (peer.has_clash(now), other) {
                 (true, _) => Some(format!(
-                    "two secondaries answer under the name {id}: stop one; the newer one counts"
+                    "two secondaries answer under the name {id}: stop one; the newer one counts, so restart the older one if that is to stay"
                 )),
                 (false, Some(log_id)) => Some(format!(
                     "{id} holds another history ({log_id}) and counts for nothing; POST /rejoin on it rolls that back and \

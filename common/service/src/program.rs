@@ -141,6 +141,15 @@ fn leave_descriptors(common: &mut CommonArgs) {
         );
         common.http.max_connections = connections;
     }
+    // Streams that nobody ends must leave connections to those who append.
+    let streams = common.http.max_connections.div_ceil(2);
+    if streams < common.http.max_streams {
+        warn!(
+            wanted = common.http.max_streams,
+            streams, "fewer streams than --max-streams: they may take half of the connections"
+        );
+        common.http.max_streams = streams;
+    }
 }
 
 fn end<P: Program>(failure: Failure) -> ExitCode {

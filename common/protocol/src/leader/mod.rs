@@ -600,7 +600,7 @@ impl<W: Waiter> Leader<W> {
     fn is_forged(&mut self, epoch: Epoch) -> bool {
         let own = self.leadership.epoch;
         let highest = self.phase.recovery().map_or(own, Recovery::highest);
-        let is_forged = epoch.is_forged_above(highest) && epoch.master != own.master;
+        let is_forged = epoch.is_forged_above(highest);
         self.forged.add(u64::from(is_forged));
         is_forged
     }
@@ -1104,7 +1104,9 @@ impl<W: Waiter> Leader<W> {
 
     /// Says what has changed.
     fn say_changes(&mut self, now: Time) {
-        if self.link.is_up() && self.phase.recovery().is_none() {
+        // One that is fenced asks nobody, so their silence means nothing.
+        let asks = self.phase.recovery().is_none() && !matches!(self.phase, Phase::Fenced(_));
+        if self.link.is_up() && asks {
             self.events.extend(self.peers.changes(now));
         }
         let no_quorum = self.unavailable(now) == Some(Unavailable::NoQuorum);

@@ -80,9 +80,14 @@ fn a_master_is_not_fenced_by_a_forged_epoch() {
         };
         let of_last = Ack {
             last: position(4, epoch(n, 7)),
-            ..own
+            ..own.clone()
         };
-        for lie in [of_epoch, of_last] {
+        // Not by this very master's id either.
+        let of_itself = Ack {
+            epoch: Epoch::new(n, master.node.leadership().epoch.master).expect("in range"),
+            ..own.clone()
+        };
+        for lie in [of_epoch, of_last, of_itself] {
             master.hear(lie, at(2));
             dropped += 1;
             of_peer += 1;
