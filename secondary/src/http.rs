@@ -11,10 +11,10 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use replog_protocol::follower;
 use replog_protocol::ids::StorageId;
-use replog_service::broker::BrokerState;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::health::granted;
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
@@ -132,11 +132,7 @@ async fn livez(_: NoQuery) -> Response {
 async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     let health = secondary.health().await?;
     match health.status {
-        "ok" if health.broker == BrokerState::Denied => {
-            let detail = "the broker refuses something that this node needs; it is tried again";
-            Err(Problem::unavailable("denied", detail))
-        }
-        "ok" => Ok(answer::json(&Done { status: "ok" })),
+        "ok" => granted(health.broker).map(|()| answer::json(&Done { status: "ok" })),
         other => Err(Problem::unavailable(
             other,
             format!("not caught up: {other}, {} entries behind", health.lag),

@@ -26,6 +26,12 @@ pub fn connections_within(wanted: usize, limit: Option<u64>) -> usize {
     wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
 }
 
+/// As many streams as are `wanted`, if they leave half of the connections to those who append; at least one.
+#[must_use]
+pub fn streams_within(wanted: usize, connections: usize) -> usize {
+    wanted.min(connections.div_ceil(2)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +43,13 @@ mod tests {
         assert_eq!(connections_within(10_240, Some(1_024)), 960);
         assert_eq!(connections_within(20, Some(1_024)), 20);
         assert_eq!(connections_within(20, Some(10)), 1);
+    }
+
+    #[test]
+    fn streams_leave_half_of_the_connections() {
+        assert_eq!(streams_within(1_024, 10_240), 1_024);
+        assert_eq!(streams_within(1_024, 960), 480);
+        assert_eq!(streams_within(1_024, 1), 1);
     }
 
     #[test]

@@ -142,10 +142,11 @@ fn leave_descriptors(common: &mut CommonArgs) {
         common.http.max_connections = connections;
     }
     // Streams that nobody ends must leave connections to those who append.
-    let streams = common.http.max_connections.div_ceil(2);
-    if streams < common.http.max_streams {
+    let wanted = common.http.max_streams;
+    let streams = descriptors::streams_within(wanted, common.http.max_connections);
+    if streams < wanted {
         warn!(
-            wanted = common.http.max_streams,
+            wanted,
             streams, "fewer streams than --max-streams: they may take half of the connections"
         );
         common.http.max_streams = streams;

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
-use replog_service::broker::BrokerState;
+use replog_service::http::health::granted;
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body};
 use serde::Serialize;
@@ -41,11 +41,7 @@ pub(super) async fn livez(_: NoQuery) -> Response {
 pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     let health = current(&master).await?;
     match health.status {
-        "ok" if health.broker == BrokerState::Denied => {
-            let detail = "the broker refuses something that this master needs; it is tried again";
-            Err(Problem::unavailable("denied", detail))
-        }
-        "ok" => Ok(answer::json(&Fine { status: "ok" })),
+        "ok" => granted(health.broker).map(|()| answer::json(&Fine { status: "ok" })),
         other => Err(Problem::unavailable(
             health.reason.unwrap_or(other),
             format!("the master takes no appends: {other}"),

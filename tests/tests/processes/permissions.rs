@@ -1,6 +1,6 @@
 //! What each program needs from the broker, and no more: a cluster with exactly these permissions does everything.
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use replog_tests::harness::{BrokerOptions, Cluster, Node};
 use serde_json::json;
 use tokio::time::timeout;
@@ -75,6 +75,15 @@ fn log_in(node: &mut Node) {
     env.extend(settings.map(|(name, value)| (name.to_owned(), value)));
 }
 
+/// Starts all nodes, each as a user of its own.
+async fn start_as_users(cluster: &mut Cluster) -> Result<()> {
+    log_in(&mut cluster.master);
+    for i in [1, 2] {
+        log_in(cluster.secondary_mut(i));
+    }
+    cluster.start_nodes().await
+}
+
 #[tokio::test]
 async fn the_least_ones_are_enough() {
     let broker = BrokerOptions::default()
@@ -88,11 +97,7 @@ async fn the_least_ones_are_enough() {
         .absent(2)
         .env(ALLOW_CLEAR.0, ALLOW_CLEAR.1)
         .run(async |cluster| {
-            log_in(&mut cluster.master);
-            for i in [1, 2] {
-                log_in(cluster.secondary_mut(i));
-            }
-            cluster.start_nodes().await?;
+            start_as_users(cluster).await?;
             let mut watch = Watch::of(&cluster.broker).await?;
             for i in 0..5 {
                 cluster.post(&format!("m{i}"), 3).await?.expect(200)?;
@@ -169,11 +174,7 @@ async fn a_permission_that_is_lost_shows_until_it_is_given_back() {
         .absent(1)
         .absent(2)
         .run(async |cluster| {
-            log_in(&mut cluster.master);
-            for i in [1, 2] {
-                log_in(cluster.secondary_mut(i));
-            }
-            cluster.start_nodes().await?;
+            start_as_users(cluster).await?;
             cluster.post("before", 3).await?.expect(200)?;
             let without = BrokerOptions::default().users(&users_without_appends());
             // A permission that is refused in the first seconds of a program was never there, and ends it.

@@ -946,12 +946,6 @@ impl<W> Follower<W> {
         self.foreign
     }
 
-    /// Whether the link to the broker is there.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.max_payload.is_some()
-    }
-
     /// Damaged entries that are being repaired.
     #[must_use]
     pub fn repair(&self) -> &Repair {

@@ -1284,12 +1284,6 @@ impl<W: Waiter> Leader<W> {
         self.repairs.own()
     }
 
-    /// Whether the link to the broker is there.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.link.is_up()
-    }
-
     /// How many messages were dropped because of an epoch that no honest node can have.
     #[must_use]
     pub fn forged(&self) -> u64 {

@@ -187,3 +187,39 @@ fn split(bytes: &Bytes) -> Option<(Vec<u8>, &str)> {
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("always JSON")
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::entry::{BatchBuilder, Content};
+    use crate::ids::MessageId;
+
+    /// Read in another way it would be read all the same, only slower.
+    #[test]
+    fn what_is_encoded_is_read_in_one_pass() {
+        let epoch = Epoch::new(1, MasterId::default()).expect("in range");
+        let mut entries = BatchBuilder::new(Seq(1), epoch);
+        let content = Content::from_text(r#"],"at_ms":7,"entries":["#);
+        entries.push(MessageId(Uuid::nil()), &content);
+        let append = AppendEntries {
+            leader: Leadership {
+                log_id: LogId::default(),
+                epoch,
+            },
+            prev: LogPosition::default(),
+            entries: entries.finish(),
+            tail: Seq(1),
+            commit: Seq::ZERO,
+            cleared: ClearedLogs::default(),
+            storage: None,
+            round: 0,
+            interval: Duration::ZERO,
+        };
+        let line = append.encode(9);
+        let (head, entries) = split(&line).expect("as it is encoded");
+        let read = AppendEntries::read(&head, &line, Some(entries));
+        assert_eq!(read.expect("a message"), append);
+    }
+}

@@ -240,8 +240,10 @@ fn whoever_asks_again_while_the_master_is_fenced_does_not_wait_for_ever() {
     assert_eq!(master.answer(5), Some(&refused(Unavailable::Fenced)));
     // And nobody is to follow it any more.
     master.sent.clear();
+    master.events.clear();
     master.idle(at(4), at(20_000));
     assert!(master.sent.is_empty(), "{:?}", master.sent);
+    assert!(master.events.is_empty(), "{:?}", master.events);
 }
 
 #[test]

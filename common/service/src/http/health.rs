@@ -9,6 +9,21 @@ use replog_protocol::repair::Repair;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
+use super::problem::Problem;
+use crate::broker::BrokerState;
+
+/// Whether the broker grants what this program needs.
+///
+/// # Errors
+/// 503 `denied`.
+pub fn granted(broker: BrokerState) -> Result<(), Problem> {
+    if broker == BrokerState::Denied {
+        let detail = "the broker refuses something that this program needs; it is tried again";
+        return Err(Problem::unavailable("denied", detail));
+    }
+    Ok(())
+}
+
 /// A time in whole milliseconds.
 #[must_use]
 pub fn millis(time: Duration) -> u64 {
