@@ -150,27 +150,28 @@ fn after<'a>(text: &'a str, prefix: &str) -> Result<&'a str, InvalidEntry> {
 
 /// The JSON string literal that `text` begins with, quotes included; one that stands for text.
 fn string(text: &str) -> Result<&str, InvalidEntry> {
-    let mut bytes = after(text, "\"")?.bytes().enumerate();
-    let mut has_escapes = false;
-    while let Some((at, b)) = bytes.next() {
-        match b {
-            b'"' => {
-                let literal = &text[..at + 2];
-                if has_escapes {
-                    serde_json::from_str::<Cow<'_, str>>(literal)
-                        .map_err(|e| InvalidEntry::Content(e.to_string()))?;
-                }
-                return Ok(literal);
-            }
-            b'\\' => {
-                has_escapes = true;
-                bytes.next();
-            }
-            0..0x20 => return Err(InvalidEntry::Form),
-            _ => {}
+    let inside = after(text, "\"")?.as_bytes();
+    let (mut at, mut has_escapes) = (0, false);
+    let end = loop {
+        let found = memchr::memchr2(b'"', b'\\', inside.get(at..).unwrap_or_default());
+        at += found.ok_or(InvalidEntry::Form)?;
+        if inside[at] == b'"' {
+            break at;
         }
+        has_escapes = true;
+        at += 2;
+    };
+    // All of them, without a way out: the compiler looks at many bytes at once.
+    let is_control = inside[..end].iter().fold(false, |any, b| any | (*b < 0x20));
+    if is_control {
+        return Err(InvalidEntry::Form);
     }
-    Err(InvalidEntry::Form)
+    let literal = &text[..end + 2];
+    if has_escapes {
+        serde_json::from_str::<Cow<'_, str>>(literal)
+            .map_err(|e| InvalidEntry::Content(e.to_string()))?;
+    }
+    Ok(literal)
 }
 
 /// Whether an entry can have that position. To count on from the last numbers of a machine would not end.
@@ -595,5 +596,30 @@ impl BatchBuilder {
     pub fn finish(self) -> Option<EntryBatch> {
         let has_entries = !self.ends.is_empty();
         has_entries.then(|| EntryBatch::whole(self.first, self.epoch, self.text.into(), self.ends))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The literal that `text` begins with, as serde reads it.
+    fn by_serde(text: &str) -> Option<&str> {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Cow<'_, str>>();
+        let is_string = text.starts_with('"') && values.next()?.is_ok();
+        is_string.then(|| &text[..values.byte_offset()])
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_ends_where_json_says(
+            inside in r#"(\\["\\u/nd8]|[a-z0-9é"\\\u{7}\u{7f}]|\\u00e9|\\ud83d\\ude00|\\ud800){0,40}"#,
+            after_it in r#"("}|",|[a"]{0,3})"#,
+        ) {
+            let text = format!("\"{inside}{after_it}");
+            prop_assert_eq!(string(&text).ok(), by_serde(&text));
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
 //! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |
-//! | [`signals`], [`logging`], [`clock`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
+//! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
 //!
 //! One cancellation token is made per program, in [`program::main`]; whoever waits, for whatever, waits for it as well.
 
@@ -18,6 +18,7 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+pub mod allocator;
 pub mod broker;
 pub mod client;
 pub mod clock;

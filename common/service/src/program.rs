@@ -13,7 +13,7 @@ use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits};
 use crate::settings::values::HttpAddr;
 use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
-use crate::{descriptors, healthcheck, logging, signals};
+use crate::{allocator, descriptors, healthcheck, logging, signals};
 
 /// What [`main`] needs to know of a program.
 pub trait Program: Settings + Send + 'static {
@@ -45,6 +45,7 @@ pub trait Program: Settings + Send + 'static {
 
 /// The whole program, with `args` (its name first) and this process's environment.
 pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    allocator::avoid_huge_pages();
     let mut program: P = match parse(args) {
         Ok(program) => program,
         Err(exit) => return exit.report().into(),
