@@ -20,7 +20,7 @@ pub struct Health {
     /// The start of the master that is followed.
     instance: Option<MasterId>,
     /// The id of the storage, new at each start.
-    incarnation: StorageId,
+    storage_id: StorageId,
     last_seq: Seq,
     /// Entries of the master that are not here yet, as far as it has said.
     pub lag: u64,
@@ -77,7 +77,7 @@ impl Health {
             log_id: position.log_id,
             epoch: position.epoch.n,
             instance: Some(master).filter(|master| !master.is_nil()),
-            incarnation: position.storage,
+            storage_id: position.storage,
             last_seq: position.last.seq,
             lag,
             held_back: follower.held_back(),

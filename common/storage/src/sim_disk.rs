@@ -39,13 +39,13 @@ pub enum DiskFault {
     #[default]
     None,
     /// There is no room for another file or name, or for a longer file.
-    NoRoomToGrow,
+    DiskFullOnGrow,
     /// There is no room for all that is to be written: half of it is there in the end.
-    NoRoomToWrite,
+    DiskFullOnWrite,
     /// There turns out to have been no room when it is synced.
-    NoRoomToSync,
+    DiskFullOnSync,
     /// There is no room for anything.
-    NoRoom,
+    DiskFull,
     /// A write fails.
     WriteFails,
     /// A sync fails.
@@ -276,10 +276,10 @@ impl SimDisk {
 impl Inner {
     fn attempt(&mut self, step: Step) -> io::Result<()> {
         let error = match (self.fault, step) {
-            (DiskFault::NoRoomToGrow, Step::Grow)
-            | (DiskFault::NoRoomToWrite, Step::Write)
-            | (DiskFault::NoRoomToSync, Step::Sync)
-            | (DiskFault::NoRoom, Step::Grow | Step::Write | Step::Sync) => {
+            (DiskFault::DiskFullOnGrow, Step::Grow)
+            | (DiskFault::DiskFullOnWrite, Step::Write)
+            | (DiskFault::DiskFullOnSync, Step::Sync)
+            | (DiskFault::DiskFull, Step::Grow | Step::Write | Step::Sync) => {
                 io::ErrorKind::StorageFull.into()
             }
             (DiskFault::WriteFails, Step::Write) => io::Error::other("the head is stuck"),
@@ -378,7 +378,7 @@ impl MediumFile for SimFile {
             inner.attempt(Step::Grow)?;
         }
         let (attempted, is_half) = match inner.attempt(Step::Write) {
-            Err(error) => (Err(error), inner.fault != DiskFault::NoRoom),
+            Err(error) => (Err(error), inner.fault != DiskFault::DiskFull),
             Ok(()) => (Ok(()), false),
         };
         let data = match (&attempted, is_half) {

@@ -11,7 +11,7 @@ use crate::traffic::at_rest;
 const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
 #[tokio::test]
-async fn a_secondary_killed_between_its_commit_and_its_ack_holds_the_entry_once() {
+async fn a_secondary_killed_between_its_write_and_its_ack_holds_the_entry_once() {
     // It stores, and never says so.
     let silent = ["--error-rate", "1"];
     // The answer to a heartbeat or to a retry would say so.
@@ -42,7 +42,7 @@ async fn a_secondary_killed_between_its_commit_and_its_ack_holds_the_entry_once(
 }
 
 #[tokio::test]
-async fn a_master_killed_between_its_commit_and_its_answer_holds_the_message_once() {
+async fn a_master_killed_between_its_write_and_its_answer_holds_the_message_once() {
     durable()
         .run(async |cluster| {
             cluster.wait_healthy(2).await?;

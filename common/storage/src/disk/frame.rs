@@ -25,8 +25,8 @@ pub(super) const END: [u8; 8] = *b"\xffEnd\xff\xff\xff\xff";
 
 /// Bytes of a head without the tables that follow.
 pub(super) const FIXED_BYTES: usize = 72;
-/// Bytes of what a head says of one older segment.
-const RUN_BYTES: usize = 24;
+/// Bytes of a reference to an older segment.
+const SEGMENT_REF_BYTES: usize = 24;
 /// Frames begin at multiples of this.
 pub(super) const ALIGN: usize = 8;
 
@@ -37,9 +37,9 @@ pub(super) struct EntrySum {
     pub(super) sum: u32,
 }
 
-/// Which entries an older segment holds: from `first` up to where the next one begins.
+/// A reference to an older segment. The segment holds the entries from `first` up to where the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct SegmentRef {
     pub(super) number: u64,
     pub(super) first: Seq,
     /// The seed of its checksums.
@@ -64,35 +64,36 @@ pub(super) struct Head {
     /// One for each entry.
     pub(super) entries: Vec<EntrySum>,
     /// Of the first frame of a segment: the older segments.
-    pub(super) runs: Vec<Run>,
+    pub(super) segment_refs: Vec<SegmentRef>,
     /// The hard state, as JSON, if the write has one.
     pub(super) state: Vec<u8>,
 }
 
-/// What is to be written.
+/// What a frame is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Draft<'a> {
+pub(super) struct FrameBuilder<'a> {
     pub(super) prior: Seq,
     pub(super) after: Seq,
     pub(super) cuts: u64,
     pub(super) entries: &'a [EntryBatch],
-    pub(super) runs: &'a [Run],
+    pub(super) segment_refs: &'a [SegmentRef],
     pub(super) state: &'a [u8],
 }
 
-impl Draft<'_> {
+impl FrameBuilder<'_> {
     /// Bytes of the frame; `None` if they are too many for one.
     pub(super) fn frame_bytes(&self) -> Option<u64> {
         let count: u64 = self.entries.iter().map(EntryBatch::count).sum();
         let text = text_bytes(self.entries);
-        let head = FIXED_BYTES as u64 + 8 * count + (RUN_BYTES * self.runs.len()) as u64;
+        let head =
+            FIXED_BYTES as u64 + 8 * count + (SEGMENT_REF_BYTES * self.segment_refs.len()) as u64;
         let head = head + padded(self.state.len() as u64);
         (u32::try_from(text).is_ok() && u32::try_from(head).is_ok())
             .then(|| 2 * head + padded(text) + END.len() as u64)
     }
 
     /// Appends the frame to `out`; it will begin at `at` in its segment, where the frame at `state_at` has the hard state if
-    /// this one has none. `each` is told of every entry. [`Draft::frame_bytes`] must have said that it is not too large.
+    /// this one has none. `each` is told of every entry. [`FrameBuilder::frame_bytes`] must have said that it is not too large.
     pub(super) fn encode(
         &self,
         (at, state_at, seed): (u64, u64, u32),
@@ -116,7 +117,7 @@ impl Draft<'_> {
             state_at: if self.state.is_empty() { state_at } else { at },
             text_bytes: u32::try_from(text_bytes(self.entries)).unwrap_or(u32::MAX),
             entries,
-            runs: self.runs.to_vec(),
+            segment_refs: self.segment_refs.to_vec(),
             state: self.state.to_vec(),
         };
         let front = out.len();
@@ -146,7 +147,7 @@ impl Head {
 
     /// Bytes of one copy of the head.
     pub(super) fn head_bytes(&self) -> u64 {
-        let tables = 8 * self.entries.len() + RUN_BYTES * self.runs.len();
+        let tables = 8 * self.entries.len() + SEGMENT_REF_BYTES * self.segment_refs.len();
         FIXED_BYTES as u64 + tables as u64 + padded(self.state.len() as u64)
     }
 
@@ -192,16 +193,16 @@ impl Head {
         }
         put_u32(out, self.text_bytes);
         put_len(out, self.entries.len());
-        put_len(out, self.runs.len());
+        put_len(out, self.segment_refs.len());
         put_len(out, self.state.len());
         for entry in &self.entries {
             put_u32(out, entry.bytes);
             put_u32(out, entry.sum);
         }
-        for run in &self.runs {
-            put_u64(out, run.number);
-            put_u64(out, run.first.0);
-            put_u32(out, run.seed);
+        for segment in &self.segment_refs {
+            put_u64(out, segment.number);
+            put_u64(out, segment.first.0);
+            put_u32(out, segment.seed);
             put_u32(out, u32::MAX);
         }
         out.extend_from_slice(&self.state);
@@ -223,10 +224,10 @@ impl Head {
         if get_u32(bytes, 8)? != checksum(seed, &[&bytes[12..]]) {
             return None;
         }
-        let (entries, runs) = (get_u32(bytes, 60)? as usize, get_u32(bytes, 64)? as usize);
+        let (entries, segment_refs) = (get_u32(bytes, 60)? as usize, get_u32(bytes, 64)? as usize);
         let entries_end = FIXED_BYTES + 8 * entries;
-        let runs_end = entries_end + RUN_BYTES * runs;
-        let state_end = runs_end + get_u32(bytes, 68)? as usize;
+        let segment_refs_end = entries_end + SEGMENT_REF_BYTES * segment_refs;
+        let state_end = segment_refs_end + get_u32(bytes, 68)? as usize;
         let head = Self {
             at: get_u64(bytes, 16)?,
             prior: Seq(get_u64(bytes, 24)?),
@@ -240,18 +241,20 @@ impl Head {
                     Some(EntrySum { bytes, sum })
                 })
                 .collect(),
-            runs: (bytes.get(entries_end..runs_end)?.chunks_exact(RUN_BYTES))
-                .filter_map(|r| {
-                    let (number, first) = (get_u64(r, 0)?, Seq(get_u64(r, 8)?));
-                    let seed = get_u32(r, 16)?;
-                    Some(Run {
-                        number,
-                        first,
-                        seed,
-                    })
+            segment_refs: (bytes
+                .get(entries_end..segment_refs_end)?
+                .chunks_exact(SEGMENT_REF_BYTES))
+            .filter_map(|r| {
+                let (number, first) = (get_u64(r, 0)?, Seq(get_u64(r, 8)?));
+                let seed = get_u32(r, 16)?;
+                Some(SegmentRef {
+                    number,
+                    first,
+                    seed,
                 })
-                .collect(),
-            state: bytes.get(runs_end..state_end)?.to_vec(),
+            })
+            .collect(),
+            state: bytes.get(segment_refs_end..state_end)?.to_vec(),
         };
         (head.head_bytes() == bytes.len() as u64).then_some(head)
     }
@@ -314,10 +317,10 @@ mod tests {
     use super::*;
     use crate::samples::entries;
 
-    fn encoded(draft: &Draft<'_>) -> (Head, Vec<u8>) {
+    fn encoded(builder: &FrameBuilder<'_>) -> (Head, Vec<u8>) {
         let mut out = Vec::new();
-        let head = draft.encode((4096, 64, 7), &mut out, &mut |_| ());
-        assert_eq!(out.len() as u64, draft.frame_bytes().unwrap());
+        let head = builder.encode((4096, 64, 7), &mut out, &mut |_| ());
+        assert_eq!(out.len() as u64, builder.frame_bytes().unwrap());
         assert_eq!(out.len() as u64, head.end() - head.at);
         (head, out)
     }
@@ -325,27 +328,27 @@ mod tests {
     #[test]
     fn both_heads_say_the_same_and_every_entry_is_where_they_say() {
         let entries = entries(95..=105, 30);
-        let runs = [
-            Run {
+        let segment_refs = [
+            SegmentRef {
                 number: 3,
                 first: Seq(1),
                 seed: 8,
             },
-            Run {
+            SegmentRef {
                 number: 4,
                 first: Seq(50),
                 seed: 8,
             },
         ];
-        let draft = Draft {
+        let builder = FrameBuilder {
             prior: Seq(99),
             after: Seq(94),
             cuts: 5,
             entries: &entries,
-            runs: &runs,
+            segment_refs: &segment_refs,
             state: b"{\"a\":1}",
         };
-        let (head, out) = encoded(&draft);
+        let (head, out) = encoded(&builder);
         let back = size(head.back_at() - head.at);
         assert_eq!(Head::decode(FRONT, 7, &out), Some(head.clone()));
         assert_eq!(Head::decode(BACK, 7, &out[back..]), Some(head.clone()));
@@ -365,15 +368,15 @@ mod tests {
     fn no_sector_of_a_frame_is_zero_from_end_to_end() {
         for (count, size) in [(0, 0), (1, 0), (1, 3_000), (300, 1)] {
             let entries = entries(1..=count, size);
-            let draft = Draft {
+            let builder = FrameBuilder {
                 prior: Seq(0),
                 after: Seq(0),
                 cuts: 0,
                 entries: &entries,
-                runs: &[],
+                segment_refs: &[],
                 state: b"{}",
             };
-            let (_, out) = encoded(&draft);
+            let (_, out) = encoded(&builder);
             for begin in (0..512).step_by(ALIGN) {
                 let (first, rest) = out.split_at(out.len().min(512 - begin));
                 let mut sectors = std::iter::once(first).chain(rest.chunks(512));
@@ -385,15 +388,15 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_head_goes_unseen() {
         let entries = entries(1..=2, 5);
-        let draft = Draft {
+        let builder = FrameBuilder {
             prior: Seq(0),
             after: Seq(0),
             cuts: 0,
             entries: &entries,
-            runs: &[],
+            segment_refs: &[],
             state: b"",
         };
-        let (head, out) = encoded(&draft);
+        let (head, out) = encoded(&builder);
         let head_bytes = size(head.head_bytes());
         for at in 0..head_bytes {
             for bit in 0..8 {

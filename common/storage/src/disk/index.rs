@@ -2,11 +2,11 @@
 //! wrong.
 //!
 //! ```text
-//!   ┌────────┬───────────┬────────┬─────────────┬──────────────────┐
-//!   │ header │ positions │ filter │ pages of ids │ pages of contents │
-//!   └────────┴───────────┴────────┴─────────────┴──────────────────┘
-//!   header:    how many of each; checksums of itself, of the positions, of the filter
-//!   positions: where some of the frames begin, one for each 16 KiB or so; a frame follows the one before up to the next
+//!   ┌────────┬────────┬────────┬──────────────┬───────────────────┐
+//!   │ header │ frames │ filter │ pages of ids │ pages of contents │
+//!   └────────┴────────┴────────┴──────────────┴───────────────────┘
+//!   header:    how many of each; checksums of itself, of the frames, of the filter
+//!   frames:    where some of the frames begin, one for each 16 KiB or so; a frame follows the one before up to the next
 //!   filter:    bits that are set for every key (Bloom): most of what is not here is known not to be without reading a page
 //!   page:      keys in ascending order, each with its position in the log; a checksum
 //! ```
@@ -14,18 +14,18 @@
 use replog_protocol::ids::Seq;
 
 use super::frame::{checksum, get_u32, get_u64, put_u32, put_u64, size};
-use super::tables::{Key, Position, Tables};
+use super::tables::{FrameRef, Key, Tables};
 
 const MAGIC: [u8; 8] = *b"\xffIndex1\xff";
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 56;
-const POSITION_BYTES: usize = 24;
+const FRAME_REF_BYTES: usize = 24;
 const KEY_BYTES: usize = 24;
 /// Bytes of a page.
 pub(super) const PAGE_BYTES: usize = 4096;
 const KEYS_PER_PAGE: u64 = (PAGE_BYTES as u64 - 4) / KEY_BYTES as u64;
-/// Frames that follow one another need no position of their own within so many bytes.
-const POSITION_STRIDE: u64 = 16 << 10;
+/// Frames that follow one another need no reference of their own within so many bytes.
+const FRAME_REF_STRIDE: u64 = 16 << 10;
 /// Bits of the filter for each key, and how many of them a key sets: one in a hundred strange keys is not recognised as such.
 const FILTER_BITS_PER_KEY: u64 = 10;
 const FILTER_BITS_SET: u64 = 7;
@@ -33,13 +33,13 @@ const FILTER_BITS_SET: u64 = 7;
 /// What an index consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    positions: u64,
+    frame_refs: u64,
     filter_bytes: u64,
     ids: u64,
     contents: u64,
     /// Whether contents are in it.
     pub(super) has_contents: bool,
-    positions_sum: u32,
+    frame_refs_sum: u32,
     filter_sum: u32,
 }
 
@@ -59,26 +59,26 @@ pub(super) fn encode(tables: &Tables, seed: u32) -> Vec<u8> {
     };
     let ids = sorted(&tables.ids);
     let contents = tables.contents.as_ref().map(sorted);
-    let mut positions = Vec::new();
-    let sparse = sparse(&tables.positions);
-    for p in &sparse {
-        [p.after.0, p.at, p.cuts]
+    let mut frame_refs = Vec::new();
+    let sparse = sparse(&tables.frame_refs);
+    for frame in &sparse {
+        [frame.after.0, frame.at, frame.cuts]
             .iter()
-            .for_each(|n| put_u64(&mut positions, *n));
+            .for_each(|n| put_u64(&mut frame_refs, *n));
     }
     let both = || ids.iter().chain(contents.iter().flatten());
     let filter = Filter::of(both().map(|(key, _)| *key), both().count() as u64);
     let header = Header {
-        positions: sparse.len() as u64,
+        frame_refs: sparse.len() as u64,
         filter_bytes: filter.0.len() as u64,
         ids: ids.len() as u64,
         contents: contents.as_ref().map_or(0, |c| c.len() as u64),
         has_contents: contents.is_some(),
-        positions_sum: checksum(seed, &[&positions]),
+        frame_refs_sum: checksum(seed, &[&frame_refs]),
         filter_sum: checksum(seed, &[&filter.0]),
     };
     let mut out = header.encode(seed);
-    out.append(&mut positions);
+    out.append(&mut frame_refs);
     out.extend_from_slice(&filter.0);
     for keys in [&ids, &contents.unwrap_or_default()] {
         for page in keys.chunks(size(KEYS_PER_PAGE)) {
@@ -89,12 +89,13 @@ pub(super) fn encode(tables: &Tables, seed: u32) -> Vec<u8> {
 }
 
 /// Those from which the others are found by going from frame to frame: where nothing was taken out in between.
-fn sparse(positions: &[Position]) -> Vec<Position> {
-    let mut sparse: Vec<Position> = Vec::new();
-    for p in positions {
-        let is_near = |last: &Position| p.cuts == last.cuts && p.at - last.at < POSITION_STRIDE;
+fn sparse(frame_refs: &[FrameRef]) -> Vec<FrameRef> {
+    let mut sparse: Vec<FrameRef> = Vec::new();
+    for frame in frame_refs {
+        let is_near =
+            |last: &FrameRef| frame.cuts == last.cuts && frame.at - last.at < FRAME_REF_STRIDE;
         if !sparse.last().is_some_and(is_near) {
-            sparse.push(*p);
+            sparse.push(*frame);
         }
     }
     sparse
@@ -114,10 +115,10 @@ fn put_page(out: &mut Vec<u8>, keys: &[(Key, Seq)], seed: u32) {
 impl Header {
     fn encode(&self, seed: u32) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        for n in [self.positions, self.filter_bytes, self.ids, self.contents] {
+        for n in [self.frame_refs, self.filter_bytes, self.ids, self.contents] {
             put_u64(&mut out, n);
         }
-        put_u32(&mut out, self.positions_sum);
+        put_u32(&mut out, self.frame_refs_sum);
         put_u32(&mut out, self.filter_sum);
         put_u32(&mut out, u32::from(self.has_contents));
         let sum = checksum(seed, &[&out]);
@@ -130,26 +131,26 @@ impl Header {
         let (said, sum) = bytes.get(..HEADER_BYTES)?.split_at(HEADER_BYTES - 4);
         let is_one = said.starts_with(&MAGIC) && get_u32(sum, 0)? == checksum(seed, &[said]);
         let header = Self {
-            positions: get_u64(said, 8)?,
+            frame_refs: get_u64(said, 8)?,
             filter_bytes: get_u64(said, 16)?,
             ids: get_u64(said, 24)?,
             contents: get_u64(said, 32)?,
-            positions_sum: get_u32(said, 40)?,
+            frame_refs_sum: get_u32(said, 40)?,
             filter_sum: get_u32(said, 44)?,
             has_contents: get_u32(said, 48)? == 1,
         };
         is_one.then_some(header)
     }
 
-    /// Where the positions are, and how many bytes.
-    pub(super) fn positions_at(&self) -> (u64, usize) {
-        let bytes = size(self.positions) * POSITION_BYTES;
+    /// Where the references to frames are, and how many bytes.
+    pub(super) fn frame_refs_at(&self) -> (u64, usize) {
+        let bytes = size(self.frame_refs) * FRAME_REF_BYTES;
         (HEADER_BYTES as u64, bytes)
     }
 
     /// Where the filter is, and how many bytes.
     pub(super) fn filter_at(&self) -> (u64, usize) {
-        let (at, bytes) = self.positions_at();
+        let (at, bytes) = self.frame_refs_at();
         (at + bytes as u64, size(self.filter_bytes))
     }
 
@@ -180,15 +181,15 @@ impl Header {
         at + bytes as u64 + (before + page) * PAGE_BYTES as u64
     }
 
-    /// The positions in `bytes`; `None` if they have rotted.
-    pub(super) fn positions(&self, bytes: &[u8], seed: u32) -> Option<Vec<Position>> {
-        (checksum(seed, &[bytes]) == self.positions_sum).then_some(())?;
-        let position = |p: &[u8]| {
-            let (after, at) = (Seq(get_u64(p, 0)?), get_u64(p, 8)?);
-            let cuts = get_u64(p, 16)?;
-            Some(Position { after, at, cuts })
+    /// The references to frames in `bytes`; `None` if they have rotted.
+    pub(super) fn frame_refs(&self, bytes: &[u8], seed: u32) -> Option<Vec<FrameRef>> {
+        (checksum(seed, &[bytes]) == self.frame_refs_sum).then_some(())?;
+        let frame_ref = |bytes: &[u8]| {
+            let (after, at) = (Seq(get_u64(bytes, 0)?), get_u64(bytes, 8)?);
+            let cuts = get_u64(bytes, 16)?;
+            Some(FrameRef { after, at, cuts })
         };
-        bytes.chunks_exact(POSITION_BYTES).map(position).collect()
+        bytes.chunks_exact(FRAME_REF_BYTES).map(frame_ref).collect()
     }
 
     /// The filter in `bytes`; `None` if it has rotted.
@@ -281,8 +282,8 @@ mod tests {
         }
         let contents = tables.contents.as_mut().unwrap();
         contents.insert(77, Seq(5));
-        tables.positions = (0..50)
-            .map(|n| Position {
+        tables.frame_refs = (0..50)
+            .map(|n| FrameRef {
                 after: Seq(n),
                 at: n * 1_000,
                 cuts: u64::from(n >= 20),
@@ -331,12 +332,12 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_kept_where_something_was_taken_out_before() {
+    fn frames_are_kept_where_something_was_taken_out_before() {
         let encoded = encode(&tables(3), 9);
         let header = Header::decode(&encoded, 9).unwrap();
-        let (at, bytes) = header.positions_at();
-        let positions = header.positions(&encoded[size(at)..size(at) + bytes], 9);
-        let at: Vec<u64> = positions.unwrap().iter().map(|p| p.at / 1_000).collect();
+        let (at, bytes) = header.frame_refs_at();
+        let frame_refs = header.frame_refs(&encoded[size(at)..size(at) + bytes], 9);
+        let at: Vec<u64> = frame_refs.unwrap().iter().map(|f| f.at / 1_000).collect();
         assert_eq!(at, [0, 17, 20, 37]);
     }
 
@@ -347,8 +348,8 @@ mod tests {
             let mut bytes = good.clone();
             bytes[at] ^= 4;
             let noticed = Header::decode(&bytes, 9).is_none_or(|header| {
-                let (positions, len) = header.positions_at();
-                let positions = header.positions(&bytes[size(positions)..][..len], 9);
+                let (frame_refs, len) = header.frame_refs_at();
+                let frame_refs = header.frame_refs(&bytes[size(frame_refs)..][..len], 9);
                 let (filter, len) = header.filter_at();
                 let filter = header.filter(bytes[size(filter)..][..len].to_vec(), 9);
                 let is_rotten = |which, page| {
@@ -356,7 +357,7 @@ mod tests {
                     let keys = header.keys_on(which, page);
                     look_up(&bytes[at..at + PAGE_BYTES], keys, 1, 9).is_none()
                 };
-                positions.is_none()
+                frame_refs.is_none()
                     || filter.is_none()
                     || (0..header.pages(Which::Ids)).any(|p| is_rotten(Which::Ids, p))
                     || is_rotten(Which::Contents, 0)

@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use replog_protocol::ids::Seq;
 
-use super::frame::{Head, Run};
+use super::frame::{Head, SegmentRef};
 use super::index::{Filter, Header};
 use super::medium::MediumFile;
-use super::tables::{Keys, Position, Tables};
+use super::tables::{FrameRef, Keys, Tables};
 
 /// The segments of a log. Each entry is in one of them.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ pub(super) struct Sealed {
 #[derive(Clone, Debug)]
 pub(super) enum Index {
     /// Not on the disk yet.
-    InMemory(Arc<Tables>),
+    Unwritten(Arc<Tables>),
     /// Beside the segment; what was read of it.
-    OnDisk(Arc<OnceLock<(Header, Filter)>>),
+    Written(Arc<OnceLock<(Header, Filter)>>),
 }
 
 /// The segment that is written to.
@@ -66,23 +66,23 @@ pub(super) struct Part {
     pub(super) number: u64,
     pub(super) seed: u32,
     /// Those that matter, the first one first.
-    pub(super) positions: Vec<Position>,
+    pub(super) frame_refs: Vec<FrameRef>,
     /// The last entry that is to be found from there.
     pub(super) upto: Seq,
 }
 
 impl Layout {
-    /// The older segments, as the next one says which they are.
-    pub(super) fn runs(&self) -> Vec<Run> {
+    /// The older segments, as the first frame of the next one names them.
+    pub(super) fn segment_refs(&self) -> Vec<SegmentRef> {
         let sealed = self.sealed.iter().map(|s| (s.number, s.first, s.seed));
         let active = self.active.tables.first();
         let active = active.map(|first| (self.active.number, first, self.active.seed));
-        let run = |(number, first, seed)| Run {
+        let segment_ref = |(number, first, seed)| SegmentRef {
             number,
             first,
             seed,
         };
-        sealed.chain(active).map(run).collect()
+        sealed.chain(active).map(segment_ref).collect()
     }
 
     /// A frame was written into the active segment.
@@ -121,7 +121,7 @@ impl Layout {
                 seed: former.seed,
                 first,
                 last: self.last,
-                index: Index::InMemory(Arc::new(former.tables)),
+                index: Index::Unwritten(Arc::new(former.tables)),
             }),
             None => self.dead.push(former.number),
         }
@@ -134,26 +134,26 @@ impl Layout {
     }
 }
 
-/// So many positions are looked at for one page, at most; it ends there.
-const MAX_POSITIONS: usize = 4096;
+/// So many references to frames are looked at for one page, at most; it ends there.
+const MAX_FRAME_REFS: usize = 4096;
 
 impl Part {
-    /// What of those positions has the entries from `first` to `last`, where the segment goes up to `upto`.
+    /// Those of the frames that have the entries from `first` to `last`, where the segment goes up to `upto`.
     pub(super) fn of(
         (number, seed): (u64, u32),
-        positions: &[Position],
+        frame_refs: &[FrameRef],
         (first, last): (Seq, Seq),
         upto: Seq,
     ) -> Self {
-        let from = positions.partition_point(|p| p.after < first);
-        let positions = &positions[from.saturating_sub(1)..];
-        let wanted = positions.partition_point(|p| p.after < last);
-        let taken = wanted.min(MAX_POSITIONS);
-        let upto = positions.get(taken).map_or(upto, |next| next.after);
+        let from = frame_refs.partition_point(|f| f.after < first);
+        let frame_refs = &frame_refs[from.saturating_sub(1)..];
+        let wanted = frame_refs.partition_point(|f| f.after < last);
+        let taken = wanted.min(MAX_FRAME_REFS);
+        let upto = frame_refs.get(taken).map_or(upto, |next| next.after);
         Self {
             number,
             seed,
-            positions: positions[..taken].to_vec(),
+            frame_refs: frame_refs[..taken].to_vec(),
             upto: upto.min(last),
         }
     }

@@ -11,7 +11,7 @@ use super::index::{self, Filter, HEADER_BYTES, Header, OnPage, PAGE_BYTES, Which
 use super::layout::{Index, Layout, Sealed};
 use super::segment::Kind;
 use super::store::synced;
-use super::tables::{Key, Position, Tables};
+use super::tables::{FrameRef, Key, Tables};
 
 /// Which message is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +69,8 @@ fn find_key(
     };
     for sealed in candidates {
         let found = match &sealed.index {
-            Index::InMemory(tables) => Ok(in_tables(tables, which, key)),
-            Index::OnDisk(read) => on_disk(files, &sealed, read, which, key),
+            Index::Unwritten(tables) => Ok(in_tables(tables, which, key)),
+            Index::Written(read) => on_disk(files, &sealed, read, which, key),
         };
         let found = found.map_err(|error| ((sealed.number, sealed.seed), error))?;
         // What was taken out of the log since the index was written is there still.
@@ -83,8 +83,8 @@ fn find_key(
 
 fn may_have(sealed: &Sealed, key: Key) -> bool {
     match &sealed.index {
-        Index::InMemory(_) => true,
-        Index::OnDisk(read) => read.get().is_none_or(|(_, filter)| filter.may_have(key)),
+        Index::Unwritten(_) => true,
+        Index::Written(read) => read.get().is_none_or(|(_, filter)| filter.may_have(key)),
     }
 }
 
@@ -149,12 +149,12 @@ pub(super) fn header(files: &Files, number: u64, seed: u32) -> Result<Header, In
 }
 
 /// Where the frames of a sealed segment are.
-pub(super) fn positions(files: &Files, sealed: &Sealed) -> Result<Vec<Position>, IndexError> {
+pub(super) fn frame_refs(files: &Files, sealed: &Sealed) -> Result<Vec<FrameRef>, IndexError> {
     let header = header(files, sealed.number, sealed.seed)?;
-    let (at, bytes) = header.positions_at();
+    let (at, bytes) = header.frame_refs_at();
     let bytes = files.read(Kind::Index, sealed.number, at, bytes)?;
     header
-        .positions(&bytes, sealed.seed)
+        .frame_refs(&bytes, sealed.seed)
         .ok_or(IndexError::Wrong)
 }
 

@@ -12,7 +12,7 @@ use replog_protocol::ids::{Epoch, Seq};
 use super::damage::Damage;
 use super::error::Refused;
 use super::files::Files;
-use super::frame::{Draft, Head, size};
+use super::frame::{FrameBuilder, Head, size};
 use super::layout::{Active, Index, Layout, Sealed};
 use super::medium::{Medium, MediumFile};
 use super::pages::Wanted;
@@ -20,7 +20,7 @@ use super::scan::{Part, Scanned, scan};
 use super::segment::{HEADER_BYTES, Header, Kind, SPARE};
 use super::spares::make_file;
 use super::store::{Store, json};
-use super::tables::{Position, Tables};
+use super::tables::{FrameRef, Tables};
 use super::{DiskOptions, OpenError, lookup};
 
 /// What a log holds when it is opened.
@@ -94,12 +94,12 @@ fn begin(files: Files, options: &DiskOptions) -> Result<Opened, OpenError> {
 /// What the first segment of a log begins with, and the head of its first frame.
 fn first_segment(header: &Header, hard_state: &HardState) -> (Vec<u8>, Head) {
     let state = json(hard_state);
-    let beginning = Draft {
+    let beginning = FrameBuilder {
         prior: Seq::ZERO,
         after: Seq::ZERO,
         cuts: 0,
         entries: &[],
-        runs: &[],
+        segment_refs: &[],
         state: &state,
     };
     let mut bytes = header.encode();
@@ -169,7 +169,7 @@ fn open_last(files: Files, number: u64, options: &DiskOptions) -> Result<Opened,
 /// Entries that lie before `head` and after `last` were in a frame that cannot be read: they are looked for where it was.
 fn note_lost(tables: &mut Tables, last: Seq, cuts: u64, at: u64, head: &Head) {
     if head.prior > last {
-        tables.positions.push(Position {
+        tables.frame_refs.push(FrameRef {
             after: last,
             at,
             cuts,
@@ -195,15 +195,23 @@ fn hard_state(scanned: &Scanned) -> Result<HardState, OpenError> {
 
 /// The older segments, as the beginning of the last one names them.
 fn sealed(beginning: &Head) -> Vec<Sealed> {
-    let ends = beginning.runs.iter().skip(1).map(|next| next.first.prev());
+    let ends = beginning
+        .segment_refs
+        .iter()
+        .skip(1)
+        .map(|next| next.first.prev());
     let ends = ends.chain([beginning.prior]);
-    let sealed = beginning.runs.iter().zip(ends).map(|(run, last)| Sealed {
-        number: run.number,
-        seed: run.seed,
-        first: run.first,
-        last,
-        index: Index::OnDisk(Arc::default()),
-    });
+    let sealed = beginning
+        .segment_refs
+        .iter()
+        .zip(ends)
+        .map(|(segment, last)| Sealed {
+            number: segment.number,
+            seed: segment.seed,
+            first: segment.first,
+            last,
+            index: Index::Written(Arc::default()),
+        });
     sealed.collect()
 }
 
@@ -251,7 +259,7 @@ fn tidy_up(
                 let mut layout = store.layout_mut();
                 let sealed = layout.sealed.iter_mut().find(|s| s.number == number);
                 if let Some(sealed) = sealed {
-                    sealed.index = Index::InMemory(tables);
+                    sealed.index = Index::Unwritten(tables);
                 }
             }
             Err(Refused::Failed(why)) => return Err(io::Error::other(why).into()),

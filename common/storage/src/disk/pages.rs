@@ -86,11 +86,11 @@ enum Taken {
 impl Page<'_> {
     fn fill(&mut self) -> io::Result<()> {
         let part = self.part;
-        for (i, position) in part.positions.iter().enumerate() {
-            let next = part.positions.get(i + 1);
+        for (i, frame) in part.frame_refs.iter().enumerate() {
+            let next = part.frame_refs.get(i + 1);
             let upto = next.map_or(part.upto, |next| next.after.min(part.upto));
             let end = next.map_or(self.window.len, |next| next.at);
-            let mut at = position.at;
+            let mut at = frame.at;
             while self.out.next <= upto {
                 let head = self.head(at, end.max(at))?;
                 // What lies before it was in a frame that cannot be read any more.

@@ -151,7 +151,7 @@ fn has_empty_sector(at: u64, bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Draft;
+    use super::super::frame::FrameBuilder;
     use super::*;
     use crate::samples::entries;
     use replog_protocol::ids::Seq;
@@ -162,16 +162,16 @@ mod tests {
         for i in 0..4 {
             begins.push(bytes.len() as u64);
             let entries = entries(2 * i + 1..=2 * i + 2, 600);
-            let draft = Draft {
+            let builder = FrameBuilder {
                 prior: Seq(2 * i),
                 after: Seq(2 * i),
                 cuts: 0,
                 entries: &entries,
-                runs: &[],
+                segment_refs: &[],
                 state: if i == 0 { b"{}" } else { b"" },
             };
             let at = bytes.len() as u64;
-            draft.encode((at, 0, 1), &mut bytes, &mut |_| ());
+            builder.encode((at, 0, 1), &mut bytes, &mut |_| ());
         }
         begins.push(bytes.len() as u64);
         bytes.resize(bytes.len() + 4096, 0);

@@ -12,7 +12,7 @@ use replog_protocol::ids::Seq;
 
 use super::error::Refused;
 use super::files::Files;
-use super::frame::{Draft, size};
+use super::frame::{FrameBuilder, size};
 use super::layout::{Active, Index, Layout, Part};
 use super::lookup::{self, IndexError};
 use super::medium::MediumFile;
@@ -133,15 +133,15 @@ impl Store {
         };
         let state = change.hard_state.map(json).unwrap_or_default();
         let after = change.truncate_after.unwrap_or(prior).min(prior);
-        let draft = Draft {
+        let builder = FrameBuilder {
             prior,
             after,
             cuts: cuts + u64::from(after < prior),
             entries: change.entries,
-            runs: &[],
+            segment_refs: &[],
             state: &state,
         };
-        let frame_bytes = draft.frame_bytes();
+        let frame_bytes = builder.frame_bytes();
         let frame_bytes =
             frame_bytes.ok_or_else(|| Refused::Failed("a write of more than 4 GiB".to_owned()))?;
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,20 +149,20 @@ impl Store {
         writer.buffer.clear();
         writer.buffer.shrink_to(BUFFER_BYTES);
         match active_end + frame_bytes <= active_bytes {
-            true => self.append(&mut writer, &draft),
-            false => self.roll(&mut writer, &draft, frame_bytes, stored),
+            true => self.append(&mut writer, &builder),
+            false => self.roll(&mut writer, &builder, frame_bytes, stored),
         }
     }
 
     /// Writes a frame into the active segment.
-    fn append(&self, writer: &mut Writer, draft: &Draft<'_>) -> Result<(), Refused> {
+    fn append(&self, writer: &mut Writer, builder: &FrameBuilder<'_>) -> Result<(), Refused> {
         let (place, file) = {
             let active = &self.layout().active;
             let place = (active.end, active.state_at, active.seed);
             (place, Arc::clone(&active.file))
         };
         let mut keys = Vec::new();
-        let head = draft.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
+        let head = builder.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
         if let Err(error) = file.write_at(head.at, &writer.buffer) {
             let refused = Refused::from(error);
             if let Refused::Full = refused {
@@ -209,26 +209,26 @@ impl Store {
     fn roll(
         &self,
         writer: &mut Writer,
-        draft: &Draft<'_>,
+        builder: &FrameBuilder<'_>,
         frame_bytes: u64,
         stored: &HardState,
     ) -> Result<(), Refused> {
         if self.unindexed() >= MAX_UNINDEXED {
             self.see_to_chores()?;
         }
-        let (number, runs, beginning_cuts, former) = {
+        let (number, segment_refs, beginning_cuts, former) = {
             let layout = self.layout();
             let number = layout.active.number + 1;
             let former = Arc::clone(&layout.active.file);
-            (number, layout.runs(), layout.cuts, former)
+            (number, layout.segment_refs(), layout.cuts, former)
         };
         let state = json(stored);
-        let beginning = Draft {
-            prior: draft.prior,
-            after: draft.prior,
+        let beginning = FrameBuilder {
+            prior: builder.prior,
+            after: builder.prior,
             cuts: beginning_cuts,
             entries: &[],
-            runs: &runs,
+            segment_refs: &segment_refs,
             state: &state,
         };
         let header = Header::new(number, &self.options.owner);
@@ -237,7 +237,7 @@ impl Store {
         let beginning = beginning.encode(place, &mut writer.buffer, &mut |_| ());
         let mut keys = Vec::new();
         let place = (beginning.end(), HEADER_BYTES, header.seed);
-        let head = draft.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
+        let head = builder.encode(place, &mut writer.buffer, &mut self.noting(&mut keys));
         debug_assert_eq!(head.end() - head.at, frame_bytes);
 
         if self.options.fsync == Fsync::Never {
@@ -338,17 +338,17 @@ impl Store {
                 let Some(sealed) = layout.sealed_with(first) else {
                     let active = &layout.active;
                     let id = (active.number, active.seed);
-                    let positions = &active.tables.positions;
-                    return Ok(Part::of(id, positions, (first, last), layout.last));
+                    let frame_refs = &active.tables.frame_refs;
+                    return Ok(Part::of(id, frame_refs, (first, last), layout.last));
                 };
                 sealed.clone()
             };
             let id = (sealed.number, sealed.seed);
-            let of = |positions: &[_]| Part::of(id, positions, (first, last), sealed.last);
+            let of = |frame_refs: &[_]| Part::of(id, frame_refs, (first, last), sealed.last);
             match &sealed.index {
-                Index::InMemory(tables) => return Ok(of(&tables.positions)),
-                Index::OnDisk(_) => match lookup::positions(&self.files, &sealed) {
-                    Ok(positions) => return Ok(of(&positions)),
+                Index::Unwritten(tables) => return Ok(of(&tables.frame_refs)),
+                Index::Written(_) => match lookup::frame_refs(&self.files, &sealed) {
+                    Ok(frame_refs) => return Ok(of(&frame_refs)),
                     Err(IndexError::Wrong) => self.make_index_anew(id, &epochs())?,
                     Err(IndexError::Io(error)) => return Err(error),
                 },
@@ -379,7 +379,7 @@ impl Store {
         let tables = opening::tables_of_sealed(&self.files, id, epochs, indexes_contents)?;
         let mut layout = self.layout_mut();
         if let Some(sealed) = layout.sealed.iter_mut().find(|s| s.number == id.0) {
-            sealed.index = Index::InMemory(Arc::new(tables));
+            sealed.index = Index::Unwritten(Arc::new(tables));
             self.is_index_due.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -387,7 +387,7 @@ impl Store {
 
     fn unindexed(&self) -> usize {
         let layout = self.layout();
-        let is_unindexed = |s: &&super::layout::Sealed| matches!(s.index, Index::InMemory(_));
+        let is_unindexed = |s: &&super::layout::Sealed| matches!(s.index, Index::Unwritten(_));
         layout.sealed.iter().filter(is_unindexed).count()
     }
 
@@ -418,8 +418,8 @@ impl Store {
             let sealed = layout.sealed.iter();
             sealed
                 .filter_map(|s| match &s.index {
-                    Index::InMemory(tables) => Some((s.number, s.seed, Arc::clone(tables))),
-                    Index::OnDisk(_) => None,
+                    Index::Unwritten(tables) => Some((s.number, s.seed, Arc::clone(tables))),
+                    Index::Written(_) => None,
                 })
                 .collect()
         };
@@ -432,7 +432,7 @@ impl Store {
             let mut layout = self.layout_mut();
             let sealed = layout.sealed.iter_mut().find(|s| s.number == number);
             match sealed {
-                Some(sealed) => sealed.index = Index::OnDisk(Arc::default()),
+                Some(sealed) => sealed.index = Index::Written(Arc::default()),
                 // It was taken out of the log meanwhile.
                 None => layout.dead.push(number),
             }

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::frame::{Head, entry_sum, size};
 
-/// A frame with entries of the log.
+/// Where a frame with entries of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    /// What its entries follow. They go up to where those of the next position begin.
+pub(super) struct FrameRef {
+    /// What its entries follow. They go up to where those of the next frame begin.
     pub(super) after: Seq,
     /// Where the frame begins in its segment.
     pub(super) at: u64,
@@ -28,7 +28,7 @@ pub(super) type Key = u128;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     /// In their order; what was taken out of the log is not among them.
-    pub(super) positions: Vec<Position>,
+    pub(super) frame_refs: Vec<FrameRef>,
     pub(super) ids: HashMap<Key, Seq>,
     /// By the fingerprint of the content; kept where contents are deduplicated.
     pub(super) contents: Option<HashMap<Key, Seq>>,
@@ -44,13 +44,13 @@ impl Tables {
 
     /// The first entry of the segment, if it has one.
     pub(super) fn first(&self) -> Option<Seq> {
-        self.positions.first().map(|p| p.after.next())
+        self.frame_refs.first().map(|f| f.after.next())
     }
 
     /// Entries were taken out of the log, up to `keep`.
     pub(super) fn truncate_after(&mut self, keep: Seq) {
-        let kept = self.positions.partition_point(|p| p.after < keep);
-        self.positions.truncate(kept);
+        let kept = self.frame_refs.partition_point(|f| f.after < keep);
+        self.frame_refs.truncate(kept);
         self.ids.retain(|_, seq| *seq <= keep);
         if let Some(contents) = &mut self.contents {
             contents.retain(|_, seq| *seq <= keep);
@@ -66,7 +66,7 @@ impl Tables {
             let Head {
                 after, at, cuts, ..
             } = *head;
-            self.positions.push(Position { after, at, cuts });
+            self.frame_refs.push(FrameRef { after, at, cuts });
         }
     }
 

@@ -16,7 +16,7 @@ use crate::made::{open, written};
 fn it_refuses_and_goes_on_when_there_is_room() {
     let disk = SimDisk::default();
     let mut journal = written(&disk, 20, 5);
-    disk.fail(DiskFault::NoRoom);
+    disk.fail(DiskFault::DiskFull);
     let large = entries(21..=60, 100_000);
     assert_eq!(run(&mut journal, job(large.clone())), WriteResult::DiskFull);
     let all = everything(&*journal.reader());
@@ -34,7 +34,7 @@ fn it_refuses_and_goes_on_when_there_is_room() {
 fn what_was_to_replace_the_end_has_not_done_so() {
     let disk = SimDisk::default();
     let mut journal = written(&disk, 20, 5);
-    disk.fail(DiskFault::NoRoom);
+    disk.fail(DiskFault::DiskFull);
     let (other, hard_state) = others(16, 20);
     let full = run(
         &mut journal,
@@ -58,7 +58,7 @@ fn a_sync_that_finds_no_room_is_a_failure() {
     loop {
         let disk = SimDisk::default();
         let mut journal = written(&disk, 20, 5);
-        disk.fail_once(DiskFault::NoRoomToSync, synced);
+        disk.fail_once(DiskFault::DiskFullOnSync, synced);
         let failed = run(&mut journal, job(entries(21..=21, 40)));
         if !disk.is_well() {
             break;
@@ -80,10 +80,10 @@ fn no_room_at_any_step_of_a_write() {
     ];
     for (write, last) in writes {
         for (fault, for_good) in [
-            (DiskFault::NoRoomToGrow, false),
-            (DiskFault::NoRoomToWrite, false),
-            (DiskFault::NoRoomToWrite, true),
-            (DiskFault::NoRoom, true),
+            (DiskFault::DiskFullOnGrow, false),
+            (DiskFault::DiskFullOnWrite, false),
+            (DiskFault::DiskFullOnWrite, true),
+            (DiskFault::DiskFull, true),
         ] {
             let mut passed = 0;
             loop {

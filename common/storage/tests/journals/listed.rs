@@ -24,8 +24,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let fault = prop_oneof![
-        Just(DiskFault::NoRoomToGrow),
-        Just(DiskFault::NoRoomToWrite)
+        Just(DiskFault::DiskFullOnGrow),
+        Just(DiskFault::DiskFullOnWrite)
     ];
     prop_oneof![
         8 => (1..30u64, prop_oneof![9 => 0..200usize, 1 => 3_000..9_000usize])

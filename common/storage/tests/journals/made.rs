@@ -27,7 +27,7 @@ pub(crate) fn open_directory(dir: &Path) -> Result<(DiskJournal, Restored), Open
     replog_storage::directory::open(dir, &options)
 }
 
-/// A journal with the entries up to `upto`, each `step` of them a commit of its own.
+/// A journal with the entries up to `upto`, each `step` of them a write of its own.
 pub(crate) fn written(disk: &SimDisk, upto: u64, step: usize) -> DiskJournal {
     let (mut journal, _) = open(disk, 1 << 20).expect("it opens");
     for from in (1..=upto).step_by(step) {

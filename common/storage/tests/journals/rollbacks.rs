@@ -116,7 +116,7 @@ fn two_at_one_time_have_files_of_their_own() {
 /// the file may be the only copy.
 #[test]
 fn the_file_goes_when_the_entries_stay() {
-    for (fault, left) in [(DiskFault::NoRoom, 0), (DiskFault::SyncFails, 1)] {
+    for (fault, left) in [(DiskFault::DiskFull, 0), (DiskFault::SyncFails, 1)] {
         let dir = tempfile::tempdir().expect("a directory");
         let disk = SimDisk::default();
         disk.keep_rollbacks_in(dir.path());

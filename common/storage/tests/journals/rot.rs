@@ -178,7 +178,7 @@ fn the_last_one_is_as_any_other() {
 fn what_could_not_be_repaired_is_reported_on() {
     let (disk, mut journal) = rotten(false, &[20]);
     assert_eq!(read(&journal, 20, 20), Err(ReadError::Damaged(Seq(20))));
-    disk.fail(DiskFault::NoRoom);
+    disk.fail(DiskFault::DiskFull);
     let full = repair(&mut journal, vec![marked(20)]);
     assert_eq!(full, WriteResult::DiskFull);
     assert_eq!(journal.reader().damaged(), seqs(&[20]));

@@ -223,7 +223,7 @@ fn what_a_full_disk_has_left_is_not_taken_for_a_part_of_the_next_write() {
     let disk = SimDisk::default();
     let (mut journal, _) = disk.open(&options).expect("it opens");
     append(&mut journal, entries(1..=10, 40));
-    disk.fail(DiskFault::NoRoomToWrite);
+    disk.fail(DiskFault::DiskFullOnWrite);
     let full = run(&mut journal, job(entries(11..=40, 500)));
     assert_eq!(full, WriteResult::DiskFull);
     disk.fail(DiskFault::None);
