@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`node_task`] | the one task that owns a node: waits, steps, carries out what the node hands out |
 //! | [`snapshot`] | what readers of the log see at one moment |
-//! | [`program`] | from arguments to a running program and to its exit code |
-//! | [`settings`] | every setting is a flag and an environment variable |
+//! | [`program`], [`exit`] | from arguments to a running program, and to its exit code and last line |
+//! | [`settings`], [`nearest`] | every setting is a flag and an environment variable; the known name that a wrong one is nearest to |
 //! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
 //! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |

@@ -1,5 +1,5 @@
-//! Who has answered a master that recovers, and who of them has promised. Every start of a name is a holder of its own: two
-//! processes of one name, one of them on a copied directory, hold different logs, and the fuller one wins.
+//! Who has answered a master that recovers, and who of them has promised. Each process that runs under a name is a holder of
+//! its own: two processes of one name, one of them on a copied directory, hold different logs, and the fuller one wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -8,8 +8,8 @@ use super::{Ack, DecodeError, PROTOCOL_VERSION, cleared, parse, to_line};
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::ids::Leadership;
 
-/// "Follow no lower epoch than this, and say what you hold." Every start of a name answers, whether or not it has won its
-/// name: a promise does no harm, and the fullest holder may be the one that is about to end.
+/// "Follow no lower epoch than this, and say what you hold." Each process that runs under the name answers, whether or not it
+/// has won that name: a promise does no harm, and the fullest holder may be the one that is about to end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prepare {
     /// The history that is going to be served, and the epoch.

@@ -436,7 +436,7 @@ fn what_was_not_shown_to_be_of_the_cleared_log_is_kept() {
     }
 }
 
-/// A question goes to every start of a name, whatever each of them knows.
+/// A question goes to each process that runs under a name, whatever each of them knows.
 #[test]
 fn nobody_promises_to_follow_what_was_cleared_away() {
     let mut secondary = secondary("s1");
