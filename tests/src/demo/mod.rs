@@ -7,10 +7,10 @@ mod table;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::harness::hidden;
 use crate::{bench, chaos, sim};
 
 /// A broker, a master and secondaries on this machine, until Ctrl-C.
@@ -83,15 +83,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Ctrl-C, SIGTERM, or the terminal is closed.
 async fn asked_to_stop() -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
+    hidden::asked_to_stop()?.await;
     Ok(())
 }

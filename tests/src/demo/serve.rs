@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_nats::ServerAddr;
 use futures_util::future::{join_all, select_all};
+use replog_nats::{Credentials, without_user_info};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -56,6 +57,12 @@ async fn start(secondaries: u16) -> Result<Running> {
         Some(url) => (url, None),
         None => {
             let broker = NatsServer::start(BrokerOptions::default().port(BROKER_PORT)).await?;
+            if broker.port() != BROKER_PORT {
+                println!(
+                    "port {BROKER_PORT} is taken: nats-server listens on {} instead",
+                    broker.port()
+                );
+            }
             (broker.url(), Some(broker))
         }
     };
@@ -68,16 +75,7 @@ async fn start(secondaries: u16) -> Result<Running> {
     }
     if broker.is_some() {
         // These belong to another broker.
-        let names = [
-            "NATS_USER",
-            "NATS_PASSWORD",
-            "NATS_CREDS",
-            "NATS_NKEY",
-            "NATS_CA",
-            "NATS_CERT",
-            "NATS_KEY",
-        ];
-        env.extend(names.map(|name| (name.to_owned(), String::new())));
+        env.extend(Credentials::VARIABLES.map(|name| (name.to_owned(), String::new())));
     }
     let members: Vec<String> = (1..=secondaries).map(|i| format!("secondary{i}")).collect();
     let mut nodes = Vec::new();
@@ -142,7 +140,7 @@ async fn reachable_broker() -> Option<String> {
     }
     println!(
         "nobody answers at NATS_URL ({}): starting a broker of its own",
-        table::without_secrets(&url)
+        without_user_info(&url)
     );
     None
 }

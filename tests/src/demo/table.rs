@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
+use replog_nats::without_user_info;
 
 use super::serve::Running;
 
@@ -30,7 +31,7 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
         out,
         "{:<12} {:<32} {:>8}  {broker}{whose}",
         "nats",
-        without_secrets(&running.nats_url),
+        without_user_info(&running.nats_url),
         ""
     )?;
     for node in &running.nodes {
@@ -69,7 +70,7 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     writeln!(
         out,
         "Everything that goes over the broker:\n  nats -s {} sub 'replog.>'",
-        without_secrets(&running.nats_url)
+        without_user_info(&running.nats_url)
     )?;
     writeln!(
         out,
@@ -81,30 +82,4 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
         "The cluster's page in a browser:\n  http://{master_addr}/\n\nCtrl-C stops all."
     )?;
     Ok(out)
-}
-
-/// The same addresses without the user and password they may have in them.
-pub(super) fn without_secrets(urls: &str) -> String {
-    let clean = urls.split(',').map(|url| {
-        let (scheme, rest) = url
-            .split_once("://")
-            .map_or(("", url), |(scheme, rest)| (scheme, rest));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        if scheme.is_empty() {
-            host.to_owned()
-        } else {
-            format!("{scheme}://{host}")
-        }
-    });
-    clean.collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(without_secrets("nats://me:pw@a:4222,b"), "nats://a:4222,b");
-    }
 }

@@ -4,18 +4,20 @@
 //! binary built first. Every child reads its standard input, a pipe of which the parent holds the other end and writes
 //! nothing: when the parent is gone, however it went (SIGKILL too), the pipe ends and so does the child.
 //! Another program (`nats-server`, and what the benchmark measures beside) knows nothing of this, so `node other` stands over
-//! it, kills it at the end of the pipe, and ends when it ends.
+//! it, kills it at the end of the pipe or when it is asked to stop itself, and ends when it ends.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 static THIS_PROGRAM_HOSTS_CHILDREN: AtomicBool = AtomicBool::new(false);
 
@@ -116,8 +118,35 @@ pub(crate) fn at_end_of_stdin(then: impl FnOnce() + Send + 'static) {
     });
 }
 
-fn other(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+/// Ctrl-C, SIGTERM, or the terminal is closed: listens from now on, whenever the future is awaited.
+///
+/// # Errors
+/// When the operating system refuses.
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+fn other(args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("a runtime")?;
+    runtime.block_on(stand_over(args))
+}
+
+async fn stand_over(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let path = args.next().context("node other: which program?")?;
+    // Before the program is there: ended by a signal, this process would leave it behind.
+    let asked = asked_to_stop()?;
     // A process group of its own: a stopped program must not draw this process into the kernel's SIGHUP for orphaned groups.
     let mut program = Command::new(&path)
         .args(args)
@@ -125,13 +154,19 @@ fn other(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode> {
         .process_group(0)
         .spawn()
         .with_context(|| format!("start {}", path.display()))?;
-    let pid = Pid::from_child(&program);
+    let id = program.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let pid = id.context("it has no process id")?;
     at_end_of_stdin(move || {
         let _gone_already = kill_process(pid, Signal::KILL);
     });
-    let status = program
-        .wait()
-        .with_context(|| format!("wait for {}", path.display()))?;
+    let status = tokio::select! {
+        status = program.wait() => status,
+        () = asked => {
+            program.start_kill().ok();
+            program.wait().await
+        }
+    };
+    let status = status.with_context(|| format!("wait for {}", path.display()))?;
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

@@ -220,7 +220,7 @@ impl NatsServer {
             name: "nats-server".into(),
             args,
             env: Vec::new(),
-            inherit_settings: true,
+            inherit_settings: false,
             log: self.dir.path().join("nats-server.log"),
             ending: Ending::HangUp,
         })?;

@@ -11,7 +11,9 @@ use replog_tests::harness::hidden;
 use replog_tests::harness::install;
 use replog_tests::harness::ports::PortLease;
 use replog_tests::harness::{BrokerOptions, NatsServer, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -127,6 +129,23 @@ async fn a_taken_port_is_given_up_for_another() -> Result<()> {
 /// The pipe is all that a child knows of its parent: its end is what a SIGKILL of the parent looks like.
 #[tokio::test]
 async fn ends_with_the_pipe_from_its_parent() -> Result<()> {
+    ends_when(|guard| drop(guard.stdin.take())).await
+}
+
+/// Whoever ends the guard with a signal ends the broker with it.
+#[tokio::test]
+async fn ends_with_its_guard_when_that_is_asked_to_stop() -> Result<()> {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        ends_when(|guard| {
+            let id = guard.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            kill_process(id.expect("it runs"), signal).expect("sent");
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn ends_when(it_happens: impl FnOnce(&mut Child)) -> Result<()> {
     let port = PortLease::take()?;
     let server = tokio::task::spawn_blocking(install::nats_server).await??;
     let mut guard = tokio::process::Command::new(hidden::program()?)
@@ -136,7 +155,6 @@ async fn ends_with_the_pipe_from_its_parent() -> Result<()> {
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let pipe = guard.stdin.take();
     // nats-server inherits this one: it is at its end only when both are gone.
     let mut lines = BufReader::new(guard.stderr.take().context("stderr")?).lines();
     while let Some(line) = timeout(SOON, lines.next_line()).await?? {
@@ -145,7 +163,7 @@ async fn ends_with_the_pipe_from_its_parent() -> Result<()> {
         }
     }
     assert!(!port.is_free());
-    drop(pipe);
+    it_happens(&mut guard);
     while timeout(SOON, lines.next_line()).await??.is_some() {}
     timeout(SOON, guard.wait()).await??;
     assert!(port.is_free());

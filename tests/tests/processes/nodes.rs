@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use replog_nats::Credentials;
 use replog_tests::harness::cluster::messages_of;
 use replog_tests::harness::hidden;
 use replog_tests::harness::{Cluster, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -116,6 +119,47 @@ async fn a_killed_parent_leaves_no_orphan() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The settings of the shell are of another broker; its usual port is somebody else's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_demo_says_where_its_broker_is_keeps_secrets_to_itself_and_leaves_nothing() -> Result<()>
+{
+    // Where this fails somebody has it already.
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", 4222));
+    let mut demo = tokio::process::Command::new(hidden::program()?)
+        .args(["--secondaries", "1"])
+        .env_remove("NATS_URL")
+        .envs(Credentials::VARIABLES.map(|name| (name, "s3cret")))
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let soon = Duration::from_secs(30);
+    let mut lines = BufReader::new(demo.stdout.take().context("its output")?).lines();
+    let mut said = Vec::new();
+    while !said.iter().any(|line| line == "Ctrl-C stops all.") {
+        let line = timeout(soon, lines.next_line()).await??;
+        said.push(line.with_context(|| format!("it has ended: {said:?}"))?);
+    }
+    let is_told = |line: &&String| line.starts_with("port 4222 is taken: nats-server listens on ");
+    ensure!(said.iter().filter(is_told).count() == 1, "{said:?}");
+
+    let id = demo.id().context("it runs")?;
+    let family = descendants_of(id);
+    ensure!(family.len() == 4, "{family:?}");
+    for member in &family {
+        let environ = std::fs::read(format!("/proc/{member}/environ"))?;
+        let environ = String::from_utf8_lossy(&environ);
+        ensure!(!environ.contains("s3cret"), "{member}: {environ}");
+    }
+    let pid = Pid::from_raw(id.cast_signed()).context("an id")?;
+    kill_process(pid, Signal::INT)?;
+    let status = timeout(soon, demo.wait()).await??;
+    ensure!(status.success(), "{status}");
+    let left: Vec<_> = family.iter().filter(|id| is_alive(**id)).collect();
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
