@@ -40,6 +40,10 @@ pub async fn open(
     let opened = tokio::task::spawn_blocking(move || directory::open(&path, &options));
     let opened = opened.await.map_err(|panic| refused(&panic))?;
     let (journal, restored) = opened.map_err(|error| refused(&error))?;
+    for flaw in journal.flaws() {
+        let data_dir = dir.display();
+        tracing::error!(%data_dir, "{flaw}; what cannot be read is asked for from the other nodes");
+    }
     Ok((Box::new(journal), restored))
 }
 

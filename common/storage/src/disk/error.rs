@@ -18,14 +18,14 @@ pub enum OpenError {
         /// Who wants it.
         expected: Owner,
     },
-    /// A newer version of the program has written it.
+    /// Another version of the program has written it.
     #[error(
         "it has format {found}, this program reads {expected}: start the version that wrote it"
     )]
     Format {
         /// The format that was found.
         found: u32,
-        /// The newest format that can be read.
+        /// The format that can be read.
         expected: u32,
     },
     /// A former version of the program has written it, in a file that this one cannot read.

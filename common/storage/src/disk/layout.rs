@@ -7,6 +7,7 @@ use replog_protocol::ids::Seq;
 use super::frame::{Head, SegmentRef};
 use super::index::{Filter, Header};
 use super::medium::MediumFile;
+use super::segment::HEADER_BYTES;
 use super::tables::{FrameRef, Keys, Tables};
 
 /// The segments of a log. Each entry is in one of them.
@@ -145,6 +146,17 @@ impl Part {
         (first, last): (Seq, Seq),
         upto: Seq,
     ) -> Self {
+        // Of a segment in which no frame can be read there may be entries that were written again.
+        let whole = [FrameRef {
+            after: Seq::ZERO,
+            at: HEADER_BYTES,
+            cuts: 0,
+        }];
+        let frame_refs = if frame_refs.is_empty() {
+            &whole
+        } else {
+            frame_refs
+        };
         let from = frame_refs.partition_point(|f| f.after < first);
         let frame_refs = &frame_refs[from.saturating_sub(1)..];
         let wanted = frame_refs.partition_point(|f| f.after < last);

@@ -10,7 +10,7 @@
 //! ```
 //! | file | is |
 //! |---|---|
-//! | segment (`segment`, `frame`) | a header, then a frame for each write. A truncation is a frame too, so nothing is ever written over, and what was taken out cannot come back. The first frame says where the log stood: so only the last segment is read when a log is opened (`opening`, `scan`) |
+//! | segment (`segment`, `frame`) | a header, then a frame for each write. A truncation is a frame too, so nothing is ever written over, and what was taken out cannot come back. The first frame says where the log stood: so only the last segment is read when a log is opened (`opening`, `scan`), and of the older ones the header and the last entry |
 //! | index (`index`, `lookup`) | where the entries of a sealed segment are, and its messages; made anew from the segment where it is missing or wrong |
 //! | repairs (`repairs`) | entries of a segment that had rotted, written again |
 //!
@@ -74,6 +74,7 @@ const ROLLBACK_PAGE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct DiskJournal {
     shared: Arc<Shared>,
+    flaws: Vec<String>,
 }
 
 /// What the journal and its readers share.
@@ -123,6 +124,7 @@ impl DiskJournal {
             store,
             hard_state,
             epochs,
+            flaws,
         } = opened;
         let restored = Restored {
             hard_state: hard_state.clone(),
@@ -137,7 +139,14 @@ impl DiskJournal {
             chores: Mutex::default(),
         };
         let shared = Arc::new(shared);
-        Ok((Self { shared }, restored))
+        Ok((Self { shared, flaws }, restored))
+    }
+
+    /// What was found wrong with older segments when the log was opened, one line each: it is read as far as it can be, and
+    /// what is damaged can be written again.
+    #[must_use]
+    pub fn flaws(&self) -> &[String] {
+        &self.flaws
     }
 }
 

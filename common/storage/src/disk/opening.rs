@@ -12,7 +12,7 @@ use replog_protocol::ids::{Epoch, Seq};
 use super::damage::Damage;
 use super::error::Refused;
 use super::files::Files;
-use super::frame::{FrameBuilder, Head, size};
+use super::frame::{FIXED_BYTES, FRONT, FrameBuilder, Head, size};
 use super::layout::{Active, Index, Layout, Sealed};
 use super::medium::{Medium, MediumFile};
 use super::pages::Wanted;
@@ -29,6 +29,8 @@ pub(super) struct Opened {
     pub(super) hard_state: HardState,
     /// Who placed which entries.
     pub(super) epochs: EpochTable,
+    /// What is wrong with older segments, one line each.
+    pub(super) flaws: Vec<String>,
 }
 
 /// Opens the log that lies on `medium`, or begins an empty one there.
@@ -47,13 +49,14 @@ pub(super) fn open(
         .filter_map(|name| Kind::parse(name).map(|(kind, number)| (number, kind)))
         .collect();
     let segments = known.iter().filter(|(_, kind)| *kind == Kind::Segment);
-    let opened = match segments.map(|(number, _)| *number).next_back() {
+    let mut opened = match segments.map(|(number, _)| *number).next_back() {
         Some(last) => open_last(files, last, options)?,
         None => begin(files, options)?,
     };
     let Opened { store, epochs, .. } = &opened;
     tidy_up(store, &known, epochs)?;
     look_at_the_end(store, epochs, damage)?;
+    opened.flaws = look_at_sealed(store, epochs, damage)?;
     Ok(opened)
 }
 
@@ -88,6 +91,7 @@ fn begin(files: Files, options: &DiskOptions) -> Result<Opened, OpenError> {
         store: Store::new(files, options.clone(), layout),
         hard_state,
         epochs: EpochTable::default(),
+        flaws: Vec::new(),
     })
 }
 
@@ -163,6 +167,7 @@ fn open_last(files: Files, number: u64, options: &DiskOptions) -> Result<Opened,
         store: Store::new(files, options.clone(), layout),
         hard_state,
         epochs,
+        flaws: Vec::new(),
     })
 }
 
@@ -313,7 +318,77 @@ fn look_at_the_end(store: &Store, epochs: &EpochTable, damage: &Damage) -> Resul
     }
     if read.is_err() {
         // A write that was torn is undone already: this is as any other entry that cannot be read.
-        damage.found(last.seq);
+        let around = store.damaged_around(last.seq, epochs)?;
+        around.into_iter().for_each(|seq| damage.found(seq));
     }
     Ok(())
+}
+
+/// Looks at the header and at the last entry of each older segment. What is wrong there is no reason to refuse the log: what
+/// can be read is read, and the rest is asked for from other nodes, as any damaged entry. Says what was found, one line each.
+fn look_at_sealed(
+    store: &Store,
+    epochs: &EpochTable,
+    damage: &Damage,
+) -> Result<Vec<String>, OpenError> {
+    let mut flaws = Vec::new();
+    let sealed = store.layout().sealed.clone();
+    for Sealed {
+        number, seed, last, ..
+    } in sealed
+    {
+        let name = Kind::Segment.name(number);
+        let len = store.files.get(Kind::Segment, number)?.len()?;
+        let header_bytes = size(len.min(HEADER_BYTES));
+        let header = (store.files).read(Kind::Segment, number, 0, header_bytes)?;
+        let is_its_own =
+            |h: &Header| (h.number, h.seed, &h.owner) == (number, seed, &store.options.owner);
+        match Header::decode(&header) {
+            Ok(header) if is_its_own(&header) => {}
+            Ok(header) => flaws.push(format!(
+                "{name} is another file: segment {} of {}",
+                header.number, header.owner
+            )),
+            Err(OpenError::Format { found, .. }) => {
+                flaws.push(format!("{name} has format {found}"))
+            }
+            Err(_) => flaws.push(format!("the header of {name} is damaged")),
+        }
+        let wanted = Wanted {
+            first: last,
+            last,
+            max_bytes: 0,
+            epoch: epochs.at(last).unwrap_or_default().epoch,
+        };
+        if store.read(wanted, &|| epochs.clone())?.is_ok() {
+            continue;
+        }
+        let around = store.damaged_around(last, epochs)?;
+        if is_cut_off(&store.files.read_all(Kind::Segment, number)?, seed, last) {
+            let first = around.first().copied().unwrap_or(last);
+            flaws.push(format!(
+                "{name} is cut off after {len} bytes: entries up to {last} are lost, from {first} on or before"
+            ));
+        }
+        around.into_iter().for_each(|seq| damage.found(seq));
+    }
+    Ok(flaws)
+}
+
+/// Whether a sealed segment ends before the frame does that has the entry at `last`.
+fn is_cut_off(bytes: &[u8], seed: u32, last: Seq) -> bool {
+    let Ok(scanned) = scan(bytes, HEADER_BYTES, seed, Part::Sealed) else {
+        return false;
+    };
+    let is_there = scanned.frames.last().is_some_and(|h| h.last() >= last);
+    let left = bytes.get(size(scanned.end)..).unwrap_or_default();
+    let does_not_end = || match Head::bytes_wanted(FRONT, left) {
+        Some(wanted) if wanted <= left.len() => {
+            let head = Head::decode(FRONT, seed, left);
+            head.is_some_and(|head| head.end() > bytes.len() as u64)
+        }
+        Some(_) => true,
+        None => left.len() < FIXED_BYTES,
+    };
+    !is_there && does_not_end()
 }

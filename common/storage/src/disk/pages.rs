@@ -254,6 +254,9 @@ impl Window {
     /// So many bytes at `at`; fewer where the file ends before.
     fn get(&mut self, at: u64, bytes: usize) -> io::Result<&[u8]> {
         let bytes = bytes.min(size(self.len.saturating_sub(at)));
+        if bytes == 0 {
+            return Ok(&[]);
+        }
         let end = at + bytes as u64;
         if at < self.at || end > self.at + self.bytes.len() as u64 {
             let piece = self.piece.max(bytes).min(size(self.len - at.min(self.len)));
@@ -270,7 +273,9 @@ impl Window {
     /// What is read once, and no more.
     fn copy(&mut self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let mut out = vec![0; bytes.min(size(self.len.saturating_sub(at)))];
-        self.file.read_at(at, &mut out)?;
+        if !out.is_empty() {
+            self.file.read_at(at, &mut out)?;
+        }
         Ok(out)
     }
 }

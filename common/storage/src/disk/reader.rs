@@ -136,7 +136,7 @@ impl DiskReader {
         let _nobody_writes = self.shared.writer();
         attempt().map_err(|trouble| match trouble {
             Trouble::Damaged(seq) => {
-                self.shared.damage.found(seq);
+                self.note_damage_around(seq);
                 ReadError::Damaged(seq)
             }
             Trouble::Misindexed(seq) => {
@@ -147,6 +147,16 @@ impl DiskReader {
             Trouble::Io(error) => self.failed(&error),
             Trouble::Final(error) => error,
         })
+    }
+
+    /// What is damaged beside an entry that was found so is noted at the same time: all of it can be asked for at once.
+    fn note_damage_around(&self, seq: Seq) {
+        let epochs = self.shared.cached().epochs.clone();
+        let around = self.shared.store.damaged_around(seq, &epochs);
+        // Whoever reads what cannot be read now hears why.
+        for damaged in around.unwrap_or_else(|_| vec![seq]) {
+            self.shared.damage.found(damaged);
+        }
     }
 
     /// The disk has refused to read: it is used no more. That too many files are open says nothing of the disk.

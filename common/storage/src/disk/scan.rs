@@ -113,8 +113,6 @@ fn check_gap(before: Option<&Head>, head: &Head, part: Part) -> Result<(), Strin
         Some(_) => Err("a write that took entries out cannot be read".to_owned()),
         // Where the log stood there is known from the segments after it.
         None if part == Part::Sealed => Ok(()),
-        // Where the log stood there is known from the segments after it.
-        None if part == Part::Sealed => Ok(()),
         None => Err("the beginning of its last segment cannot be read".to_owned()),
     }
 }

@@ -57,9 +57,9 @@ impl Header {
     /// Reads what a segment begins with.
     ///
     /// # Errors
-    /// It is no segment, or one of another format.
+    /// It is damaged, or of another format.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
-        let damaged = || OpenError::Damaged("the header of a segment is none".to_owned());
+        let damaged = || OpenError::Damaged("the header of a segment is damaged".to_owned());
         let (format, owner_bytes, sum) = match (
             bytes.starts_with(&MAGIC),
             get_u32(bytes, 8),
@@ -70,17 +70,17 @@ impl Header {
             _ => return Err(damaged()),
         };
         let owner = bytes.get(FIXED_BYTES..FIXED_BYTES + owner_bytes as usize);
+        // First of all: a number that has rotted says nothing of the format. So the header of every format has these fields, and
+        // the checksum over them.
         let is_good = owner.is_some_and(|owner| checksum(0, &[&bytes[..28], owner]) == sum);
-        match format {
-            FORMAT if is_good => {}
-            // The header of another format may be another one.
-            newer if newer > FORMAT && newer <= FORMAT + 1_000 => {
-                return Err(OpenError::Format {
-                    found: newer,
-                    expected: FORMAT,
-                });
-            }
-            _ => return Err(damaged()),
+        if !is_good {
+            return Err(damaged());
+        }
+        if format != FORMAT {
+            return Err(OpenError::Format {
+                found: format,
+                expected: FORMAT,
+            });
         }
         let owner = serde_json::from_slice(owner.unwrap_or_default())
             .map_err(|_| OpenError::Damaged("it does not say whose it is".to_owned()))?;
@@ -143,7 +143,7 @@ mod tests {
             bytes[at] ^= 1 << bit;
             match Header::decode(&bytes) {
                 Ok(same) => assert_eq!(same, header, "byte {at}"),
-                Err(OpenError::Damaged(_) | OpenError::Format { .. }) => {}
+                Err(OpenError::Damaged(_)) => {}
                 Err(other) => panic!("byte {at}: {other}"),
             }
         }

@@ -26,6 +26,8 @@ use super::{DiskOptions, Fsync, opening, repairs};
 const BUFFER_BYTES: usize = 4 << 20;
 /// So many sealed segments wait for their index before a write waits for that.
 const MAX_UNINDEXED: usize = 2;
+/// So many damaged entries are looked for at one time, once one was found.
+const MAX_STRETCH: usize = 256;
 
 /// The segments of a log.
 #[derive(Debug)]
@@ -328,6 +330,36 @@ impl Store {
             }
         }
         Ok(EntryBatch::concat(&pages).ok_or(wanted.first))
+    }
+
+    /// The damaged entries of the stretch in which `seq` is, which is damaged: on either side up to one that can be read, but
+    /// [`MAX_STRETCH`] of them at most. In their order.
+    pub(super) fn damaged_around(&self, seq: Seq, epochs: &EpochTable) -> io::Result<Vec<Seq>> {
+        let is_damaged = |seq: &Seq| {
+            let wanted = Wanted {
+                first: *seq,
+                last: *seq,
+                max_bytes: 0,
+                epoch: epochs.at(*seq).unwrap_or_default().epoch,
+            };
+            let read = self.read(wanted, &|| epochs.clone())?;
+            Ok::<bool, io::Error>(read.is_err())
+        };
+        let log_last = epochs.last().seq.0;
+        let mut stretch = std::collections::VecDeque::from([seq]);
+        for after in (seq.0 + 1..=log_last).map(Seq) {
+            if stretch.len() >= MAX_STRETCH || !is_damaged(&after)? {
+                break;
+            }
+            stretch.push_back(after);
+        }
+        for before in (1..seq.0.min(log_last + 1)).rev().map(Seq) {
+            if stretch.len() >= MAX_STRETCH || !is_damaged(&before)? {
+                break;
+            }
+            stretch.push_front(before);
+        }
+        Ok(stretch.into())
     }
 
     fn part_with(&self, wanted: Wanted, epochs: &dyn Fn() -> EpochTable) -> io::Result<Part> {

@@ -109,7 +109,7 @@ fn a_log_of_which_a_segment_is_missing_is_refused_by_its_name() {
     );
 }
 
-/// The format is looked at before whatever that version writes there.
+/// A number that has rotted is damage, whatever it has become.
 #[test]
 fn a_newer_format_is_refused_by_its_number() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -117,7 +117,16 @@ fn a_newer_format_is_refused_by_its_number() {
     let file = dir.path().join("log/0000000001.segment");
     let mut text = fs::read(&file).expect("readable");
     text[8] += 1;
-    fs::write(&file, text).expect("written");
+    fs::write(&file, &text).expect("written");
+    let refused = open_directory(dir.path()).expect_err("its checksum is wrong");
+    assert!(matches!(refused, OpenError::Damaged(_)), "{refused}");
+
+    let owner_bytes = u32::from_le_bytes(text[24..28].try_into().expect("four"));
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&text[..28]);
+    hasher.update(&text[32..32 + owner_bytes as usize]);
+    text[28..32].copy_from_slice(&hasher.finalize().to_le_bytes());
+    fs::write(&file, &text).expect("written");
     let refused = open_directory(dir.path()).expect_err("it is newer");
     assert_eq!(
         refused.to_string(),

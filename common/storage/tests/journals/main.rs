@@ -9,6 +9,7 @@ mod hanging;
 mod listed;
 mod made;
 mod memory;
+mod older;
 mod restarts;
 mod rollbacks;
 mod rot;

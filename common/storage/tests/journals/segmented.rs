@@ -23,7 +23,7 @@ pub(crate) fn options(cache_bytes: usize, in_background: bool) -> DiskOptions {
     }
 }
 
-fn open(disk: &SimDisk) -> DiskJournal {
+pub(crate) fn open(disk: &SimDisk) -> DiskJournal {
     disk.open(&options(0, false)).expect("it opens").0
 }
 
@@ -37,7 +37,7 @@ fn plain(journal: &mut DiskJournal, from: u64, to: u64) {
 }
 
 /// A log of 600 entries in some dozens of segments.
-fn many_segments() -> (SimDisk, DiskJournal) {
+pub(crate) fn many_segments() -> (SimDisk, DiskJournal) {
     let disk = SimDisk::default();
     let mut journal = open(&disk);
     append(&mut journal, entries(1..=1, 40));
