@@ -13,6 +13,7 @@ use replog_protocol::follower;
 use replog_protocol::ids::StorageId;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
+use replog_service::http::calls::Caller;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::granted;
 use replog_service::http::path::SeqPath;
@@ -142,6 +143,7 @@ async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Proble
 
 async fn clear(
     State(secondary): Shared,
+    caller: Caller,
     _: NoQuery,
     headers: HeaderMap,
     body: Body,
@@ -153,9 +155,19 @@ async fn clear(
     )?;
     body::read_none(&headers, body).await?;
     let storage = new_storage();
-    secondary
-        .empty(|waiter| follower::Command::Clear { storage, waiter })
-        .await?;
+    let before = secondary.log.now().snapshot;
+    // It is done whether or not the client waits for that, so it is said in any case.
+    let emptied = tokio::spawn(async move {
+        let emptied = secondary.empty(|waiter| follower::Command::Clear { storage, waiter });
+        emptied.await?;
+        let log_id = before.leadership.map(|l| tracing::field::display(l.log_id));
+        tracing::info!(
+            client = %caller, entries = %before.last, log_id,
+            "the copy of the log was cleared (POST /clear); the master fills it again"
+        );
+        Ok::<_, Problem>(())
+    });
+    emptied.await.map_err(|_| Problem::stopping())??;
     Ok(answer::json(&Done { status: "cleared" }))
 }
 
@@ -166,15 +178,26 @@ async fn diverged(State(secondary): Shared, _: NoQuery) -> Result<Response, Prob
 
 async fn rejoin(
     State(secondary): Shared,
+    caller: Caller,
     _: NoQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     body::read_none(&headers, body).await?;
     let storage: StorageId = new_storage();
-    let put_aside = secondary
-        .empty(|waiter| follower::Command::Rejoin { storage, waiter })
-        .await?;
+    let before = secondary.log.now().snapshot;
+    let emptied = tokio::spawn(async move {
+        let emptied = secondary.empty(|waiter| follower::Command::Rejoin { storage, waiter });
+        let put_aside = emptied.await?;
+        let old_log_id = before.leadership.map(|l| tracing::field::display(l.log_id));
+        let new_log_id = before.diverged_from.map(tracing::field::display);
+        tracing::info!(
+            client = %caller, entries = put_aside, old_log_id, new_log_id,
+            "what was here was rolled back (POST /rejoin); the master is followed from now on"
+        );
+        Ok::<_, Problem>(put_aside)
+    });
+    let put_aside = emptied.await.map_err(|_| Problem::stopping())??;
     Ok(answer::json(&Rejoining {
         status: "rejoining",
         put_aside,

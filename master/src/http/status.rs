@@ -6,9 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
+use replog_service::http::calls::Caller;
 use replog_service::http::health::granted;
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body};
+use replog_service::node_task::CommandError;
 use serde::Serialize;
 
 use super::outcome::{refused, unavailable};
@@ -51,6 +53,7 @@ pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response
 
 pub(super) async fn clear(
     State(master): Shared,
+    caller: Caller,
     _: NoQuery,
     headers: HeaderMap,
     body: Body,
@@ -60,10 +63,25 @@ pub(super) async fn clear(
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     body::read_none(&headers, body).await?;
-    master.log.readable().await?;
+    let before = master.log.readable().await?.snapshot;
     let log_id = LogId(uuid::Uuid::new_v4());
-    let answer = master.node.ask(|waiter| Command::Clear { log_id, waiter });
-    match answer.await? {
+    // It is cleared whether or not the client waits for that, so it is said in any case.
+    let cleared = tokio::spawn(async move {
+        let answer = master.node.ask(|waiter| Command::Clear { log_id, waiter });
+        let answer = answer.await?;
+        if let Some(Answer::Cleared(new)) = &answer {
+            let old_log_id = before
+                .leadership
+                .map(|old| tracing::field::display(old.log_id));
+            tracing::info!(
+                client = %caller, entries = %before.last, old_log_id, new_log_id = %new.log_id,
+                "the log was cleared (POST /clear)"
+            );
+        }
+        Ok::<_, CommandError>(answer)
+    });
+    let answer = cleared.await.map_err(|_| Problem::stopping())?;
+    match answer? {
         Some(Answer::Cleared(new)) => Ok(answer::json(&Cleared {
             status: "cleared",
             log_id: new.log_id,

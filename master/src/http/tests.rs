@@ -12,6 +12,7 @@ use replog_protocol::node::Restored;
 use replog_protocol::wire::Address;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
+use replog_service::http::calls::Caller;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
 use replog_service::settings::parse_from;
 use replog_storage::memory::MemoryJournal;
@@ -93,7 +94,7 @@ impl World {
     fn asks(&self, request: Request<Body>) -> JoinHandle<(u16, String)> {
         let calls = self.calls.clone();
         tokio::spawn(async move {
-            let response = calls.call(request).await;
+            let response = calls.call(request, Caller::default()).await;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.unwrap().to_bytes();
             (status, String::from_utf8(body.to_vec()).unwrap())

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use replog_tests::harness::{Cluster, Node, eventually};
 use serde_json::json;
 
-use crate::support::{ALLOW_CLEAR, SOON, health, refused, wait_equal, wait_health};
+use crate::support::{ALLOW_CLEAR, SOON, health, refused, wait_equal, wait_health, wait_one_line};
 use crate::watch::Watch;
 
 async fn clear(node: &Node) -> Result<serde_json::Value> {
@@ -37,6 +37,16 @@ async fn on_the_master_it_empties_every_node_under_a_new_history() {
             .await?;
             let cleared = clear(&cluster.master).await?;
             ensure!(cleared["log_id"] != old, "{cleared}");
+            let [old, new] = [&old, &cleared["log_id"]].map(|id| id.as_str().unwrap_or("?"));
+            let says = [
+                "INFO",
+                "the log was cleared",
+                "client=127.0.0.1:",
+                "entries=6 ",
+                &format!("old_log_id={old}"),
+                &format!("new_log_id={new}"),
+            ];
+            wait_one_line(&cluster.master, &says).await?;
             let gone = refused(waits.answer().await?, 410)?;
             ensure!(gone["message_id"].is_string(), "{gone}");
             for node in [&cluster.master, cluster.secondary(1)] {
@@ -89,6 +99,15 @@ async fn on_a_secondary_it_forgets_and_is_filled_again() {
             let mut watch = Watch::of(&cluster.broker).await?;
             let before = watch.storage_of("secondary1").await?;
             clear(cluster.secondary(1)).await?;
+            let log_id = health(&cluster.master).await?["log_id"].clone();
+            let says = [
+                "INFO",
+                "the copy of the log was cleared",
+                "client=127.0.0.1:",
+                "entries=30 ",
+                log_id.as_str().unwrap_or("?"),
+            ];
+            wait_one_line(cluster.secondary(1), &says).await?;
             watch.so_far().await?;
             ensure!(watch.storage_of("secondary1").await? != before);
             ensure!(wait_equal(cluster).await?.len() == 30);

@@ -6,7 +6,8 @@ use replog_tests::harness::{Cluster, Node};
 use serde_json::json;
 
 use crate::support::{
-    ALLOW_FAULTS, acks_after, health, member, refused, wait_health, wait_same, wait_status,
+    ALLOW_FAULTS, acks_after, health, member, refused, wait_health, wait_one_line, wait_same,
+    wait_status,
 };
 use crate::watch::Watch;
 
@@ -116,6 +117,15 @@ async fn a_diverged_one_that_rejoins_follows_and_keeps_what_it_had() {
                 .expect(200)?
                 .json()?;
             ensure!(rejoined["put_aside"] == 3, "{rejoined}");
+            let log_id = health(&cluster.master).await?["log_id"].clone();
+            let says = [
+                "INFO",
+                "POST /rejoin",
+                "client=127.0.0.1:",
+                "entries=3 ",
+                &format!("new_log_id={}", log_id.as_str().unwrap_or("?")),
+            ];
+            wait_one_line(cluster.secondary(1), &says).await?;
             waits.answer().await?.expect(200)?;
             wait_same(&cluster.master, cluster.secondary(1)).await?;
             let kept = http.get("/diverged").await?.expect(200)?.json()?;

@@ -179,6 +179,18 @@ pub(crate) async fn all_ok(pending: Vec<Pending>) -> Result<Vec<Value>> {
     try_join_all(answers).await
 }
 
+/// Waits until a node has written a line with all those parts. More than one is an error.
+pub(crate) async fn wait_one_line(node: &Node, parts: &[&str]) -> Result<()> {
+    eventually("one line of the log", SOON, async || {
+        let log = node.log_tail(10_000);
+        let is_it = |line: &&str| parts.iter().all(|part| line.contains(part));
+        let found: Vec<&str> = log.lines().filter(is_it).collect();
+        ensure!(found.len() == 1, "{parts:?}: {found:?}");
+        Ok(())
+    })
+    .await
+}
+
 /// The names of the environment's words for "yes, for tests".
 pub(crate) const ALLOW_CLEAR: (&str, &str) = ("REPLOG_ALLOW_CLEAR", "true");
 /// As above.

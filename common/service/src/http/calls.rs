@@ -2,11 +2,14 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{Method, Request};
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -14,6 +17,27 @@ use tower::Service;
 
 /// An answer that is being made.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// The address of the client that makes a request, for the log; `unknown` where nobody has said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Caller(pub Option<SocketAddr>);
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
+    }
+}
 
 /// The calls of a program.
 ///
@@ -53,14 +77,15 @@ impl Calls {
         }
     }
 
-    /// Answers a request.
-    pub fn call(&self, request: Request<Body>) -> Answering {
+    /// Answers a request that comes from there. The shortcut is not told: nothing is kept for it but the request.
+    pub fn call(&self, mut request: Request<Body>, caller: Caller) -> Answering {
         if let Some(shortcut) = &self.shortcut
             && request.uri().path() == shortcut.path
             && request.method() == shortcut.method
         {
             return (shortcut.handler)(request);
         }
+        request.extensions_mut().insert(caller);
         let answer = self.router.clone().call(request);
         Box::pin(
             answer.map(|answer: Result<Response, Infallible>| match answer {
@@ -113,7 +138,8 @@ mod tests {
             (Method::GET, "/messages", 405, "does not take GET"),
         ] {
             let request = Request::builder().method(&method).uri(uri);
-            let answer = calls.call(request.body(Body::empty()).unwrap()).await;
+            let request = request.body(Body::empty()).unwrap();
+            let answer = calls.call(request, Caller::default()).await;
             assert_eq!(answer.status(), status, "{method} {uri}");
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             let body = String::from_utf8_lossy(&body);

@@ -26,7 +26,7 @@ use tracing::{debug, error};
 use super::activity::{Activity, AnswerBody, Answering, NotingStream, Wait};
 use super::addresses::Place;
 use super::bounded::BoundedBody;
-use super::calls::{self, Calls};
+use super::calls::{self, Caller, Calls};
 use super::problem::Problem;
 use super::server::HttpLimits;
 
@@ -97,6 +97,7 @@ impl Connections {
         let activity = Arc::new(Activity::default());
         let requests = Requests {
             calls: self.calls,
+            caller: Caller(stream.peer_addr().ok()),
             body_timeout: self.limits.body_timeout,
             max_body_bytes: self.limits.max_body_bytes,
             is_refused: place.is_none(),
@@ -238,6 +239,7 @@ impl Watchdog {
 /// The calls as hyper makes them.
 struct Requests {
     calls: Calls,
+    caller: Caller,
     body_timeout: Duration,
     max_body_bytes: usize,
     /// The address of the client has all the connections that it may have.
@@ -274,7 +276,7 @@ impl HyperService<Request<Incoming>> for Requests {
         let note = Answering::begin(&self.activity);
         let (head, body) = request.into_parts();
         let making = match self.bounded(body) {
-            Ok(body) => self.calls.call(Request::from_parts(head, body)),
+            Ok(body) => (self.calls).call(Request::from_parts(head, body), self.caller),
             Err(problem) => Box::pin(std::future::ready(problem.into_response())),
         };
         Answer {
