@@ -63,13 +63,17 @@ pub fn open(dir: &Path, options: &DiskOptions) -> Result<(DiskJournal, Restored)
     DiskJournal::open(Box::new(Directory::open(dir)?), options)
 }
 
-fn make(dir: &Path) -> io::Result<()> {
+fn make(dir: &Path) -> Result<(), OpenError> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = dir.parent().filter(|p| *p != Path::new(""));
+            Err(OpenError::NoParent(parent.unwrap_or(dir).to_owned()))
+        }
+        Err(error) => Err(error.into()),
         Ok(()) => match dir.parent() {
-            Some(parent) if parent != Path::new("") => sync_dir(parent),
-            _ => sync_dir(Path::new(".")),
+            Some(parent) if parent != Path::new("") => Ok(sync_dir(parent)?),
+            _ => Ok(sync_dir(Path::new("."))?),
         },
     }
 }

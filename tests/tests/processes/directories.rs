@@ -63,7 +63,12 @@ async fn one_that_is_missing_read_only_or_not_a_directory_ends_the_program() {
     durable()
         .run(async |cluster| {
             let dir = cluster.dir().to_owned();
-            refused(cluster, &dir.join("a/b"), &["No such file"]).await?;
+            let parent = dir.join("a").display().to_string();
+            let says = [
+                &*format!("{parent} does not exist"),
+                &*format!("mkdir -p {parent}"),
+            ];
+            refused(cluster, &dir.join("a/b"), &says).await?;
             fs::write(dir.join("file"), "x")?;
             refused(cluster, &dir.join("file"), &["Not a directory"]).await?;
             // Where not even root can write.

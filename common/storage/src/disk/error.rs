@@ -1,6 +1,7 @@
 //! What a disk, or what is on it, refuses.
 
 use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+use std::path::PathBuf;
 
 use crate::directory::Owner;
 
@@ -10,6 +11,12 @@ pub enum OpenError {
     /// Another process has it open.
     #[error("it is in use by another process")]
     Locked,
+    /// The directory in which it is to be made is not there.
+    #[error(
+        "{0} does not exist, and only the last directory of the path is made: make that one first (`mkdir -p {0}`), or mount \
+         what should be there"
+    )]
+    NoParent(PathBuf),
     /// It belongs to another node.
     #[error("it belongs to {found}, this is {expected}: each node needs a directory of its own")]
     OtherOwner {

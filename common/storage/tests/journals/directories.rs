@@ -68,8 +68,18 @@ fn a_first_start_that_was_killed_is_in_nobodys_way() {
 fn what_is_no_directory_or_no_log_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let refused = |path: &Path| open_directory(path).expect_err("it is refused");
-    let missing = refused(&dir.path().join("a/b"));
-    assert!(matches!(missing, OpenError::Io(_)), "its parent: {missing}");
+    let missing = refused(&dir.path().join("a/b")).to_string();
+    let parent = dir.path().join("a").display().to_string();
+    for part in [
+        &format!("{parent} does not exist"),
+        &format!("`mkdir -p {parent}`"),
+    ] {
+        assert!(missing.contains(part), "{missing}");
+    }
+    assert!(
+        !dir.path().join("a").exists(),
+        "a mount that is missing is not made up for"
+    );
     let file = dir.path().join("file");
     fs::write(&file, "x").expect("written");
     assert!(matches!(refused(&file), OpenError::Io(_)));
