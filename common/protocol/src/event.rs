@@ -58,7 +58,7 @@ pub enum Event {
         /// The last of them.
         last_seq: Seq,
     },
-    /// Two storages answer under one name.
+    /// Two storages answer under one name, as a master says; another one counts in its place, as a secondary says of itself.
     Clash {
         /// The name.
         node: NodeId,

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{SOON, acks_after, health, member, wait_equal};
+use crate::support::{SOON, acks_after, health, member, wait_equal, wait_one_line};
 use crate::watch::Watch;
 
 /// Another process under the name of secondary 1.
@@ -110,8 +110,14 @@ async fn if_both_run_on_the_newer_counts_and_health_shows_it() {
             crate::support::wait_same(&cluster.master, &second).await?;
             cluster.secondary(1).resume()?;
             wait_clash(cluster).await?;
+            let says = ["WARN", "does not count any more", "start this one again"];
+            wait_one_line(cluster.secondary(1), &says).await?;
             cluster.post("after", 2).await?.expect(200)?;
-            crate::support::wait_same(&cluster.master, &second).await
+            crate::support::wait_same(&cluster.master, &second).await?;
+            wait_one_line(cluster.secondary(1), &says).await?;
+            let log = second.log_tail(10_000);
+            ensure!(!log.contains("does not count any more"), "{log}");
+            Ok(())
         })
         .await;
 }

@@ -26,7 +26,7 @@ use crate::node::{
     Restored, Snapshot, WriteResult,
 };
 use crate::repair::Repair;
-use crate::tally::Tally;
+use crate::tally::{Shown, Tally};
 use crate::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
     HeartbeatNumber, Message, Prepare, Promise,
@@ -38,6 +38,9 @@ use reorder::Reorder;
 
 /// With no word from a master, a hello is sent at least that often.
 const MAX_HELLO_WAIT: Duration = Duration::from_secs(5);
+/// So often in a row another storage is named under this name without an end to it: a master asks a storage that does not
+/// answer less often than that, and goes back to the one that counts.
+const TIMES_NAMED: u8 = 3;
 /// How long a secondary that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -123,6 +126,8 @@ pub struct Follower<W> {
     foreign: Option<LogId>,
     /// The last heartbeat that has named this storage.
     answers: HeartbeatNumber,
+    /// The other storage that heartbeats have named since, and how often in a row; for operators alone.
+    named_instead: Shown<Option<(StorageId, u8)>>,
     /// An ACK is owed; to what.
     owed: Option<AckOf>,
     /// An ACK is owed once what is being written is durable; to what.
@@ -259,6 +264,7 @@ impl<W> Follower<W> {
             reorder: Reorder::default(),
             foreign: None,
             answers: HeartbeatNumber::default(),
+            named_instead: Shown(None),
             owed: None,
             owed_when_written: None,
             owes_promise: false,
@@ -315,6 +321,7 @@ impl<W> Follower<W> {
         self.storage = storage;
         self.claim.renew(storage);
         self.answers = HeartbeatNumber::default();
+        self.named_instead = Shown(None);
         self.verified = Seq::ZERO;
         self.reorder.clear();
         self.foreign = None;
@@ -400,6 +407,9 @@ impl<W> Follower<W> {
                 master: leader.epoch.master,
                 round: append.round,
             };
+            self.named_instead = Shown(None);
+        } else if let Some(other) = append.storage {
+            self.is_named_instead(other, leader.epoch.master);
         }
         if !self.follows(leader, &append.cleared) {
             self.owed = Some(owed);
@@ -423,6 +433,24 @@ impl<W> Follower<W> {
             }
             // What is durable by now can be said whatever is being written.
             None => self.owed = Some(owed),
+        }
+    }
+
+    /// A heartbeat of that master names another storage under this name. While one is only asked whether it answers this one
+    /// goes on counting; once the same one is named again and again by a master that had named this one, it counts instead.
+    fn is_named_instead(&mut self, other: StorageId, master: MasterId) {
+        if self.answers.master != master {
+            return; // this one never counted there, or is new itself
+        }
+        let Shown(before) = self.named_instead;
+        let times = before.map_or(
+            0,
+            |(storage, times)| if storage == other { times } else { 0 },
+        );
+        self.named_instead = Shown(Some((other, times.saturating_add(1))));
+        if times == TIMES_NAMED {
+            let node = self.node.clone();
+            self.events.push(Event::Clash { node });
         }
     }
 

@@ -198,11 +198,17 @@ fn two_storages_of_one_name_converge_on_one() {
     };
     let newer = cluster.ack('A').storage;
     assert_eq!(ids(&cluster), (Some(newer), true));
-    let clashes = |cluster: &Cluster| {
+    let clashes = |cluster: &Cluster, by: char| {
         let is_clash = |e: &&Event| matches!(e, Event::Clash { node: a } if *a == node("a"));
-        cluster.events('1').iter().filter(is_clash).count()
+        cluster.events(by).iter().filter(is_clash).count()
     };
-    assert_eq!(clashes(&cluster), 1, "said once");
+    assert_eq!(clashes(&cluster, '1'), 1, "said once");
+    assert_eq!(
+        clashes(&cluster, 'a'),
+        1,
+        "so does the one that counts no more"
+    );
+    assert_eq!(clashes(&cluster, 'A'), 0, "the one that counts");
     assert_eq!(cluster.journal('A').entries, cluster.journal('1').entries);
     assert_eq!(cluster.master_of('1').acks(4), 3, "one name is one node");
     // No ping-pong: each heartbeat gets an answer of either, and that is all.
@@ -217,6 +223,7 @@ fn two_storages_of_one_name_converge_on_one() {
     let talk = cluster.sent_since(from).filter(|s| about_a(&s.out.to));
     let talk = talk.count();
     assert!(talk <= 3 * 121, "{talk} messages in a minute");
+    assert_eq!((clashes(&cluster, 'a'), clashes(&cluster, 'A')), (1, 0));
     // With the newer one gone the former one does not count again: it may have been anywhere meanwhile.
     drop(cluster.kill('A'));
     cluster.run("1ab", 10_000);

@@ -42,7 +42,14 @@ impl EventLog {
                 log_id = %rolled_back_log_id, first = %first_seq, last = %last_seq,
                 "rolled back: the other nodes go on otherwise; what was here is kept, see GET /diverged"
             ),
-            Event::Clash { node } => warn!(%node, "two storages answer under this name"),
+            Event::Clash { node } => match speaker {
+                Speaker::Master => warn!(%node, "two storages answer under this name"),
+                Speaker::Secondary(_) => warn!(
+                    %node,
+                    "another process of this name counts in its place: this one does not count any more; stop one of the two, \
+                     and start this one again if it is to stay"
+                ),
+            },
             Event::ReadOnlyOn {} => {
                 warn!("fewer than a majority of the nodes is alive: no appends until it is");
             }
