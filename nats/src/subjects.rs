@@ -22,21 +22,7 @@ impl Subjects {
     /// The full subject of an address.
     #[must_use]
     pub fn name(&self, address: &Address) -> String {
-        let prefix = &self.prefix;
-        match address {
-            Address::Append(node) => format!("{prefix}append.{node}"),
-            Address::Heartbeat(node) => format!("{prefix}heartbeat.{node}"),
-            Address::Ack(node, AckOf::Seq(seq)) => format!("{prefix}ack.{node}.{seq}"),
-            Address::Ack(node, AckOf::Hello) => format!("{prefix}ack.{node}.hello"),
-            Address::Ack(node, AckOf::Goodbye) => format!("{prefix}ack.{node}.goodbye"),
-            Address::Prepare(node) => format!("{prefix}prepare.{node}"),
-            Address::Promise(node) => format!("{prefix}promise.{node}"),
-            Address::Fetch(node) => format!("{prefix}fetch.{node}"),
-            Address::Fetched(node) => format!("{prefix}fetched.{node}"),
-            Address::Claim(node) => format!("{prefix}claim.{node}"),
-            Address::Announce => format!("{prefix}announce"),
-            Address::Event(speaker, kind) => format!("{prefix}event.{}.{kind}", speaker.as_str()),
-        }
+        format!("{}{address}", self.prefix)
     }
 
     /// Reads the full subject of a message. `None` for a subject of another cluster or of none, and for events, which are for

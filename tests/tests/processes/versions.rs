@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{SOON, health, refused, wait_health};
+use crate::support::{SOON, health, refused, wait_equal, wait_health, wait_one_line};
 use crate::watch::Watch;
 
 /// The first edition spoke version 1.
@@ -104,6 +104,35 @@ async fn a_secondary_that_hears_one_of_its_name_ends() {
                 let subject = "replog.default.ack.secondary1.hello";
                 watch.repeating(subject, &ack(version), ended).await?;
             }
+            Ok(())
+        })
+        .await;
+}
+
+/// Nobody acts on it, and whoever runs goes on; who looks at the log is told, once for each sender.
+#[tokio::test]
+async fn nodes_that_run_go_on_and_say_that_they_hear_one() {
+    let builder = Cluster::builder().secondaries(1).listed(true);
+    builder
+        .run(async |cluster| {
+            cluster.post("before", 2).await?.expect(200)?;
+            let watch = Watch::of(&cluster.broker).await?;
+            for _ in 0..20 {
+                watch
+                    .say("replog.default.ack.secondary1.hello", ack(3))
+                    .await?;
+                watch
+                    .say("replog.default.heartbeat.secondary1", ack(3))
+                    .await?;
+            }
+            let said = |address: &str| {
+                format!("address={address} error=protocol version 3, this program speaks 2")
+            };
+            wait_one_line(&cluster.master, &["WARN", &said("ack.secondary1.hello")]).await?;
+            let heartbeat = said("heartbeat.secondary1");
+            wait_one_line(cluster.secondary(1), &["WARN", &heartbeat]).await?;
+            cluster.post("after", 2).await?.expect(200)?;
+            ensure!(wait_equal(cluster).await? == ["before", "after"]);
             Ok(())
         })
         .await;

@@ -10,6 +10,7 @@ mod fetch;
 mod prepare;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub enum AckOf {
     Goodbye,
 }
 
-/// Where a message goes. Each address is a subject; the crate that knows NATS gives it its text.
+/// Where a message goes. Each address is a subject: its text is what follows the name of the cluster there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// Entries for a secondary.
@@ -148,7 +149,46 @@ impl Message {
     }
 }
 
+impl fmt::Display for Address {
+    /// As in `ack.secondary1.17`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        match self {
+            Self::Announce => {}
+            Self::Event(speaker, kind) => write!(f, ".{}.{kind}", speaker.as_str())?,
+            Self::Ack(node, AckOf::Seq(seq)) => write!(f, ".{node}.{seq}")?,
+            Self::Ack(node, AckOf::Hello) => write!(f, ".{node}.hello")?,
+            Self::Ack(node, AckOf::Goodbye) => write!(f, ".{node}.goodbye")?,
+            Self::Append(node)
+            | Self::Heartbeat(node)
+            | Self::Prepare(node)
+            | Self::Promise(node)
+            | Self::Fetch(node)
+            | Self::Fetched(node)
+            | Self::Claim(node) => write!(f, ".{node}")?,
+        }
+        Ok(())
+    }
+}
+
 impl Address {
+    /// What comes there, as a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Append(_) => "append",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Ack(..) => "ack",
+            Self::Prepare(_) => "prepare",
+            Self::Promise(_) => "promise",
+            Self::Fetch(_) => "fetch",
+            Self::Fetched(_) => "fetched",
+            Self::Claim(_) => "claim",
+            Self::Announce => "announce",
+            Self::Event(..) => "event",
+        }
+    }
+
     /// The secondary that the address names.
     #[must_use]
     pub fn node(&self) -> Option<&NodeId> {

@@ -58,7 +58,7 @@ impl Outbox {
 
 fn send<L: Link>(link: &mut L, to: &Address, reply_to: Option<&Address>, payload: Bytes) {
     if !link.send(to, reply_to, payload) {
-        debug!(?to, "not sent: the link is down or full");
+        debug!(%to, "not sent: the link is down or full");
     }
 }
 
