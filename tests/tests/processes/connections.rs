@@ -139,3 +139,62 @@ async fn idle_connections_leave_room_for_the_link_to_the_broker() {
         })
         .await;
 }
+
+/// The log's own files are opened while clients hold every connection that there may be: for new segments and their indexes,
+/// and for older ones that are read.
+#[tokio::test]
+async fn idle_connections_leave_room_for_the_files_of_the_log() {
+    const FILES: usize = 120;
+    const MESSAGES: usize = 40;
+    let builder = Cluster::builder().secondaries(1).listed(true).durable(true);
+    builder
+        .env(OPEN_FILES, &FILES.to_string())
+        .env("REPLOG_HEADER_TIMEOUT", NEVER)
+        .env("REPLOG_IDLE_TIMEOUT", NEVER)
+        .env("REPLOG_CACHE_BYTES", "1B")
+        .run(async |cluster| {
+            let addr = cluster.master.addr();
+            let mut session = Session::open(addr).await?;
+            let body = |content: &str, w: u32| json!({"content": content, "w": w});
+            session
+                .post("/messages", &body("the first", 2))
+                .await?
+                .expect(200)?;
+            let mut reader = RawConnection::open(addr).await?;
+            reader.get("/livez").await?;
+            reader.read_until("ok").await?;
+            let mut idle = Vec::new();
+            for _ in 0..FILES + 50 {
+                idle.push(RawConnection::open(addr).await?);
+            }
+            let segments = || -> anyhow::Result<usize> {
+                let files = std::fs::read_dir(cluster.dir().join("data-master/log"))?;
+                let is_segment =
+                    |path: &std::path::Path| path.extension().is_some_and(|e| e == "segment");
+                Ok(files
+                    .flatten()
+                    .filter(|file| is_segment(&file.path()))
+                    .count())
+            };
+            let before = segments()?;
+            let large = "x".repeat(500_000);
+            for _ in 0..MESSAGES {
+                session
+                    .post("/messages", &body(&large, 1))
+                    .await?
+                    .expect(200)?;
+            }
+            let after = segments()?;
+            ensure!(after >= before + 4, "{before} segments, then {after}");
+            reader.get("/messages/1").await?;
+            reader.read_until("the first").await?;
+            drop(idle);
+            session
+                .post("/messages", &body("the last", 2))
+                .await?
+                .expect(200)?;
+            ensure!(wait_equal(cluster).await?.len() == MESSAGES + 2);
+            Ok(())
+        })
+        .await;
+}
