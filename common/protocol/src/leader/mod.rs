@@ -10,6 +10,7 @@ pub mod commit;
 pub mod dedup;
 pub mod health;
 mod holders;
+mod keys;
 pub mod peer;
 pub mod peers;
 pub mod phase;

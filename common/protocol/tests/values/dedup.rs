@@ -12,9 +12,9 @@ proptest! {
     /// All that is not known lies up to the floor; what is known is right. Without a bound everything is known.
     #[test]
     fn dedup_finds_by_its_rule(
-        messages in vec((0..12u128, 0..8u8, proptest::option::weighted(0.1, 0..20u64)), 0..60),
+        messages in vec((0..60u128, 0..40u8, proptest::option::weighted(0.05, 0..60u64)), 0..150),
         by_content in any::<bool>(),
-        keep in proptest::option::of(1..6usize),
+        keep in proptest::option::of(1..30usize),
         before in 0..5u64,
     ) {
         let by = if by_content { DeduplicateBy::Content } else { DeduplicateBy::MessageId };
