@@ -481,6 +481,7 @@ impl Cluster {
             w,
             timeout,
             expected_seq,
+            load: None,
             waiter: request.client.clone(),
         };
         self.step_master(m, Input::Client(Command::Append(append)));

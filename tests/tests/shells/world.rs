@@ -213,6 +213,7 @@ impl World {
             w: WriteConcern::Count(w),
             timeout: wait,
             expected_seq: None,
+            load: None,
             waiter,
         };
         let sent = self.master.handle.try_command(Command::Append(append));

@@ -3,12 +3,12 @@
 //! [`Admission::admit`] makes all refusals and hands out a [`Plan`]; carrying that out cannot fail, so a batch is all or
 //! nothing without an undo.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::EntryBatch;
 use crate::ids::{Leadership, Seq, Time};
 use crate::leader::command::{Append, AppendError, AppendRequest, Appended, Unavailable};
-use crate::leader::dedup::{Dedup, DeduplicateBy};
+use crate::leader::dedup::{Dedup, DeduplicateBy, fingerprint};
 use crate::leader::peers::Peers;
 use crate::log::Log;
 use crate::node::Query;
@@ -21,7 +21,7 @@ pub(super) struct Pending<W> {
     /// When the client's time is up.
     pub(super) until: Option<Time>,
     /// What the journal has said, by the place of the message in the batch.
-    pub(super) looked_up: Vec<LookedUp>,
+    pub(super) looked_up: BTreeMap<usize, LookedUp>,
 }
 
 /// A question to the journal about one message.
@@ -46,10 +46,12 @@ pub(super) struct LookedUp {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Each message gets the next place, for so many nodes.
+    /// Each of the first messages gets the next place, for so many nodes.
     Place {
         /// The number of nodes.
         w: u32,
+        /// How many messages; all of them, but for a run of a load.
+        count: usize,
     },
     /// They are in the log already: the client joins that wait.
     Join(Appended),
@@ -60,14 +62,22 @@ pub(super) enum Plan {
 pub(super) enum Obstacle {
     /// Nothing is appended.
     Refused(AppendError),
-    /// The journal has to be asked about the message at that place of the batch first.
-    LookUp(usize, Query),
+    /// The journal has to be asked about the messages at these places of the batch first.
+    LookUp(Vec<(usize, Query)>),
 }
 
 impl From<AppendError> for Obstacle {
     fn from(error: AppendError) -> Self {
         Self::Refused(error)
     }
+}
+
+/// Why it is not known whether a message is in the log.
+enum Unknown {
+    /// The journal has to be asked.
+    LookUp(Query),
+    /// The entry that may be the same message cannot be read.
+    Unreadable(Seq),
 }
 
 /// The master, as far as an admission is decided by it.
@@ -93,27 +103,58 @@ impl Admission<'_> {
             requests,
             w,
             expected_seq,
+            load,
             ..
         } = &pending.append;
         let w = self.peers.write_concern(*w).map_err(AppendError::from)?;
-        for request in requests {
-            let (bytes, max) = (request.content.json().len(), self.max_content);
-            if bytes > max {
+        let began_in = load.and_then(|load| load.log_id);
+        if began_in.is_some_and(|log_id| log_id != self.leadership.log_id) {
+            return Err(AppendError::OtherHistory.into());
+        }
+        // A run of a load ends before what is refused.
+        let is_run = load.is_some();
+        let mut requests = &requests[..];
+        let max = self.max_content;
+        let bytes = |r: &AppendRequest| r.content.json().len();
+        if let Some(at) = requests.iter().position(|r| bytes(r) > max) {
+            if at == 0 || !is_run {
+                let bytes = bytes(&requests[at]);
                 return Err(AppendError::TooLarge { bytes, max }.into());
             }
+            requests = &requests[..at];
         }
-        let mut ids = BTreeSet::new();
-        let mut is_new = |r: &AppendRequest| requests.len() == 1 || ids.insert(r.message_id);
-        if let Some(twice) = requests.iter().find(|r| !is_new(r)) {
-            let message_id = twice.message_id;
-            return Err(AppendError::PartlyThere { message_id }.into());
+        if let Some(at) = self.first_twice(requests) {
+            if !is_run {
+                let message_id = requests[at].message_id;
+                return Err(AppendError::Twice { message_id }.into());
+            }
+            requests = &requests[..at];
         }
-        let mut there = Vec::with_capacity(requests.len());
+        let (mut there, mut look_ups) = (Vec::with_capacity(requests.len()), Vec::new());
         for (index, request) in requests.iter().enumerate() {
-            there.push(self.existing(index, request, &pending.looked_up)?);
+            match self.existing(index, request, &pending.looked_up) {
+                Ok(entry) => there.push(entry),
+                Err(Unknown::LookUp(query)) => look_ups.push((index, query)),
+                Err(Unknown::Unreadable(_)) if is_run && index > 0 => break,
+                Err(Unknown::Unreadable(seq)) => return Err(AppendError::Unreadable { seq }.into()),
+            }
         }
+        if !look_ups.is_empty() {
+            return Err(Obstacle::LookUp(look_ups));
+        }
+        if is_run {
+            there.truncate(of_one_kind(requests, &there));
+        }
+        let requests = &requests[..there.len()];
         if there.iter().any(Option::is_some) {
             let joined = self.joined(requests, &there, w)?;
+            if load
+                .and_then(|load| load.seq)
+                .is_some_and(|seq| seq != joined.first)
+            {
+                let last_seq = self.log.last().seq;
+                return Err(AppendError::ExpectedSeq { last_seq }.into());
+            }
             // Only who has to wait for others needs a place: blocked clients must not shut out the rest.
             return match (self.acks)(joined.last) >= w || self.has_room {
                 true => Ok(Plan::Join(joined)),
@@ -121,7 +162,8 @@ impl Admission<'_> {
             };
         }
         let last_seq = self.log.last().seq;
-        if expected_seq.is_some_and(|expected| expected != last_seq.next()) {
+        let mut expected = [*expected_seq, load.and_then(|load| load.seq)].into_iter();
+        if expected.any(|expected| expected.is_some_and(|seq| seq != last_seq.next())) {
             return Err(AppendError::ExpectedSeq { last_seq }.into());
         }
         if let Some(reason) = self.unavailable {
@@ -130,7 +172,21 @@ impl Admission<'_> {
         if w > 1 && !self.has_room || self.log.is_full() {
             return Err(AppendError::Unavailable(Unavailable::TooManyWaiting).into());
         }
-        Ok(Plan::Place { w })
+        let count = requests.len();
+        Ok(Plan::Place { w, count })
+    }
+
+    /// The place of the first message that is the same as an earlier one of the batch, by whichever rule holds.
+    fn first_twice(&self, requests: &[AppendRequest]) -> Option<usize> {
+        if requests.len() < 2 {
+            return None;
+        }
+        let by_content = self.dedup.by() == DeduplicateBy::Content;
+        let (mut ids, mut contents) = (BTreeSet::new(), BTreeSet::new());
+        requests.iter().position(|request| {
+            by_content && !contents.insert(fingerprint(&request.content))
+                || !request.is_new_id && !ids.insert(request.message_id)
+        })
     }
 
     /// The entry in the log that is the same message, if there is one.
@@ -138,10 +194,10 @@ impl Admission<'_> {
         &mut self,
         index: usize,
         request: &AppendRequest,
-        looked_up: &[LookedUp],
-    ) -> Result<Option<EntryBatch>, Obstacle> {
+        looked_up: &BTreeMap<usize, LookedUp>,
+    ) -> Result<Option<EntryBatch>, Unknown> {
         let generation = self.log.generation();
-        let known = looked_up.iter().rev().find(|l| l.asked.index == index);
+        let known = looked_up.get(&index);
         let known = known.filter(|l| l.asked.generation == generation);
         if let Some(seq) = self.dedup.find(request.message_id, &request.content) {
             if let Some(recent) = self.log.recent(seq) {
@@ -149,17 +205,14 @@ impl Admission<'_> {
             }
             return match known.map(|l| &l.entry) {
                 Some(Ok(Some(entry))) if entry.first() == seq => Ok(Some(entry.clone())),
-                Some(Err(damaged)) if *damaged == seq => {
-                    Err(AppendError::Unreadable { seq }.into())
-                }
+                Some(Err(damaged)) if *damaged == seq => Err(Unknown::Unreadable(seq)),
                 _ => {
                     let (first, last, max_bytes) = (seq, seq, 1);
-                    let query = Query::Range {
+                    Err(Unknown::LookUp(Query::Range {
                         first,
                         last,
                         max_bytes,
-                    };
-                    Err(Obstacle::LookUp(index, query))
+                    }))
                 }
             };
         }
@@ -169,17 +222,11 @@ impl Admission<'_> {
         }
         // What came since is in the index; what was looked at has to reach as far as the index does not.
         match known.filter(|l| l.asked.covers >= self.dedup.floor()) {
-            Some(looked_up) => match &looked_up.entry {
-                Ok(entry) => Ok(entry.clone()),
-                Err(seq) => Err(AppendError::Unreadable { seq: *seq }.into()),
-            },
-            None => {
-                let query = Query::Find {
-                    message_id: request.message_id,
-                    content: by_content.then(|| request.content.clone()),
-                };
-                Err(Obstacle::LookUp(index, query))
-            }
+            Some(looked_up) => looked_up.entry.clone().map_err(Unknown::Unreadable),
+            None => Err(Unknown::LookUp(Query::Find {
+                message_id: request.message_id,
+                content: by_content.then(|| request.content.clone()),
+            })),
         }
     }
 
@@ -221,6 +268,21 @@ impl Admission<'_> {
             duplicate: true,
         })
     }
+}
+
+/// How many messages, from the first one on, are new; or in the log already, one after the other, as they came. At least one.
+fn of_one_kind(requests: &[AppendRequest], there: &[Option<EntryBatch>]) -> usize {
+    let Some(Some(first)) = there.first() else {
+        let is_new = |entry: &Option<EntryBatch>| entry.is_none();
+        return there.iter().take_while(|entry| is_new(entry)).count();
+    };
+    let first = first.first().0;
+    let pairs = requests.iter().zip(there);
+    let same = (first..).zip(pairs).take_while(|(seq, (request, entry))| {
+        let entry = entry.as_ref().and_then(|batch| batch.get(Seq(*seq)));
+        entry.is_some_and(|entry| entry.says(&request.content))
+    });
+    same.count().max(1)
 }
 
 fn there_in_part(requests: &[AppendRequest], there: &[Option<EntryBatch>]) -> AppendError {

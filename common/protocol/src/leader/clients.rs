@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::entry::EntryBatch;
 use crate::ids::{Leadership, Seq, Time};
-use crate::leader::append::{LookUp, Pending};
+use crate::leader::append::{LookUp, LookedUp, Pending};
 use crate::leader::command::{Answer, AppendError, Appended, Reply, Unavailable, WaitEnd, Waiter};
 use crate::leader::commit::{Commit, Wait};
 
@@ -16,6 +17,16 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client whose wait has ended, and that is told so once it is true: its entry is not durable yet.
 type Undecided<W> = (Wait<(Appended, W)>, WaitEnd);
+
+/// A client of which the journal is asked whether its messages are there already.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LookingUp<W> {
+    /// The questions; their tickets follow one another.
+    asked: Vec<LookUp>,
+    /// How many are not answered yet.
+    unanswered: usize,
+    pending: Pending<W>,
+}
 
 /// The waiting rooms of a master. `W` is through whom a client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,8 +37,8 @@ pub(super) struct Clients<W> {
     when_cleared: Vec<Reply<W>>,
     /// Came while the master recovers, and until when they wait for that.
     parked: VecDeque<(Time, Pending<W>)>,
-    /// The journal is asked about them, by ticket; and about which message of theirs.
-    looking_up: BTreeMap<u64, (LookUp, Pending<W>)>,
+    /// The journal is asked about them, by the ticket of the first question.
+    looking_up: BTreeMap<u64, LookingUp<W>>,
     next_ticket: u64,
     replies: Vec<Reply<W>>,
 }
@@ -91,7 +102,7 @@ impl<W: Waiter> Clients<W> {
         self.undecided.retain(|(wait, _)| !wait.waiter.1.has_left());
         self.parked.retain(|(_, p)| !p.append.waiter.has_left());
         self.looking_up
-            .retain(|_, (_, p)| !p.append.waiter.has_left());
+            .retain(|_, l| !l.pending.append.waiter.has_left());
     }
 
     // ---- Before the append.
@@ -126,23 +137,51 @@ impl<W: Waiter> Clients<W> {
         std::mem::take(&mut self.parked).into_iter().map(|(_, p)| p)
     }
 
-    /// Lets a client wait for what the journal says of a message of its batch: by that ticket.
-    pub(super) fn look_up(&mut self, look_up: LookUp, pending: Pending<W>) -> u64 {
+    /// Lets a client wait for what the journal says of messages of its batch: by that ticket and those that follow it.
+    pub(super) fn look_up(&mut self, asked: Vec<LookUp>, pending: Pending<W>) -> u64 {
         let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.looking_up.insert(ticket, (look_up, pending));
+        let unanswered = asked.len();
+        self.next_ticket += unanswered as u64;
+        let looking_up = LookingUp {
+            asked,
+            unanswered,
+            pending,
+        };
+        self.looking_up.insert(ticket, looking_up);
         ticket
     }
 
-    /// The journal has answered.
-    pub(super) fn looked_up(&mut self, ticket: u64) -> Option<(LookUp, Pending<W>)> {
-        self.looking_up.remove(&ticket)
+    /// The journal has answered; hands out the client once all its questions are.
+    pub(super) fn looked_up(
+        &mut self,
+        ticket: u64,
+        entry: Result<Option<EntryBatch>, Seq>,
+    ) -> Option<Pending<W>> {
+        let (first, looking_up) = self.looking_up.range_mut(..=ticket).next_back()?;
+        let (first, place) = (*first, usize::try_from(ticket - first).ok()?);
+        let asked = *looking_up.asked.get(place)?;
+        let said = LookedUp { asked, entry };
+        looking_up.pending.looked_up.insert(asked.index, said);
+        looking_up.unanswered -= 1;
+        let is_last = looking_up.unanswered == 0;
+        is_last
+            .then(|| self.looking_up.remove(&first))?
+            .map(|l| l.pending)
+    }
+
+    /// The journal cannot answer: hands out the client.
+    pub(super) fn give_up_look_up(&mut self, ticket: u64) -> Option<Pending<W>> {
+        let (first, looking_up) = self.looking_up.range(..=ticket).next_back()?;
+        let (first, asked) = (*first, looking_up.asked.len() as u64);
+        (ticket - first < asked)
+            .then(|| self.looking_up.remove(&first))?
+            .map(|l| l.pending)
     }
 
     /// Refuses everybody whose message has no place yet.
     pub(super) fn refuse_unplaced(&mut self, reason: Unavailable) {
         let looking_up = std::mem::take(&mut self.looking_up).into_values();
-        let all = self.take_parked().chain(looking_up.map(|(_, p)| p));
+        let all = self.take_parked().chain(looking_up.map(|l| l.pending));
         for pending in all {
             self.refuse(pending.append.waiter, AppendError::Unavailable(reason));
         }

@@ -28,7 +28,7 @@ pub trait Waiter {
     }
 }
 
-/// Messages that want to be in the log, all of them one after the other, or none.
+/// Messages that want to be in the log, one after the other: all of them or none, or as a run of a [`Load`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Append<W> {
     /// The messages; at least one.
@@ -39,8 +39,24 @@ pub struct Append<W> {
     pub timeout: Option<Duration>,
     /// Append only if this is the next position.
     pub expected_seq: Option<Seq>,
+    /// They are a run of a load; `None` for messages that are all appended, or none of them.
+    pub load: Option<Load>,
     /// Who asks.
     pub waiter: W,
+}
+
+/// A load of any length, of which each message stands for itself. It comes in runs, one at a time.
+///
+/// Of a run as many messages are taken as are of one kind, from the first one on: either new ones, or ones that are in the
+/// log already, one after the other. [`Appended::first`] and [`Appended::last`] say how many that are; the others may be sent
+/// again as the next run. Only where its first message is refused is a run refused, so nothing after a refused message is ever
+/// in the log before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Load {
+    /// The history in which the load began, and goes on or ends; `None` for its first run.
+    pub log_id: Option<LogId>,
+    /// The position that the first message of the run gets or has, as far as its client says.
+    pub seq: Option<Seq>,
 }
 
 /// One message that wants to be in the log.
@@ -164,6 +180,12 @@ pub enum AppendError {
         /// The id.
         message_id: MessageId,
     },
+    /// A batch has one message twice.
+    #[error("message_id {message_id} comes with a message that the batch has twice")]
+    Twice {
+        /// The id that the message comes with the second time.
+        message_id: MessageId,
+    },
     /// Some messages of a batch are in the log, and some are not, or not one after the other.
     #[error("message_id {message_id} is in the log already, but the batch as a whole is not")]
     PartlyThere {
@@ -176,6 +198,9 @@ pub enum AppendError {
         /// The last position of the log.
         last_seq: Seq,
     },
+    /// The log was cleared since the load began.
+    #[error("the log was cleared since the load began")]
+    OtherHistory,
     /// The message may be in the log, but that entry cannot be read.
     #[error("entry {seq} cannot be read to compare it")]
     Unreadable {

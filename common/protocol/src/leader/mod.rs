@@ -19,7 +19,7 @@ pub mod recovery;
 mod repairs;
 pub mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
@@ -40,7 +40,7 @@ use crate::wire::{
     Promise,
 };
 
-use append::{Admission, LookUp, LookedUp, Obstacle, Pending, Plan};
+use append::{Admission, LookUp, Obstacle, Pending, Plan};
 use clients::Clients;
 pub use clients::PATIENCE;
 use command::{
@@ -301,7 +301,7 @@ impl<W: Waiter> Leader<W> {
             Pending {
                 append,
                 until,
-                looked_up: Vec::new(),
+                looked_up: BTreeMap::new(),
             },
             now,
         );
@@ -327,17 +327,20 @@ impl<W: Waiter> Leader<W> {
         match plan {
             Ok(plan) => self.carry_out(plan, pending, now),
             Err(Obstacle::Refused(error)) => self.clients.refuse(pending.append.waiter, error),
-            Err(Obstacle::LookUp(index, query)) => {
-                let look_up = LookUp {
-                    index,
-                    generation: self.log.generation(),
-                    covers: self.log.durable(),
-                };
-                let ticket = self.clients.look_up(look_up, pending);
-                self.reads.push(Read {
-                    purpose: Purpose::Duplicate(ticket),
-                    query,
+            Err(Obstacle::LookUp(questions)) => {
+                let (generation, covers) = (self.log.generation(), self.log.durable());
+                let asked = questions.iter().map(|(index, _)| LookUp {
+                    index: *index,
+                    generation,
+                    covers,
                 });
+                let ticket = self.clients.look_up(asked.collect(), pending);
+                let queries = questions.into_iter().map(|(_, query)| query);
+                self.reads
+                    .extend((ticket..).zip(queries).map(|(ticket, query)| Read {
+                        purpose: Purpose::Duplicate(ticket),
+                        query,
+                    }));
             }
         }
     }
@@ -366,10 +369,10 @@ impl<W: Waiter> Leader<W> {
         } = pending.append;
         let appended = match plan {
             Plan::Join(appended) => appended,
-            Plan::Place { w } => {
+            Plan::Place { w, count } => {
                 let epoch = self.leadership.epoch;
                 let first = self.log.last().seq.next();
-                for request in &requests {
+                for request in &requests[..count] {
                     let seq = self.log.place(epoch, request.message_id, &request.content);
                     self.dedup.insert(request.message_id, &request.content, seq);
                 }
@@ -544,21 +547,21 @@ impl<W: Waiter> Leader<W> {
         let Page { purpose, entries } = page;
         match purpose {
             Purpose::Duplicate(ticket) => {
-                let Some((asked, mut pending)) = self.clients.looked_up(ticket) else {
-                    return;
-                };
                 let entry = match entries {
                     Ok(entry) => Ok(entry),
                     Err(ReadError::Damaged(seq)) => Err(seq),
                     Err(ReadError::Gone) => Ok(None), // of a log that was cleared since
                     Err(ReadError::Failed(_)) => {
-                        let failed = AppendError::Unavailable(Unavailable::DiskFailed);
-                        self.clients.refuse(pending.append.waiter, failed);
+                        if let Some(pending) = self.clients.give_up_look_up(ticket) {
+                            let failed = AppendError::Unavailable(Unavailable::DiskFailed);
+                            self.clients.refuse(pending.append.waiter, failed);
+                        }
                         return;
                     }
                 };
-                pending.looked_up.push(LookedUp { asked, entry });
-                self.admit(pending, now);
+                if let Some(pending) = self.clients.looked_up(ticket, entry) {
+                    self.admit(pending, now);
+                }
             }
             Purpose::Replicate(node, generation) => {
                 let (is_current, tail) = (generation == self.log.generation(), self.tail());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::Seq;
 use replog_protocol::leader::command::{
-    Answer, Append, AppendError, AppendRequest, Appended, Command, Unavailable, Waiter,
+    Answer, Append, AppendError, AppendRequest, Appended, Command, Load, Unavailable, Waiter,
 };
 use replog_protocol::leader::dedup::DeduplicateBy;
 use replog_protocol::leader::{Leader, LeaderConfig};
@@ -276,7 +276,6 @@ fn a_batch_is_appended_as_a_whole_or_not_at_all() {
         (5, &[4, 3], 3),
         (6, &[3, 2], 2),
         (7, &[1, 3], 3),
-        (8, &[4, 5, 4], 4),
     ] {
         master.command(batch(ids, client), at(3));
         let message_id = message_id(named);
@@ -287,6 +286,197 @@ fn a_batch_is_appended_as_a_whole_or_not_at_all() {
         );
     }
     assert_eq!(master.journal.last(), Seq(3));
+}
+
+#[test]
+fn a_batch_that_has_one_message_twice_is_refused() {
+    let mut master = serving(None);
+    let twice = |master: &mut Master, requests, client, id| {
+        let append = Append {
+            requests,
+            ..request(1, 1, client)
+        };
+        master.command(Command::Append(append), at(1));
+        let message_id = message_id(id);
+        assert_eq!(error(master, client), &AppendError::Twice { message_id });
+        assert_eq!(master.node.log().last().seq, Seq::ZERO);
+    };
+    twice(&mut master, [4, 5, 4].map(message).into(), 1, 4);
+    // By the other rule, whatever their ids are.
+    let mut by_content = at_once(leader_config(2, None));
+    by_content.deduplicate_by = DeduplicateBy::Content;
+    let mut master = serving_by(by_content, Journal::default());
+    let same = AppendRequest {
+        is_new_id: true,
+        message_id: message_id(6),
+        ..message(4)
+    };
+    twice(&mut master, vec![message(4), message(5), same], 1, 6);
+}
+
+/// All of it is asked at once: one question a message, and each is looked at once more when all are answered.
+#[test]
+fn the_journal_is_asked_about_a_batch_at_once() {
+    let mut master = on_disk(DeduplicateBy::MessageId);
+    master.reads_wait = true;
+    master.command(batch(&[1_002, 1_003], 1), at(1));
+    master.command(batch(&[50, 51, 52], 2), at(1));
+    assert_eq!(master.reads.len(), 5);
+    // Answered in any order, those of another batch between.
+    master.reads.rotate_left(3);
+    for _ in 0..4 {
+        assert_eq!(master.answer(2), None);
+        master.read(at(2));
+    }
+    master.read(at(2));
+    assert_eq!(place(&master, 1), (2, true));
+    let new = appended(&master, 2);
+    assert_eq!(
+        (new.first, new.last, new.duplicate),
+        (Seq(4), Seq(6), false)
+    );
+    assert!(master.reads.is_empty(), "each of them is asked once");
+    // One that cannot be answered refuses all, and nothing is said twice.
+    master.command(batch(&[60, 61], 3), at(3));
+    let purpose = master.reads.pop_front().expect("a question").purpose;
+    let entries = Err(ReadError::Failed("gone".to_owned()));
+    master.step(Input::Page(Page { purpose, entries }), at(3));
+    assert_eq!(master.answer(3), Some(&refused(Unavailable::DiskFailed)));
+    master.read(at(4));
+    assert_eq!(master.journal.last(), Seq(6));
+}
+
+/// Whatever its size: one write, and as many frames as the broker needs.
+#[test]
+fn a_batch_larger_than_a_frame_is_one_write() {
+    let mut master = serving(Some(&["a"]));
+    master.join("a", 9, 0, at(1));
+    master.disk = Disk::Slow;
+    let large = |id| AppendRequest {
+        content: Content::from_text(&"x".repeat(MAX_PAYLOAD / 2 - 5000)),
+        ..message(id)
+    };
+    let append = Append {
+        requests: (1..=5).map(large).collect(),
+        ..request(1, 1, 1)
+    };
+    master.command(Command::Append(append), at(2));
+    let job = master.writing.as_ref().expect("it is being written");
+    assert_eq!(job.entries.last().map(|batch| batch.last()), Some(Seq(5)));
+    master.write_done(at(3));
+    assert_eq!(
+        (master.writing.is_none(), master.journal.last()),
+        (true, Seq(5))
+    );
+    assert_eq!(appended(&master, 1).last, Seq(5));
+    master.tick(at(10));
+    let mut next = 1;
+    while next <= 5 {
+        let frames = master.appends("a");
+        assert!(!frames.is_empty(), "it is all sent");
+        master.sent.clear();
+        for frame in frames {
+            next = frame.last().next().0;
+            let bytes = replog_protocol::wire::Message::Append(frame).encode(u64::MAX);
+            assert!(bytes.len() <= MAX_PAYLOAD, "{}", bytes.len());
+        }
+        master.hear(master.position_of("a", 9, next - 1), at(11));
+    }
+}
+
+/// What becomes of the runs of a load, by what their messages are.
+#[test]
+fn a_run_is_taken_up_to_what_is_of_another_kind() {
+    for on_a_disk in [false, true] {
+        let mut master = match on_a_disk {
+            true => on_disk(DeduplicateBy::MessageId),
+            false => {
+                let mut master = serving(None);
+                master.command(batch(&[1_001, 1_002, 1_003], 99), at(0));
+                master
+            }
+        };
+        let other = AppendRequest {
+            content: Content::from_text("another"),
+            ..message(1_001)
+        };
+        let large = AppendRequest {
+            content: Content::from_text(&"x".repeat(MAX_PAYLOAD)),
+            ..message(70)
+        };
+        let mut clients = 0..;
+        let mut run = |requests: Vec<AppendRequest>, seq: Option<u64>| {
+            let client = clients.next().expect("another");
+            let load = Load {
+                log_id: None,
+                seq: seq.map(Seq),
+            };
+            let append = Append {
+                requests,
+                load: Some(load),
+                ..request(1, 1, client)
+            };
+            master.command(Command::Append(append), at(1));
+            match master.answer(client).expect("an answer") {
+                Answer::Replicated { appended: a, .. } => Ok((a.first.0, a.last.0, a.duplicate)),
+                Answer::Refused(error) => Err(error.clone()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let of = |ids: &[u128]| ids.iter().map(|id| message(*id)).collect::<Vec<_>>();
+        let with = |ids: &[u128], last: &AppendRequest, after: u128| {
+            let more = [last.clone(), message(after)];
+            of(ids).into_iter().chain(more).collect::<Vec<_>>()
+        };
+        assert_eq!(run(of(&[1, 2]), None), Ok((4, 5, false)));
+        assert_eq!(run(of(&[1_002, 1_003, 1, 2]), None), Ok((2, 5, true)));
+        // Up to one that is there; from there, up to one that is elsewhere or is not there.
+        assert_eq!(run(of(&[3, 4, 1, 5]), None), Ok((6, 7, false)));
+        assert_eq!(run(of(&[1, 3, 2]), None), Ok((4, 4, true)));
+        assert_eq!(run(of(&[3, 4, 5, 1]), None), Ok((6, 7, true)));
+        // Up to one that is refused, and so is a run that begins with it.
+        assert_eq!(run(with(&[10], &other, 11), None), Ok((8, 8, false)));
+        let (seq, message_id) = (Seq(1), message_id(1_001));
+        let refused = AppendError::OtherContent { seq, message_id };
+        assert_eq!(run(with(&[], &other, 11), None), Err(refused));
+        assert_eq!(run(with(&[12], &large, 13), None), Ok((9, 9, false)));
+        let too_large = run(with(&[], &large, 13), None);
+        assert!(matches!(too_large, Err(AppendError::TooLarge { .. })));
+        // One that comes twice is there the second time.
+        assert_eq!(run(of(&[20, 21, 20]), None), Ok((10, 11, false)));
+        assert_eq!(run(of(&[20]), None), Ok((10, 10, true)));
+        // Where the first one gets its place, or has it.
+        let last_seq = Seq(11);
+        let elsewhere = Err(AppendError::ExpectedSeq { last_seq });
+        assert_eq!(run(of(&[30]), Some(11)), elsewhere);
+        assert_eq!(run(of(&[20, 21]), Some(11)), elsewhere);
+        assert_eq!(run(of(&[20, 21]), Some(10)), Ok((10, 11, true)));
+        assert_eq!(run(of(&[30]), Some(12)), Ok((12, 12, false)));
+        assert_eq!(master.journal.last(), Seq(12));
+    }
+}
+
+#[test]
+fn a_run_goes_to_the_history_of_its_load_or_nowhere() {
+    let mut master = serving(None);
+    let run = |client: u32, log_id| {
+        let load = Some(Load { log_id, seq: None });
+        Command::Append(Append {
+            load,
+            ..request(client.into(), 1, client)
+        })
+    };
+    master.command(run(1, None), at(1));
+    let first = appended(&master, 1).log_id;
+    master.command(run(2, Some(first)), at(1));
+    assert_eq!(place(&master, 2), (2, false));
+    let (log_id, waiter) = (log(77), Client(3));
+    master.command(Command::Clear { log_id, waiter }, at(2));
+    master.command(run(4, Some(first)), at(3));
+    assert_eq!(error(&master, 4), &AppendError::OtherHistory);
+    assert_eq!(master.journal.last(), Seq::ZERO);
+    master.command(run(5, Some(log_id)), at(3));
+    assert_eq!(place(&master, 5), (1, false));
 }
 
 /// The order of the checks is that of the errors in the API: 400, 413, 422, 412, 503.
@@ -307,6 +497,7 @@ fn of_several_reasons_the_first_one_is_told() {
             requests,
             w: WriteConcern::Count(w),
             expected_seq: Some(Seq(expected)),
+            load: None,
             timeout: None,
             waiter: Client(client),
         })
@@ -392,6 +583,7 @@ fn who_hangs_up_frees_its_place_and_leaves_its_entry() {
             w: WriteConcern::Count(2),
             timeout: None,
             expected_seq: None,
+            load: None,
             waiter: callers[id].clone(),
         }))
     };

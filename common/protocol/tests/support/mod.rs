@@ -201,6 +201,7 @@ pub(crate) fn request(id: u128, w: u64, client: u32) -> Append<Client> {
         w: WriteConcern::Count(w),
         timeout: None,
         expected_seq: None,
+        load: None,
         waiter: Client(client),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replog_protocol::ids::{Seq, Time};
-use replog_protocol::node::{Page, Read, WriteJob, WriteResult};
+use replog_protocol::node::{Page, Purpose, Read, WriteJob, WriteResult};
 use replog_storage::journal::{Begun, Journal, LogReader};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{error, info};
@@ -21,7 +21,7 @@ pub(super) struct JournalJobs {
     journal: Box<dyn Journal>,
     reader: Arc<dyn LogReader>,
     write: Option<JoinHandle<WriteResult>>,
-    reads: JoinSet<Page>,
+    reads: JoinSet<Vec<Page>>,
     check: Option<JoinHandle<Result<(), String>>>,
     check_at: Time,
     damage_at: Time,
@@ -35,7 +35,7 @@ pub(super) struct JournalJobs {
 #[derive(Debug)]
 pub(super) enum Finished {
     Write(WriteResult),
-    Read(Page),
+    Read(Vec<Page>),
     Check(Result<(), String>),
 }
 
@@ -94,18 +94,34 @@ impl JournalJobs {
         result
     }
 
-    /// Reads what is asked for; the page, if that waits for nothing.
-    pub(super) fn read(&mut self, read: Read) -> Option<Page> {
-        let Read { purpose, query } = read;
-        if let Some(entries) = self.reader.read_now(&query) {
-            return Some(Page { purpose, entries });
+    /// Reads what is asked for; the pages that wait for nothing. All look-ups are one job: a batch asks for thousands.
+    pub(super) fn read(&mut self, reads: Vec<Read>) -> Vec<Page> {
+        let (mut pages, mut look_ups) = (Vec::new(), Vec::new());
+        for read in reads {
+            match self.reader.read_now(&read.query) {
+                Some(entries) => pages.push(Page {
+                    purpose: read.purpose,
+                    entries,
+                }),
+                None if matches!(read.purpose, Purpose::Duplicate(_)) => look_ups.push(read),
+                None => self.begin(vec![read]),
+            }
         }
+        if !look_ups.is_empty() {
+            self.begin(look_ups);
+        }
+        pages
+    }
+
+    fn begin(&mut self, reads: Vec<Read>) {
         let reader = Arc::clone(&self.reader);
-        self.reads.spawn_blocking(move || Page {
-            purpose,
-            entries: reader.read(&query),
+        self.reads.spawn_blocking(move || {
+            let read = |Read { purpose, query }| Page {
+                purpose,
+                entries: reader.read(&query),
+            };
+            reads.into_iter().map(read).collect()
         });
-        None
     }
 
     /// What ends next. Cancel-safe.
@@ -113,7 +129,7 @@ impl JournalJobs {
         tokio::select! {
             biased;
             result = ended(&mut self.write) => Finished::Write(self.written(result)),
-            Some(page) = self.reads.join_next() => Finished::Read(unwrapped(page).await),
+            Some(pages) = self.reads.join_next() => Finished::Read(unwrapped(pages).await),
             checked = ended(&mut self.check) => {
                 self.check = None;
                 Finished::Check(checked)

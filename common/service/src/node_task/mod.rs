@@ -32,7 +32,7 @@ use futures_util::FutureExt;
 use replog_nats::{Link, LinkEvent};
 use replog_protocol::event::Speaker;
 use replog_protocol::ids::{Leadership, Time};
-use replog_protocol::node::{Input, LinkState, Node, Ready, Snapshot};
+use replog_protocol::node::{Input, LinkState, Node, Page, Ready, Snapshot};
 use replog_protocol::wire;
 use replog_storage::journal::Journal;
 use tokio::sync::{mpsc, watch};
@@ -230,10 +230,7 @@ where
             Woken::Finished(Finished::Write(result)) => {
                 self.node.step(Input::Written(result), now);
             }
-            Woken::Finished(Finished::Read(page)) => {
-                self.node.step(Input::Page(page), now);
-                self.look_for_damage(now);
-            }
+            Woken::Finished(Finished::Read(pages)) => self.pages(pages, now),
             Woken::Finished(Finished::Check(Err(why))) => {
                 return self.fail(Failure::disk_failed(&why));
             }
@@ -320,6 +317,16 @@ where
         ControlFlow::Continue(())
     }
 
+    fn pages(&mut self, pages: Vec<Page>, now: Time) {
+        if pages.is_empty() {
+            return;
+        }
+        for page in pages {
+            self.node.step(Input::Page(page), now);
+        }
+        self.look_for_damage(now);
+    }
+
     fn look_for_damage(&mut self, now: Time) {
         if let Some(damaged) = self.jobs.look_for_damage(now) {
             self.node.step(Input::Damaged(damaged), now);
@@ -365,12 +372,8 @@ where
         {
             self.node.step(Input::Written(result), now);
         }
-        for read in ready.reads {
-            if let Some(page) = self.jobs.read(read) {
-                self.node.step(Input::Page(page), now);
-                self.look_for_damage(now);
-            }
-        }
+        let pages = self.jobs.read(ready.reads);
+        self.pages(pages, now);
         self.outbox.send(&mut self.link, ready.messages);
         if let Some(snapshot) = ready.snapshot {
             self.snapshot = snapshot;
