@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::bounded::BodyLimit;
 use super::fields::{names_of, unknown_name};
@@ -102,6 +103,18 @@ pub fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8], example: &str) -> Result<
     })
 }
 
+/// The bytes as a JSON array, its elements as they were written; `None` where they are something else.
+///
+/// # Errors
+/// 400 for what begins as an array and is none.
+pub fn array(bytes: &[u8]) -> Result<Option<Vec<&RawValue>>, Problem> {
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[') {
+        return Ok(None);
+    }
+    let elements = serde_json::from_slice(bytes);
+    elements.map(Some).map_err(|error| no_object(&error))
+}
+
 /// The first field of a JSON object that is not among the known ones.
 fn unknown_field(bytes: &[u8], known: &[&str]) -> Option<String> {
     let Names(names) = serde_json::from_slice(bytes).ok()?;
@@ -146,7 +159,8 @@ fn no_object(error: &serde_json::Error) -> Problem {
     Problem::bad_request(format!("{what}: {}{place}", shortened(message)))
 }
 
-fn unreadable(error: &axum::Error) -> Problem {
+/// Why a body cannot be read to its end: 413, 408, or 400 where the client broke off.
+pub(super) fn unreadable(error: &axum::Error) -> Problem {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<BodyLimit>() {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
@@ -17,9 +18,18 @@ pub(super) enum BodyLimit {
         /// The most that it takes.
         max_bytes: usize,
     },
-    /// The client has not sent all of it in time.
+    /// The client has not sent all of it, or no more of it, in time.
     #[error("the body did not come in time")]
     Time,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Until then for all of the body.
+    Until(Instant),
+    /// So long for more of the body, each time.
+    ForMore(Duration),
 }
 
 /// A body that ends with a [`BodyLimit`] where the client takes too much. A body that is all there costs no timer.
@@ -28,18 +38,27 @@ pub(super) struct BoundedBody<B> {
     body: B,
     max_bytes: usize,
     left_bytes: usize,
-    until: Instant,
+    patience: Patience,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> BoundedBody<B> {
     /// At most `max_bytes`, all of them before `until`.
     pub(super) fn new(body: B, max_bytes: usize, until: Instant) -> Self {
+        Self::with(body, max_bytes, Patience::Until(until))
+    }
+
+    /// Any number of bytes, and `patience` for each wait for more. The handler bounds what it keeps of them.
+    pub(super) fn endless(body: B, patience: Duration) -> Self {
+        Self::with(body, 0, Patience::ForMore(patience))
+    }
+
+    fn with(body: B, max_bytes: usize, patience: Patience) -> Self {
         Self {
             body,
             max_bytes,
             left_bytes: max_bytes,
-            until,
+            patience,
             timer: None,
         }
     }
@@ -57,13 +76,21 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-            let until = self.until;
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(until)));
+            let patience = self.patience;
+            let timer = self.timer.get_or_insert_with(|| {
+                let until = match patience {
+                    Patience::Until(until) => until,
+                    Patience::ForMore(patience) => Instant::now() + patience,
+                };
+                Box::pin(sleep_until(until))
+            });
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Some(Err(BodyLimit::Time.into())));
         };
+        if matches!(self.patience, Patience::ForMore(_)) {
+            self.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
         let bytes = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,

@@ -47,6 +47,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub struct Calls {
     router: Router,
     shortcut: Option<Shortcut>,
+    has_endless_body: fn(&Parts) -> bool,
 }
 
 /// One call, found by its method and path alone.
@@ -67,14 +68,27 @@ impl Calls {
         path: &'static str,
         handler: impl Fn(Request<Body>) -> Answering + Send + Sync + 'static,
     ) -> Self {
+        let shortcut = Some(Shortcut {
+            method,
+            path,
+            handler: Arc::new(handler),
+        });
+        Self { shortcut, ..self }
+    }
+
+    /// The same calls, of which those whose head is such may have a body of any length: the server bounds neither its bytes
+    /// nor how long all of it takes, only each wait for more of it. What is kept of it is bounded by the handler.
+    #[must_use]
+    pub fn with_endless_bodies(self, has_endless_body: fn(&Parts) -> bool) -> Self {
         Self {
-            router: self.router,
-            shortcut: Some(Shortcut {
-                method,
-                path,
-                handler: Arc::new(handler),
-            }),
+            has_endless_body,
+            ..self
         }
+    }
+
+    /// Whether the body of a request with that head may have any length.
+    pub(super) fn has_endless_body(&self, head: &Parts) -> bool {
+        (self.has_endless_body)(head)
     }
 
     /// Answers a request that comes from there. The shortcut is not told: nothing is kept for it but the request.
@@ -101,6 +115,7 @@ impl From<Router> for Calls {
         Self {
             router,
             shortcut: None,
+            has_endless_body: |_| false,
         }
     }
 }

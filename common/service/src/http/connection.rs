@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::request::Parts;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -248,7 +249,7 @@ struct Requests {
 }
 
 impl Requests {
-    fn bounded(&self, body: Incoming) -> Result<Body, Problem> {
+    fn bounded(&self, head: &Parts, body: Incoming) -> Result<Body, Problem> {
         if self.is_refused {
             let detail = "this address has as many connections as it may have: close some, or use them again";
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
@@ -256,6 +257,9 @@ impl Requests {
         }
         if body.is_end_stream() {
             return Ok(Body::empty());
+        }
+        if self.calls.has_endless_body(head) {
+            return Ok(Body::new(BoundedBody::endless(body, self.body_timeout)));
         }
         let max_bytes = self.max_body_bytes;
         if body.size_hint().lower() > max_bytes as u64 {
@@ -275,7 +279,7 @@ impl HyperService<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Answer {
         let note = Answering::begin(&self.activity);
         let (head, body) = request.into_parts();
-        let making = match self.bounded(body) {
+        let making = match self.bounded(&head, body) {
             Ok(body) => (self.calls).call(Request::from_parts(head, body), self.caller),
             Err(problem) => Box::pin(std::future::ready(problem.into_response())),
         };

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`server`], `connection`, `addresses`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
 //! | [`calls`] | the calls of a program: its router, and the one call that is found before the router looks |
-//! | [`query`], [`body`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
+//! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
 //! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
 //! | [`access`], [`reading`], `listing`, [`stream`], [`rollbacks`] | the log, read |
 
@@ -20,6 +20,7 @@ mod connection;
 pub mod fallbacks;
 pub mod fields;
 pub mod health;
+pub mod lines;
 mod listing;
 pub mod path;
 pub mod problem;

@@ -3,6 +3,8 @@
 //! `type` is `about:blank`: the status says it all, with its own phrase as `title`. What differs between two occurrences is in
 //! `detail`, for people, and in `reason` and further fields, for programs.
 
+use std::fmt;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -75,11 +77,20 @@ impl Problem {
         self
     }
 
-    /// One more field, after `reason` and the fields before it. What cannot be written as JSON becomes null.
+    /// One more field, after `reason` and the fields before it; instead of one of that name. What cannot be written as JSON
+    /// becomes null.
     #[must_use]
     pub fn with_field(mut self, name: &'static str, value: impl Serialize) -> Self {
         let value = to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        self.fields.retain(|(other, _)| *other != name);
         self.fields.push((name, value));
+        self
+    }
+
+    /// The same about one of several things: its place comes before the detail.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.detail = format!("{place}: {}", self.detail);
         self
     }
 
