@@ -1,18 +1,21 @@
-//! `POST /messages`.
+//! `POST /messages`: one message. An array is a [`batch`], and newline-delimited JSON a [`bulk`] load.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{LogId, MessageId, Seq};
-use replog_protocol::leader::command::{Answer, Append, AppendRequest, Appended, Command};
+use replog_protocol::leader::command::{Answer, Append, AppendRequest, Appended, Command, Load};
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body, query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::outcome::{not_known, not_replicated, refused};
-use super::parse::{MessageBody, NewMessage, idempotency_key};
-use super::{Master, Shared};
+use super::outcome::{Sent, replicated};
+use super::parse::{AppendParameters, IdempotencyKey, MessageBody, NewMessage, Terms};
+use super::{Master, Shared, batch, bulk};
 
 /// The answer when enough nodes hold the message.
 #[derive(Serialize)]
@@ -28,29 +31,50 @@ struct Replicated<'a> {
     duplicate: bool,
 }
 
+/// What a body has.
+enum Read {
+    Message(NewMessage, Terms),
+    Batch(Vec<NewMessage>, Terms),
+}
+
 pub(super) async fn post_message(
     State(master): Shared,
     request: Request,
 ) -> Result<Response, Problem> {
-    let message = read(request, master.listed).await?;
-    let content = message.content.clone();
-    let (appended, acks) = append(&master, message).await?;
-    replicated(&content, &appended, acks)
-}
-
-/// The message of a request. What the connection has read of the request is given back with it, before the wait.
-async fn read(request: Request, listed: Option<usize>) -> Result<NewMessage, Problem> {
     let (head, body) = request.into_parts();
-    let bytes = body::read(&head.headers, body).await?;
-    let query::NoParameters {} = query::read(&head.uri)?;
-    let key = idempotency_key(&head.headers)?;
-    let message: MessageBody<'_> = body::object(&bytes, r#"{"content":"hello","w":2}"#)?;
-    message.check(key, listed)
+    // Boxed, so that a request with one message has a small future.
+    if bulk::is_load(&head) {
+        return Box::pin(bulk::load(&master, &head, body)).await;
+    }
+    match read(head, body, master.listed).await? {
+        Read::Message(message, terms) => {
+            let content = message.content.clone();
+            let (appended, acks) = append(&master, message, terms).await?;
+            shown(&content, &appended, acks)
+        }
+        Read::Batch(messages, terms) => Box::pin(batch::append(&master, messages, terms)).await,
+    }
 }
 
-fn replicated(content: &Content, appended: &Appended, acks: u32) -> Result<Response, Problem> {
+/// The messages of a request. What the connection has read of the request is given back with it, before the wait.
+async fn read(head: Parts, body: Body, listed: Option<usize>) -> Result<Read, Problem> {
+    let bytes = body::read(&head.headers, body).await?;
+    let parameters = query::read::<AppendParameters>(&head.uri)?.check(listed)?;
+    let key = IdempotencyKey::of(&head.headers)?;
+    if let Some(elements) = body::array(&bytes)? {
+        let messages = batch::check(&elements, key.as_ref(), parameters, listed)?;
+        return Ok(Read::Batch(messages, parameters));
+    }
+    let example =
+        r#"{"content":"hello","w":2}, or an array of objects such as {"content":"hello"}"#;
+    let message: MessageBody<'_> = body::object(&bytes, example)?;
+    let (message, terms) = message.check(key.as_ref(), parameters, listed)?;
+    Ok(Read::Message(message, terms))
+}
+
+fn shown(content: &Content, appended: &Appended, acks: u32) -> Result<Response, Problem> {
     let content = serde_json::from_str(content.json());
-    Ok(answer::json(&Replicated {
+    let mut response = answer::json(&Replicated {
         status: "replicated",
         seq: appended.last,
         message_id: appended.message_id,
@@ -60,54 +84,58 @@ fn replicated(content: &Content, appended: &Appended, acks: u32) -> Result<Respo
         log_id: appended.log_id,
         epoch: appended.epoch,
         duplicate: appended.duplicate,
-    }))
+    });
+    let location = HeaderValue::try_from(format!("/messages/{}", appended.last));
+    let location = location.map_err(|error| Problem::internal(error.to_string()))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
 }
 
-/// Appends and waits; hands out where the message is and how many nodes hold it.
+/// Appends one message and waits; hands out where it is and how many nodes hold it.
 ///
 /// # Errors
 /// What is answered instead.
 pub(super) async fn append(
     master: &Master,
     message: NewMessage,
+    terms: Terms,
 ) -> Result<(Appended, u32), Problem> {
-    let is_new_id = message.message_id.is_none();
-    let message_id = message.message_id.unwrap_or_else(|| master.ids.next());
-    let request = AppendRequest {
-        content: message.content,
-        message_id,
-        is_new_id,
-    };
-    let (w, timeout) = (message.w.unwrap_or(master.default_w), message.timeout);
-    let expected_seq = message.expected_seq;
-    let answer = master.node.ask(|waiter| {
-        Command::Append(Append {
-            requests: vec![request],
-            w,
-            timeout,
-            expected_seq,
-            waiter,
-        })
-    });
-    match answer.await? {
-        Some(Answer::Replicated { appended, acks }) => Ok((appended, acks)),
-        Some(Answer::NotReplicated {
-            appended,
-            acks,
-            because,
-        }) => Err(not_replicated(&appended, acks, because)),
-        Some(Answer::ClearedMeanwhile(appended)) => {
-            let detail = "the log was cleared while this message waited";
-            Err(Problem::new(axum::http::StatusCode::GONE, detail)
-                .with_field("message_id", appended.message_id))
+    let request = master.request(message);
+    let message_id = request.message_id;
+    let answer = master.append(vec![request], terms, None).await?;
+    replicated(answer, Sent::Message(message_id))
+}
+
+impl Master {
+    /// The same message, with an id of its own if its client has given none.
+    pub(super) fn request(&self, message: NewMessage) -> AppendRequest {
+        AppendRequest {
+            content: message.content,
+            is_new_id: message.message_id.is_none(),
+            message_id: message.message_id.unwrap_or_else(|| self.ids.next()),
         }
-        Some(Answer::NotKnown { appended, because }) => {
-            Err(not_known(appended.message_id, because.as_str())
-                .with_field("seq", appended.last)
-                .with_field("w", appended.w))
-        }
-        Some(Answer::Refused(error)) => Err(refused(&error)),
-        Some(Answer::Cleared(_)) => Err(Problem::internal("an append was taken for a clearing")),
-        None => Err(not_known(message_id, "stopping")),
+    }
+
+    /// Asks the leader to append; `None` where the master has ended without an answer.
+    ///
+    /// # Errors
+    /// 503: nothing was appended.
+    pub(super) async fn append(
+        &self,
+        requests: Vec<AppendRequest>,
+        terms: Terms,
+        load: Option<Load>,
+    ) -> Result<Option<Answer>, Problem> {
+        let answer = self.node.ask(|waiter| {
+            Command::Append(Append {
+                requests,
+                w: terms.w.unwrap_or(self.default_w),
+                timeout: terms.timeout,
+                expected_seq: terms.expected_seq,
+                load,
+                waiter,
+            })
+        });
+        Ok(answer.await?)
     }
 }

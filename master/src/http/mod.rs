@@ -1,6 +1,8 @@
 //! The master's HTTP: the paths, and what they share.
 
 mod append;
+mod batch;
+mod bulk;
 mod course;
 mod outcome;
 mod parse;
@@ -45,6 +47,10 @@ pub struct Master {
     listed: Option<usize>,
     /// For a POST that names no write concern.
     default_w: WriteConcern,
+    /// The longest line of a bulk load.
+    max_line_bytes: usize,
+    /// Cancelled when the program is to end.
+    stop: CancellationToken,
     /// Whether `POST /clear` is open.
     allow_clear: bool,
 }
@@ -52,18 +58,16 @@ pub struct Master {
 /// The calls of a master.
 pub fn calls(master: Master) -> Calls {
     let master = Arc::new(master);
-    Calls::from(router(Arc::clone(&master))).with_shortcut(
-        Method::POST,
-        "/messages",
-        move |request| {
-            let master = Arc::clone(&master);
-            Box::pin(async move {
-                append::post_message(State(master), request)
-                    .await
-                    .into_response()
-            })
-        },
-    )
+    let calls =
+        Calls::from(router(Arc::clone(&master))).with_endless_bodies(bulk::has_endless_body);
+    calls.with_shortcut(Method::POST, "/messages", move |request| {
+        let master = Arc::clone(&master);
+        Box::pin(async move {
+            append::post_message(State(master), request)
+                .await
+                .into_response()
+        })
+    })
 }
 
 /// The paths of a master.
@@ -159,7 +163,9 @@ impl Master {
     ) -> Self {
         let max_streams = config.common.http.max_streams;
         Self {
-            log: LogAccess::new(node.views(), stop, max_streams),
+            log: LogAccess::new(node.views(), stop.clone(), max_streams),
+            stop,
+            max_line_bytes: config.common.http.max_body_bytes,
             node,
             ids: MessageIds::new(),
             listed: config.secondaries.as_ref().map(Vec::len),

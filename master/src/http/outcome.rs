@@ -2,8 +2,66 @@
 
 use axum::http::StatusCode;
 use replog_protocol::ids::MessageId;
-use replog_protocol::leader::command::{AppendError, Appended, Unavailable, WaitEnd};
+use replog_protocol::leader::command::{Answer, AppendError, Appended, Unavailable, WaitEnd};
 use replog_service::http::problem::Problem;
+
+/// What a client wanted in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// One message, of that id.
+    Message(MessageId),
+    /// A batch.
+    Batch,
+    /// A run of a load; which lines that are is said by whoever has counted them.
+    Run,
+}
+
+/// Where the messages are, and how many nodes hold them. `None` is no answer: the node has ended without one.
+///
+/// # Errors
+/// What is answered instead.
+pub(super) fn replicated(answer: Option<Answer>, sent: Sent) -> Result<(Appended, u32), Problem> {
+    match answer {
+        Some(Answer::Replicated { appended, acks }) => Ok((appended, acks)),
+        Some(Answer::NotReplicated {
+            appended,
+            acks,
+            because,
+        }) => Err(not_replicated(&appended, acks, because, sent)),
+        Some(Answer::ClearedMeanwhile(appended)) => {
+            let is_message = matches!(sent, Sent::Message(_));
+            let id = is_message.then_some(appended.message_id);
+            Err(cleared("the log was cleared while this message waited", id))
+        }
+        Some(Answer::NotKnown { appended, because }) => {
+            let problem = not_known(because.as_str(), sent);
+            Err(placed(problem, &appended, sent).with_field("w", appended.w))
+        }
+        Some(Answer::Refused(error)) => Err(refused(&error)),
+        Some(Answer::Cleared(_)) => Err(Problem::internal("an append was taken for a clearing")),
+        None => Err(not_known("stopping", sent)),
+    }
+}
+
+fn cleared(detail: &str, message_id: Option<MessageId>) -> Problem {
+    let problem = Problem::new(StatusCode::GONE, detail);
+    match message_id {
+        Some(message_id) => problem.with_field("message_id", message_id),
+        None => problem,
+    }
+}
+
+/// With the fields that say where the messages are.
+fn placed(problem: Problem, appended: &Appended, sent: Sent) -> Problem {
+    match sent {
+        Sent::Message(_) => problem.with_field("seq", appended.last),
+        Sent::Batch => problem
+            .with_field("first_seq", appended.first)
+            .with_field("last_seq", appended.last)
+            .with_field("count", appended.last.after(appended.first) + 1),
+        Sent::Run => problem,
+    }
+}
 
 /// Nothing was appended.
 pub(super) fn refused(error: &AppendError) -> Problem {
@@ -14,7 +72,10 @@ pub(super) fn refused(error: &AppendError) -> Problem {
         AppendError::OtherContent { seq, .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_field("seq", seq)
         }
-        AppendError::PartlyThere { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+        AppendError::Twice { .. } | AppendError::PartlyThere { .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        }
+        AppendError::OtherHistory => cleared(&detail, None),
         AppendError::ExpectedSeq { last_seq } => {
             Problem::new(StatusCode::PRECONDITION_FAILED, detail).with_field("last_seq", last_seq)
         }
@@ -46,32 +107,50 @@ pub(super) fn unavailable(reason: Unavailable) -> Problem {
     Problem::unavailable(reason.as_str(), format!("nothing was changed: {detail}"))
 }
 
-/// Fewer nodes hold the message than were asked for; it is in the log all the same.
-pub(super) fn not_replicated(appended: &Appended, acks: u32, because: WaitEnd) -> Problem {
-    let is = match because {
-        WaitEnd::Timeout => "in the log and goes on replicating",
-        WaitEnd::Stopping => "in the log of this master, which stops",
+/// Fewer nodes hold the messages than were asked for; they are in the log all the same.
+fn not_replicated(appended: &Appended, acks: u32, because: WaitEnd, sent: Sent) -> Problem {
+    let (first, last, w) = (appended.first, appended.last, appended.w);
+    let (what, verb) = match first == last {
+        true => (format!("entry {last} is"), "goes"),
+        false => (format!("the entries from {first} to {last} are"), "go"),
+    };
+    let end = match because {
+        WaitEnd::Timeout => format!("in the log and {verb} on replicating"),
+        WaitEnd::Stopping => "in the log of this master, which stops".to_owned(),
         WaitEnd::Fenced => {
-            "in the log of this master, which another one has overtaken: ask that one"
+            "in the log of this master, which another one has overtaken: ask that one".to_owned()
         }
     };
-    let (seq, w) = (appended.last, appended.w);
-    let detail = format!("entry {seq} is {is}; {acks} of {w} nodes hold it");
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-        .with_reason(because.as_str())
-        .with_field("seq", seq)
-        .with_field("message_id", appended.message_id)
+    let detail = format!("{what} {end}; {acks} of {w} nodes hold it");
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).with_reason(because.as_str());
+    let mut problem = placed(problem, appended, sent);
+    if let Sent::Message(_) = sent {
+        problem = problem.with_field("message_id", appended.message_id);
+    }
+    problem
         .with_field("acks", acks)
         .with_field("w", w)
         .with_field("in_log", true)
 }
 
-/// Whether the message is in the log is not known.
-pub(super) fn not_known(message_id: MessageId, reason: &'static str) -> Problem {
-    let detail =
-        "whether the message is in the log is not known: a retry with the same message_id is safe";
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-        .with_reason(reason)
-        .with_field("message_id", message_id)
-        .with_field("in_log", None::<bool>)
+/// Whether the messages are in the log is not known.
+fn not_known(reason: &'static str, sent: Sent) -> Problem {
+    let detail = match sent {
+        Sent::Message(_) => {
+            "whether the message is in the log is not known: a retry with the same message_id is safe"
+        }
+        Sent::Batch => {
+            "whether the batch is in the log is not known: a retry with the same message_ids is safe"
+        }
+        Sent::Run => {
+            "whether this line and the next ones are in the log is not known: a load whose lines have a message_id, or that \
+             has an Idempotency-Key, can be sent again"
+        }
+    };
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).with_reason(reason);
+    let problem = match sent {
+        Sent::Message(message_id) => problem.with_field("message_id", message_id),
+        Sent::Batch | Sent::Run => problem,
+    };
+    problem.with_field("in_log", None::<bool>)
 }

@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod appending;
+
 /// A broker that takes messages of that size, with nobody else there.
 struct Alone {
     max_payload: usize,
@@ -51,6 +53,15 @@ struct World {
 const ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 
 impl World {
+    /// Appends a load, and hands out the answer once there is one.
+    fn load(&self, path: &str, headers: &[(&str, &str)], body: Body) -> JoinHandle<(u16, String)> {
+        let mut request = Request::post(path).header("content-type", "application/x-ndjson");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.asks(request.body(body).unwrap())
+    }
+
     /// With a broker, and nobody else.
     fn start(flags: &[&str]) -> Self {
         Self::with(flags, false)
@@ -252,7 +263,10 @@ async fn what_is_not_understood_is_named() {
     let world = World::start(&[]);
     let body = r#"{"content":"x","w":1}"#;
     for (path, named) in [
-        ("/messages?w=1", r#"no parameter "w""#),
+        (
+            "/messages?timeout=1",
+            r#"no parameter "timeout"; did you mean "timeout_ms"?"#,
+        ),
         ("/append?x=1", r#"no parameter "x""#),
         ("/clear?now", r#"no parameter "now""#),
     ] {
