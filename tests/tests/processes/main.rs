@@ -4,8 +4,10 @@
 
 mod acceptance;
 mod away;
+mod batch;
 mod broker;
 mod brokers;
+mod bulk;
 mod clear;
 mod connections;
 mod copies;
