@@ -80,7 +80,7 @@ async fn an_answer_says_where_the_message_is_to_be_found() {
     let world = World::start(&[]);
     world.appended("one").await;
     let request = post("/messages", r#"{"content":"two","w":1}"#);
-    let response = world.calls.call(request).await;
+    let response = world.calls.call(request, Caller::default()).await;
     assert_eq!(response.headers()["location"], "/messages/2");
 }
 
