@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use replog_protocol::ids::{LogId, MasterId, NodeId};
 use replog_protocol::leader::LeaderConfig;
 use replog_protocol::leader::dedup::DeduplicateBy;
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::settings::values::{HttpAddr, positive_duration};
@@ -56,6 +56,16 @@ pub struct Config {
     /// How long an empty master waits for the listed members to say what they hold.
     #[arg(long, env = "REPLOG_RECOVERY_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "3s")]
     pub recovery_timeout: Duration,
+    /// How many of the listed secondaries a master must have heard before it serves, at every start: `any` goes on when
+    /// --recovery-timeout is over, `majority` and `all` of them wait as long as it takes.
+    #[arg(
+        long,
+        env = "REPLOG_RECOVERY_REQUIRES",
+        value_name = "WHO",
+        value_parser = requires,
+        default_value = "any"
+    )]
+    pub recovery_requires: Requires,
     /// Start although another master lives, and overtake it.
     #[arg(long, env = "REPLOG_TAKEOVER")]
     pub takeover: bool,
@@ -90,6 +100,15 @@ fn deduplicate_by(text: &str) -> Result<DeduplicateBy, String> {
     }
 }
 
+fn requires(text: &str) -> Result<Requires, String> {
+    match text {
+        "any" => Ok(Requires::Any),
+        "majority" => Ok(Requires::Majority),
+        "all" => Ok(Requires::All),
+        _ => Err("expected any, majority or all".to_owned()),
+    }
+}
+
 impl Settings for Config {
     fn check(&self, environment: Environment<'_>) -> Result<(), WrongSetting> {
         self.common.check(environment)?;
@@ -114,7 +133,19 @@ impl Settings for Config {
                 expected,
             ));
         }
-        Ok(())
+        let word = match self.recovery_requires {
+            Requires::Any => return Ok(()),
+            Requires::Majority => "majority",
+            Requires::All => "all",
+        };
+        match self.secondaries {
+            Some(_) => Ok(()),
+            None => Err(WrongSetting::new(
+                "--recovery-requires",
+                word.to_owned(),
+                "expected --secondaries beside it: who is to be heard?".to_owned(),
+            )),
+        }
     }
 }
 
@@ -137,6 +168,7 @@ impl Config {
                 listen: liveness.heartbeat_interval.min(self.recovery_timeout),
                 retry: args.retry_max.min(ASK_EVERY),
                 takeover: self.takeover,
+                requires: self.recovery_requires,
             },
             replication: Replication {
                 heartbeat_interval: liveness.heartbeat_interval,
@@ -180,6 +212,8 @@ mod tests {
             (&["--default-w", "0"], "--default-w"),
             (&["--deduplicate-by", "id"], "message_id or content"),
             (&["--retry-min", "9s"], "--retry-max"),
+            (&["--recovery-requires", "two"], "any, majority or all"),
+            (&["--recovery-requires", "all"], "expected --secondaries"),
         ] {
             let line = config(flags).expect_err("refused");
             assert!(line.contains(named) && line.lines().count() == 1, "{line}");

@@ -9,7 +9,7 @@ use replog_protocol::leader::phase::Phase;
 use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::broker::BrokerState;
-use replog_service::http::health::{StorageHealth, millis};
+use replog_service::http::health::{StorageHealth, committed_seq, millis};
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub struct Health {
     /// This start of the master.
     instance: MasterId,
     last_seq: Seq,
+    /// What a majority has committed of that, as far as it is known and stored.
+    committed_seq: Seq,
     /// `connected`, `disconnected` or `denied`.
     pub broker: BrokerState,
     read_only: bool,
@@ -46,7 +48,8 @@ pub struct Health {
     /// Who has spoken another version of the protocol while the master recovers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     other_versions: Vec<OtherVersion>,
-    /// Listed members that had not answered when the master began to serve: what only they hold is missing.
+    /// Listed members that have not answered a master that recovers; or had not when it began to serve: what only they hold is
+    /// missing then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_heard: Vec<NodeId>,
     /// Messages that were dropped because of an epoch that no honest node can have.
@@ -133,6 +136,7 @@ impl Health {
             epoch: leader.leadership().epoch.n,
             instance: leader.leadership().epoch.master,
             last_seq,
+            committed_seq: committed_seq(leader.log()),
             broker,
             read_only: unavailable.is_some(),
             reason: unavailable.map(Unavailable::as_str),
@@ -164,7 +168,10 @@ impl Health {
                     ),
                 })
                 .collect(),
-            not_heard: leader.not_seen().cloned().collect(),
+            not_heard: match recovery {
+                Some(recovery) => recovery.not_heard().cloned().collect(),
+                None => leader.not_seen().cloned().collect(),
+            },
             forged: leader.forged(),
         }
     }

@@ -194,6 +194,7 @@ impl<W> Node for FaultyFollower<W> {
             Input::Page(page) => Input::Page(page),
             Input::Damaged(seqs) => Input::Damaged(seqs),
             Input::Tick => Input::Tick,
+            Input::ShowCommitted => Input::ShowCommitted,
             Input::Stop => Input::Stop,
         };
         while let Some(append) = self.delayed.pop(self.faults.delay, now) {

@@ -2,7 +2,7 @@
 
 use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, StorageId, Time};
 use replog_service::broker::BrokerState;
-use replog_service::http::health::{StorageHealth, millis};
+use replog_service::http::health::{StorageHealth, committed_seq, millis};
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
@@ -26,7 +26,8 @@ pub struct Health {
     pub lag: u64,
     held_back: u64,
     duplicates: u64,
-    commit: Seq,
+    /// What a majority has committed of that, as far as it is known and stored.
+    committed_seq: Seq,
     /// `connected`, `disconnected` or `denied`.
     pub broker: BrokerState,
     master_last_seen_ms: Option<u64>,
@@ -82,7 +83,7 @@ impl Health {
             lag,
             held_back: follower.held_back(),
             duplicates: follower.duplicates(),
-            commit: follower.committed(),
+            committed_seq: committed_seq(follower.log()),
             broker,
             master_last_seen_ms: follower.master_seen().map(|t| millis(now.since(t))),
             put_aside: node.rolled_back(),

@@ -259,7 +259,7 @@ impl Secondary {
     ) -> Self {
         let max_streams = config.common.http.max_streams;
         Self {
-            log: LogAccess::new(node.views(), stop, max_streams),
+            log: LogAccess::new(&node, stop, max_streams),
             node,
             allow_clear: config.common.allow_clear,
             allow_faults: config.common.allow_faults,
@@ -275,7 +275,8 @@ impl Secondary {
     }
 
     async fn health(&self) -> Result<Health, Problem> {
-        let (kind, broker) = (self.log.now().reader.kind(), self.node.broker());
+        let view = self.log.now_with_committed().await;
+        let (kind, broker) = (view.reader.kind(), self.node.broker());
         let health = self
             .node
             .inspect(move |node, now| Health::of(node, kind, broker, now));

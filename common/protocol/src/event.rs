@@ -57,6 +57,9 @@ pub enum Event {
         first_seq: Seq,
         /// The last of them.
         last_seq: Seq,
+        /// Some of them had been committed by more than one node, none of which was heard when the log was recovered.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        committed: bool,
     },
     /// Two storages answer under one name, as a master says; another one counts in its place, as a secondary says of itself.
     Clash {
@@ -131,6 +134,17 @@ impl Event {
         }
     }
 
+    /// Entries were rolled back, some of which had been `committed` by more than one node.
+    #[must_use]
+    pub fn rolled_back(tail: RolledBack, committed: bool) -> Self {
+        Self::RolledBack {
+            rolled_back_log_id: tail.log_id,
+            first_seq: tail.first,
+            last_seq: tail.last,
+            committed,
+        }
+    }
+
     /// The event that says that a secondary's status has changed; `None` for a status that nobody is told of.
     #[must_use]
     pub fn of_status(
@@ -183,22 +197,6 @@ impl Event {
     /// Anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
-    }
-}
-
-impl From<RolledBack> for Event {
-    fn from(
-        RolledBack {
-            log_id,
-            first,
-            last,
-        }: RolledBack,
-    ) -> Self {
-        Self::RolledBack {
-            rolled_back_log_id: log_id,
-            first_seq: first,
-            last_seq: last,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cleared_logs::ClearedLogs;
+use crate::committed::Committed;
 use crate::epochs::EpochStart;
 use crate::follower::former_logs::FormerLogs;
 use crate::ids::{Epoch, LogId};
@@ -21,8 +22,39 @@ pub struct HardState {
     /// Of a secondary: the histories that it has left, if any. A promise that was made in one of them outlives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former: Option<FormerLogs>,
+    /// What is known to be committed of the history. A rise alone is no reason to write: it is stored with what is written next.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub committed: Committed,
     /// A master was fetching the rest of the log when this was written: what is here may not be all of it, and another
     /// holder has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_partial: bool,
+}
+
+fn is_default(committed: &Committed) -> bool {
+    *committed == Committed::default()
+}
+
+impl HardState {
+    /// Whether the two differ in more than what is committed.
+    pub(crate) fn has_changed_since(&self, stored: &Self) -> bool {
+        let Self {
+            log_id,
+            epoch,
+            epochs,
+            cleared,
+            former,
+            committed: _,
+            is_partial,
+        } = self;
+        (log_id, epoch, epochs, cleared, former, is_partial)
+            != (
+                &stored.log_id,
+                &stored.epoch,
+                &stored.epochs,
+                &stored.cleared,
+                &stored.former,
+                &stored.is_partial,
+            )
+    }
 }

@@ -39,6 +39,7 @@
 //! | A node shows a prefix of its master's log | [`follower`] appends only to what it has verified |
 //! | `matched` never overstates | [`leader::peer`] counts an ACK only of this history and epoch, and of the storage that has answered |
 //! | A client is answered when `w` distinct nodes hold its entry and everything before it | [`leader::commit`]: the w-th largest position |
+//! | What is committed was held by so many nodes at one time, and only rises | [`committed`]: measured by the leader, told with its messages, taken as far as the follower has verified |
 //! | A message is in the log once | [`leader::dedup`], asked and told by the one owner, the [`leader::Leader`] |
 //! | Nothing is acknowledged or answered that is not durable | [`log::Log`]: what is durable, and of which log |
 //! | What one master acknowledged is found by the next | [`leader::recovery`]: promise before fetch, every start a holder of its own |
@@ -79,6 +80,7 @@
 )]
 
 pub mod cleared_logs;
+pub mod committed;
 pub mod entry;
 pub mod epochs;
 pub mod event;

@@ -41,6 +41,8 @@ pub struct Log {
     full_until: Option<Time>,
     /// Another master writes to the journal now.
     is_lost: bool,
+    /// Somebody waits for what is committed to be stored.
+    stores_committed: bool,
     /// Counts truncations up.
     generation: u64,
 }
@@ -85,6 +87,7 @@ impl Log {
             journal_end: last.seq,
             full_until: None,
             is_lost: false,
+            stores_committed: false,
             generation: 0,
         }
     }
@@ -242,6 +245,11 @@ impl Log {
         self.full_until.is_some()
     }
 
+    /// What is committed is to be stored with the next write, and is a reason for one.
+    pub fn store_committed(&mut self) {
+        self.stores_committed = true;
+    }
+
     /// A damaged entry is to be written again.
     pub fn repair(&mut self, entry: EntryBatch) {
         let is_new = self.repairs.iter().all(|r| r.first() != entry.first());
@@ -260,12 +268,17 @@ impl Log {
             epochs: self.epochs.starts().to_vec(),
             ..hard_state
         };
+        let is_due = self.stores_committed
+            || self.truncate.is_some()
+            || !self.unstable.is_empty()
+            || hard_state.has_changed_since(&self.hard_state);
         let job = WriteJob {
             truncate: self.truncate.take(),
             entries: self.unstable.take(),
-            hard_state: (hard_state != self.hard_state).then_some(hard_state),
+            hard_state: (is_due && hard_state != self.hard_state).then_some(hard_state),
             repairs: std::mem::take(&mut self.repairs),
         };
+        self.stores_committed = false;
         if job.is_empty() {
             self.full_until = None; // nothing waits for room any more
             return None;

@@ -12,6 +12,7 @@
 //! What may be said before what is on disk is decided in here, and nowhere else: the driver carries out what it is handed, in
 //! the order of the fields of [`Ready`].
 
+use crate::committed::Committed;
 use crate::entry::{Content, EntryBatch};
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -40,6 +41,8 @@ pub enum Input<C> {
     Damaged(Vec<Seq>),
     /// Time has passed.
     Tick,
+    /// Somebody wants to read what is committed: what is known of it is stored and shown as soon as can be.
+    ShowCommitted,
     /// The program is about to end: everybody who waits is answered.
     Stop,
 }
@@ -242,12 +245,17 @@ pub struct Outbound {
 }
 
 /// What readers may see of a node's log. Only the contiguous prefix from seq 1 is ever in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// The history and the epoch; `None` while the node holds no history.
     pub leadership: Option<Leadership>,
     /// The last position that is shown.
     pub last: Seq,
+    /// What is committed of that, as far as it is stored: it never goes back within one history, but where committed entries are
+    /// rolled back.
+    pub committed: Committed,
+    /// What is committed of that and not stored yet, see [`Input::ShowCommitted`].
+    pub committed_soon: Committed,
     /// Counts up whenever the log is another one: its end was taken out, or all of it. Who reads on across that mixes two.
     pub generation: u64,
     /// What is here can be shown; a master that recovers does not know yet.

@@ -17,8 +17,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use replog_protocol::ids::MessageId;
 use replog_protocol::leader::Leader;
-use replog_protocol::leader::command::Answer;
+use replog_protocol::leader::command::{Answer, Await, Command};
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
@@ -31,11 +32,14 @@ use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, reading, rollbacks, stream};
 use replog_service::node_task::NodeHandle;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::message_ids::MessageIds;
+
+use outcome::{Sent, replicated};
+use parse::HoldersParameters;
 
 /// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
 #[derive(Debug)]
@@ -126,18 +130,34 @@ struct Holders {
     acked_by: Vec<String>,
 }
 
-/// One entry, with who holds it.
+/// One entry, with who holds it; at once, or when so many nodes do as are asked for.
 async fn message(
     State(master): Shared,
     SeqPath(seq): SeqPath,
-    _: NoQuery,
+    Parameters(parameters): Parameters<HoldersParameters>,
 ) -> Result<Response, Problem> {
+    let awaited = parameters.check(master.listed)?;
     let view = master.log.readable().await?;
     let entry = reading::entry(&view, seq).await?;
     let log_id = view
         .snapshot
         .leadership
         .map_or_else(Default::default, |l| l.log_id);
+    if let Some((w, timeout)) = awaited {
+        let message_id = id_of(&entry)?;
+        let answer = master.node.ask(|waiter| {
+            Command::Await(Await {
+                log_id,
+                seq,
+                message_id,
+                w,
+                timeout,
+                waiter,
+            })
+        });
+        let answer = answer.await?.ok_or_else(Problem::stopping)?;
+        replicated(Some(answer), Sent::Message(message_id))?;
+    }
     let holders = master.node.inspect(move |leader, _| {
         let members = leader.held_by(log_id, seq).map(ToString::to_string);
         // What is shown is in the master's own journal.
@@ -153,6 +173,17 @@ async fn message(
     Ok(answer::json_bytes(answer::with_fields(&entry, &holders)?))
 }
 
+/// The id of an entry.
+fn id_of(entry: &[u8]) -> Result<MessageId, Problem> {
+    #[derive(Deserialize)]
+    struct Id {
+        message_id: MessageId,
+    }
+    let id: Result<Id, _> = serde_json::from_slice(entry);
+    id.map(|id| id.message_id)
+        .map_err(|error| Problem::internal(error.to_string()))
+}
+
 impl Master {
     /// Reaches `node`, with those settings, until `stop` is cancelled.
     #[must_use]
@@ -163,7 +194,7 @@ impl Master {
     ) -> Self {
         let max_streams = config.common.http.max_streams;
         Self {
-            log: LogAccess::new(node.views(), stop.clone(), max_streams),
+            log: LogAccess::new(&node, stop.clone(), max_streams),
             stop,
             max_line_bytes: config.common.http.max_body_bytes,
             node,

@@ -8,6 +8,7 @@ use replog_protocol::entry::Content;
 use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::http::problem::Problem;
+use replog_service::http::query::WaitTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -50,6 +51,15 @@ pub(super) struct AppendParameters {
     timeout_ms: Option<String>,
     /// As [`MessageBody::expected_seq`].
     expected_seq: Option<String>,
+}
+
+/// The parameters of `GET /messages/{seq}`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct HoldersParameters {
+    /// How many nodes are to hold the entry, as [`MessageBody::w`], without quotes.
+    w: Option<String>,
+    /// How long to wait for that.
+    wait: Option<WaitTime>,
 }
 
 /// One element of the array that is a batch.
@@ -111,6 +121,24 @@ impl AppendParameters {
             timeout: timeout(ms)?,
             expected_seq: whole_number("expected_seq", seq, 1)?.map(Seq),
         })
+    }
+}
+
+impl HoldersParameters {
+    /// How many nodes are to hold the entry, if that is asked, and how long to wait for them. `listed` is how many members
+    /// are, if they are.
+    pub(super) fn check(
+        &self,
+        listed: Option<usize>,
+    ) -> Result<Option<(WriteConcern, Duration)>, Problem> {
+        let wait = self.wait.map_or(Duration::ZERO, |wait| wait.0);
+        match self.w.as_deref() {
+            Some(w) => Ok(Some((write_concern(w, listed)?, wait.min(MAX_TIMEOUT)))),
+            None if self.wait.is_some() => Err(Problem::bad_request(
+                "wait needs w beside it: for how many nodes?",
+            )),
+            None => Ok(None),
+        }
     }
 }
 

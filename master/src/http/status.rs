@@ -95,7 +95,8 @@ pub(super) async fn clear(
 }
 
 async fn current(master: &Master) -> Result<Health, Problem> {
-    let (kind, default_w) = (master.log.now().reader.kind(), master.default_w);
+    let view = master.log.now_with_committed().await;
+    let (kind, default_w) = (view.reader.kind(), master.default_w);
     let broker = master.node.broker();
     let health =
         (master.node).inspect(move |node, now| Health::of(node, default_w, kind, broker, now));

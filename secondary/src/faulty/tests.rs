@@ -1,3 +1,4 @@
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content};
 use replog_protocol::follower::FollowerConfig;
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, MessageId, NodeId, StorageId};
@@ -71,7 +72,7 @@ fn heartbeat(prev: u64, tail: u64) -> AppendEntries {
         },
         entries: None,
         tail: Seq(tail),
-        commit: Seq::ZERO,
+        committed: Committed::default(),
         cleared: Default::default(),
         storage: None,
         round: 0,

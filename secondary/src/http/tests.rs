@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use replog_nats::{Link, LinkEvent, Payload};
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content};
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::Speaker;
@@ -128,7 +129,7 @@ impl World {
             },
             entries: builder.finish(),
             tail,
-            commit: Seq::ZERO,
+            committed: Committed::default(),
             cleared: Default::default(),
             storage: None,
             round: 0,

@@ -1,5 +1,6 @@
 //! Every step against what really is.
 
+use replog_protocol::committed::Committed;
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::Event;
 use replog_protocol::follower;
@@ -7,12 +8,14 @@ use replog_protocol::ids::{Leadership, LogId, NodeId, Seq, StorageId};
 use replog_protocol::leader::command::{Answer, Appended, Reply};
 use replog_protocol::node::Outbound;
 use replog_protocol::wire::{Ack, FetchResponse, Message, Promise};
+use replog_protocol::write_concern::WriteConcern;
 
 use crate::cluster::clients::{Client, Fate};
 use crate::cluster::journal::StoredEntry;
 use crate::cluster::members::{Master, Secondary};
 use crate::cluster::process::Done;
 use crate::cluster::rules::{Rule, Violation};
+use crate::cluster::truth::CommittedBy;
 use crate::cluster::world::Cluster;
 
 type Judged = Result<(), Violation>;
@@ -41,7 +44,8 @@ pub(super) fn master(cluster: &mut Cluster, m: usize, done: &Done<Reply<Client>>
     for reply in &done.replies {
         answers(cluster, m, reply)?;
     }
-    never_overestimates(cluster, m)
+    never_overestimates(cluster, m)?;
+    master_knows_committed(cluster, m)
 }
 
 /// What a secondary has done.
@@ -63,10 +67,10 @@ pub(super) fn secondary(
         secondary_says(secondary, &outbound.message)?;
     }
     let is_done = |r: &follower::Reply<Client>| matches!(r.answer, follower::Answer::Done { .. });
-    match done.replies.iter().any(is_done) && secondary.journal.is_writing() {
-        true => Err(Violation::new(Rule::NoLie, "it is not empty yet")),
-        false => Ok(()),
+    if done.replies.iter().any(is_done) && secondary.journal.is_writing() {
+        return Err(Violation::new(Rule::NoLie, "it is not empty yet"));
     }
+    secondary_knows_committed(cluster, n)
 }
 
 fn comes_to_rest(bug: Option<&String>) -> Judged {
@@ -94,7 +98,9 @@ fn master_says(master: &Master, outbound: &Outbound) -> Judged {
         Message::Append(append) => {
             // Entries may leave while they are written; what is said of the log may not.
             let end = stored.last().seq;
-            if append.commit > end || append.tail > end.max(append.last()) {
+            if append.committed.by(WriteConcern::Count(1)) > end
+                || append.tail > end.max(append.last())
+            {
                 return not("not in the master's journal");
             }
             append.leader
@@ -217,6 +223,88 @@ fn has_held(cluster: &Cluster, storage: StorageId, log_id: LogId, position: LogP
     let mut living = cluster.secondaries.iter().filter(|s| s.storage == storage);
     living.any(|s| s.journal.stored().has(log_id, position))
         || cluster.truth.once_held(storage.0, log_id, position)
+}
+
+// ---- What is committed.
+
+/// The positions that are known, and by whom they are committed.
+fn by_whom(known: &Committed) -> impl Iterator<Item = (CommittedBy, Seq)> {
+    let held = (1..).zip(known.held().iter().copied());
+    let held = held.map(|(n, seq)| (CommittedBy::Count(n), seq));
+    let all = [
+        (CommittedBy::Majority, known.by(WriteConcern::Majority)),
+        (CommittedBy::All, known.by(WriteConcern::All)),
+    ];
+    held.chain(all).filter(|(_, seq)| *seq > Seq::ZERO)
+}
+
+/// What a master learns is held by so many nodes at that moment; what it was told before it started was committed.
+fn master_knows_committed(cluster: &mut Cluster, m: usize) -> Judged {
+    let master = &cluster.masters[m];
+    let Some(process) = master
+        .process
+        .as_ref()
+        .filter(|_| cluster.setup.tells_committed)
+    else {
+        return Ok(());
+    };
+    let (leader, id) = (&process.node, master.id.0);
+    let log_id = leader.leadership().log_id;
+    let (known, cuts) = (leader.committed().clone(), leader.log().generation());
+    let members = leader.peers().count();
+    let mut rises = Vec::new();
+    for (by, seq) in by_whom(&known) {
+        let Some(position) = leader.log().epochs().at(seq) else {
+            let what = format!("{by:?} have committed {seq} of {log_id}, which is not there");
+            return Err(Violation::new(Rule::Committed, what));
+        };
+        if cluster.truth.is_committed(log_id, by, position) {
+            continue;
+        }
+        let needed = match by {
+            CommittedBy::Count(n) => n,
+            CommittedBy::Majority => WriteConcern::Majority.nodes(members),
+            CommittedBy::All => WriteConcern::All.nodes(members),
+        };
+        let held = holders(cluster, m, log_id, position);
+        let is_here = leader.log().durable() >= seq;
+        if held < needed || !is_here {
+            let what = format!("{by:?} are to have {position:?} of {log_id}, {held} have");
+            return Err(Violation::new(Rule::Committed, what));
+        }
+        rises.push((by, position));
+    }
+    let truth = cluster.truth.make_mut();
+    for (by, position) in rises {
+        truth.commit(log_id, by, position);
+    }
+    truth.knows(id, log_id, cuts, &known)
+}
+
+/// What a secondary knows was committed, and is what it holds itself.
+fn secondary_knows_committed(cluster: &mut Cluster, n: usize) -> Judged {
+    let secondary = &cluster.secondaries[n];
+    let Some(process) = secondary
+        .process
+        .as_ref()
+        .filter(|_| cluster.setup.tells_committed)
+    else {
+        return Ok(());
+    };
+    let (follower, id) = (&process.node, secondary.storage.0);
+    let Some(log_id) = follower.position().log_id else {
+        return Ok(());
+    };
+    let (known, cuts) = (follower.committed().clone(), follower.log().generation());
+    for (by, seq) in by_whom(&known) {
+        let position = follower.log().epochs().at(seq);
+        if !position.is_some_and(|p| cluster.truth.is_committed(log_id, by, p)) {
+            let what = format!("{by:?} are to have {seq} of {log_id}, here {position:?}");
+            return Err(Violation::new(Rule::Committed, what));
+        }
+    }
+    let truth = cluster.truth.make_mut();
+    truth.knows(id, log_id, cuts, &known)
 }
 
 // ---- What clients are told.

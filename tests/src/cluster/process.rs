@@ -200,7 +200,7 @@ impl<N: Node> Process<N> {
         }
         done.messages.extend(ready.messages);
         done.replies.extend(ready.replies);
-        done.snapshot = ready.snapshot.or(done.snapshot);
+        done.snapshot = ready.snapshot.or(done.snapshot.take());
         done.events.extend(ready.events);
         done.end = ready.end;
     }

@@ -30,6 +30,9 @@ pub enum Rule {
     KeepsWhatWasAcknowledged,
     /// Nobody begins to serve a history of which it was told that it was cleared away.
     NeverGoesBack,
+    /// What a node knows to be committed by so many nodes was held by so many, and is what it says; it is unlearned only with
+    /// the entries.
+    Committed,
     /// After each input a node comes to rest, and it does what a journal and a link can do.
     ComesToRest,
 }
@@ -50,6 +53,7 @@ impl Rule {
             Self::DeletesNothing => "deletes nothing",
             Self::KeepsWhatWasAcknowledged => "keeps what was acknowledged",
             Self::NeverGoesBack => "never goes back",
+            Self::Committed => "committed",
             Self::ComesToRest => "comes to rest",
         }
     }

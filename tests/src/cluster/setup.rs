@@ -42,6 +42,8 @@ pub struct Setup {
     pub max_payload: usize,
     /// No holder is ever given up: a master that recovers waits for every listed secondary, however long that takes.
     pub is_patient: bool,
+    /// What is committed is told, and judged. In a model that makes many states of one.
+    pub tells_committed: bool,
     /// Chooses the ids; with 0 they count up.
     pub salt: u64,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use replog_protocol::committed::Committed;
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, MessageId, Seq};
 use uuid::Uuid;
@@ -26,8 +27,23 @@ pub struct Truth {
     cleared: BTreeSet<LogId>,
     /// What clients were told to be on two nodes at least.
     acknowledged: BTreeSet<(LogId, LogPosition)>,
+    /// What was committed, and by how many nodes.
+    committed: BTreeSet<(LogId, CommittedBy, LogPosition)>,
+    /// What each start has known to be committed of a history, and how often its log was cut by then.
+    known: BTreeMap<(Uuid, LogId), (u64, Committed)>,
     /// Every leadership that was served, and the end of the log with which it began.
     served: BTreeMap<Leadership, LogPosition>,
+}
+
+/// Which nodes have committed an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CommittedBy {
+    /// So many.
+    Count(u32),
+    /// A majority of those that counted at that moment.
+    Majority,
+    /// All of them.
+    All,
 }
 
 impl Truth {
@@ -246,6 +262,44 @@ impl Truth {
     /// Nobody can rely on that any more: a master has gone on that could ask nobody who has it.
     pub fn give_up(&mut self, log_id: LogId, position: LogPosition) {
         self.acknowledged.remove(&(log_id, position));
+    }
+
+    /// That entry is committed, and all before it.
+    pub fn commit(&mut self, log_id: LogId, by: CommittedBy, position: LogPosition) {
+        self.committed.insert((log_id, by, position));
+    }
+
+    /// Whether that entry was committed, alone or with one after it.
+    #[must_use]
+    pub fn is_committed(&self, log_id: LogId, by: CommittedBy, position: LogPosition) -> bool {
+        let seq = position.seq;
+        let epoch = Epoch::ZERO;
+        let from = (log_id, by, LogPosition { seq, epoch });
+        let mut all = self.committed.range(from..);
+        all.by_ref()
+            .take_while(|(log, other, _)| (*log, *other) == (log_id, by))
+            .any(|(_, _, end)| self.contains(log_id, *end, position))
+    }
+
+    /// A start knows that so much of a history is committed; its log was cut so often.
+    ///
+    /// # Errors
+    /// It has known more, and its log was not cut since.
+    pub fn knows(
+        &mut self,
+        start: Uuid,
+        log_id: LogId,
+        cuts: u64,
+        known: &Committed,
+    ) -> Result<(), Violation> {
+        let now = (cuts, known.clone());
+        match self.known.insert((start, log_id), now) {
+            Some((then, before)) if then == cuts && !known.covers(&before) => {
+                let what = format!("{start} knew {before:?} of {log_id}, and knows {known:?}");
+                Err(Violation::new(Rule::Committed, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The leaderships that were served.

@@ -99,8 +99,12 @@ fn master_is_unwell(cluster: &Cluster, m: usize) -> Option<String> {
                 "{name} has {has}, of which {shown} are shown, of {last}"
             ));
         }
-        if follower.committed() > last || follower.master_tail() != last {
+        if follower.master_tail() != last {
             return Some(format!("{name} does not know how long the log is"));
+        }
+        let known = follower.committed();
+        if cluster.setup.tells_committed && !known.covers(leader.committed()) {
+            return Some(format!("{name} does not know what is committed: {known:?}"));
         }
         if !secondary.journal.damaged().is_empty() {
             let damaged = secondary.journal.damaged();

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
 
 use crate::cluster::Setup;
 use crate::cluster::process::Pace;
+use crate::cluster::setup::mixed;
 use crate::memory_link::SeededRng;
 
 /// What the faults of a run are about.
@@ -108,6 +109,12 @@ impl Plan {
                 listen: interval,
                 retry: Duration::from_millis(500),
                 takeover: false,
+                // Drawn apart: the other draws of a seed stay what they were.
+                requires: match mixed(seed ^ 0x5e9) % 8 {
+                    0 => Requires::All,
+                    1 => Requires::Majority,
+                    _ => Requires::Any,
+                },
             },
             remember_ids: is_slow.then(|| usize::try_from(4 + rng.below(40)).unwrap_or(4)),
             secondary_interval: interval,
@@ -116,6 +123,7 @@ impl Plan {
             secondary_pace: pace,
             max_payload: 1 << 20,
             is_patient: false,
+            tells_committed: true,
             salt: seed + 1,
         };
         Self {

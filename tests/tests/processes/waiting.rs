@@ -109,3 +109,46 @@ async fn a_secondary_that_stands_still_costs_two_nodes_nothing() {
         })
         .await;
 }
+
+/// After a 504 a client can go on waiting, on terms of its own.
+#[tokio::test]
+async fn an_entry_can_be_waited_for_after_its_post_was_answered() {
+    let builder = Cluster::builder().secondaries(2).absent(2).listed(true);
+    builder
+        .run(async |cluster| {
+            wait_status(&cluster.master, "secondary1", "healthy").await?;
+            cluster.post("a", 2).await?.expect(200)?;
+            let http = cluster.master.http();
+            let held = http.get("/messages/1?w=2").await?.expect(200)?.json()?;
+            ensure!(held["acks"] == 2, "{held}");
+            let late = refused(http.get("/messages/1?w=3&wait=50ms").await?, 504)?;
+            ensure!(late["reason"] == "timeout" && late["acks"] == 2, "{late}");
+            ensure!(late["in_log"] == true && late["seq"] == 1, "{late}");
+            let now = refused(http.get("/messages/1?w=all").await?, 504)?;
+            ensure!(now["acks"] == 2 && now["w"] == 3, "{now}");
+            for (path, status, named) in [
+                ("/messages/1?w=4", 400, "from 1 to 3"),
+                ("/messages/1?w=0", 400, "w"),
+                ("/messages/1?wait=1s", 400, "wait needs w"),
+                ("/messages/1?w=3&wait=1", 400, "wait is not a duration"),
+                ("/messages/2?w=3&wait=1s", 404, "no entry"),
+            ] {
+                let problem = refused(http.get(path).await?, status)?;
+                let detail = problem["detail"].as_str().unwrap_or_default();
+                ensure!(detail.contains(named), "{path}: {problem}");
+            }
+            let other = cluster.secondary(1).http().get("/messages/1?w=2").await?;
+            refused(other, 400)?;
+
+            let waits = tokio::spawn(async move {
+                let answer = http.get("/messages/1?w=3&wait=60s").await?;
+                anyhow::Ok(answer.expect(200)?.json()?)
+            });
+            wait_health(&cluster.master, "waiting", 1).await?;
+            cluster.start_secondary(2).await?;
+            let held = waits.await??;
+            ensure!(held["acks"] == 3 && held["content"] == "a", "{held}");
+            Ok(())
+        })
+        .await;
+}

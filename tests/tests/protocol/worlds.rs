@@ -2,6 +2,7 @@
 //! protocol, shows. Of worlds that are too large for that, the first states in breadth; those and others to the
 //! end: `cargo run --release -p replog-tests --example model`.
 
+use replog_protocol::leader::recovery::Requires;
 use replog_tests::cluster::journal::Loss;
 
 use super::model::bounds::{Bounds, Start, small};
@@ -14,7 +15,7 @@ fn one_secondary_entries_overtake_and_the_link_breaks() {
             outages: 1,
             ..small(1, &[(1, 2), (2, 1)])
         },
-        15112,
+        21044,
     );
 }
 
@@ -25,7 +26,7 @@ fn one_secondary_and_a_retry() {
 
 #[test]
 fn two_secondaries() {
-    explore(small(2, &[(1, 3)]), 16053);
+    explore(small(2, &[(1, 3)]), 18618);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_write_fails() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        2222,
+        2968,
     );
 }
 
@@ -96,7 +97,7 @@ fn entries_rot_where_two_secondaries_hold_them() {
     explore_first(
         200_000,
         large::entries_rot_where_two_secondaries_hold_them(),
-        201700,
+        202394,
     );
 }
 
@@ -113,6 +114,44 @@ fn a_secondary_comes_back_with_an_older_disk() {
             ..small(1, &[(1, 2)])
         },
         9827,
+    );
+}
+
+#[test]
+fn what_is_committed_is_told_to_a_secondary_that_comes_back_with_an_older_disk() {
+    explore(
+        Bounds {
+            commits: true,
+            restarts: 1,
+            losses: vec![Loss::SinceBackup],
+            backups: 1,
+            rounds: 1,
+            batches: true,
+            sometimes: vec![("told", seen::knows_what_is_committed)],
+            ..small(1, &[(1, 2)])
+        },
+        0,
+    );
+}
+
+#[test]
+fn what_is_committed_is_known_by_a_master_that_comes_back_from_its_disk() {
+    explore(
+        Bounds {
+            commits: true,
+            rebirths: 1,
+            late: true,
+            master_losses: vec![Loss::Nothing],
+            start: Start::Patient,
+            batches: true,
+            epochs: 3,
+            sometimes: vec![
+                ("told", seen::knows_what_is_committed),
+                ("recovered", seen::has_recovered),
+            ],
+            ..small(1, &[(1, 2), (2, 2)])
+        },
+        8536,
     );
 }
 
@@ -200,7 +239,29 @@ fn a_master_comes_back_empty() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        8505,
+        9815,
+    );
+}
+
+/// Its patience may end at any time: it waits all the same.
+#[test]
+fn a_hasty_master_that_has_to_hear_all_comes_back_empty() {
+    explore_first(
+        200_000,
+        Bounds {
+            rebirths: 1,
+            late: true,
+            start: Start::Hasty,
+            requires: Requires::All,
+            batches: true,
+            epochs: 3,
+            sometimes: vec![
+                ("recovered", seen::has_recovered),
+                ("goes on after a recovery", seen::goes_on_after_recovery),
+            ],
+            ..small(1, &[(1, 2), (2, 2)])
+        },
+        200610,
     );
 }
 
@@ -209,7 +270,7 @@ fn a_master_of_two_secondaries_comes_back_empty() {
     explore_first(
         200_000,
         large::a_master_of_two_secondaries_comes_back_empty(),
-        200561,
+        202129,
     );
 }
 
@@ -230,7 +291,7 @@ fn a_master_comes_back_from_its_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        44790,
+        64392,
     );
 }
 
@@ -250,7 +311,7 @@ fn a_master_comes_back_with_what_was_synced() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        34380,
+        40312,
     );
 }
 
@@ -271,7 +332,7 @@ fn a_master_comes_back_with_an_older_disk() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        1047,
+        1277,
     );
 }
 
@@ -348,7 +409,7 @@ fn a_second_master_starts_while_the_first_serves() {
             ],
             ..small(1, &[(1, 2)])
         },
-        5726,
+        8510,
     );
 }
 
@@ -370,7 +431,7 @@ fn a_second_master_takes_over() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        186307,
+        322925,
     );
 }
 
@@ -420,7 +481,7 @@ fn a_copy_starts_just_while_the_master_recovers() {
             ],
             ..small(1, &[(1, 2)])
         },
-        9093,
+        9497,
     );
 }
 
@@ -443,7 +504,7 @@ fn an_older_copy_is_put_back_just_while_the_master_recovers() {
             ],
             ..small(1, &[(1, 2)])
         },
-        785929,
+        786937,
     );
 }
 
@@ -452,6 +513,6 @@ fn the_log_is_cleared_and_the_master_comes_back_empty() {
     explore_first(
         100_000,
         large::the_log_is_cleared_and_the_master_comes_back_empty(),
-        102114,
+        102145,
     );
 }

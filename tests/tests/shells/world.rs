@@ -10,7 +10,7 @@ use replog_protocol::follower::{self, Follower, FollowerConfig};
 use replog_protocol::ids::{LogId, MasterId, MessageId, NodeId, Seq, StorageId};
 use replog_protocol::leader::command::{Answer, Append, AppendRequest, Command, Reply};
 use replog_protocol::leader::dedup::DeduplicateBy;
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
 use replog_protocol::leader::{Leader, LeaderConfig};
 use replog_protocol::node::{Identity, Node, Query, Restored};
@@ -254,6 +254,7 @@ fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leade
             listen: setup.replication.heartbeat_interval,
             retry: secs(1),
             takeover: false,
+            requires: Requires::Any,
         },
         replication: setup.replication.clone(),
     };

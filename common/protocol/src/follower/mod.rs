@@ -14,6 +14,7 @@ pub mod reorder;
 use std::time::Duration;
 
 use crate::cleared_logs::ClearedLogs;
+use crate::committed::Committed;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -121,6 +122,10 @@ pub struct Follower<W> {
     former: FormerLogs,
     log: Log,
     verified: Seq,
+    /// What is committed of that, as far as masters have said.
+    committed: Committed,
+    /// Committed entries are being rolled back.
+    rolls_back_committed: bool,
     reorder: Reorder,
     /// The history of a master that was refused because this node holds another one.
     foreign: Option<LogId>,
@@ -144,7 +149,6 @@ pub struct Follower<W> {
     master_interval: Duration,
     master_seen: Option<Time>,
     master_tail: Tally,
-    commit: Tally,
     duplicates: Tally,
     forged: Tally,
     waiting: Vec<(W, u64)>,
@@ -183,6 +187,7 @@ impl<W> Node for Follower<W> {
                 self.events.extend(change.into_events());
             }
             Input::Tick => {}
+            Input::ShowCommitted => self.log.store_committed(),
             Input::Stop => {
                 self.stopping.get_or_insert(now + STOP_PATIENCE);
             }
@@ -247,6 +252,7 @@ impl<W> Follower<W> {
             epoch,
             cleared,
             former,
+            committed,
             ..
         } = restored.hard_state.clone();
         let first_hello = (heartbeat_interval * 3).min(MAX_HELLO_WAIT);
@@ -259,8 +265,10 @@ impl<W> Follower<W> {
             epoch,
             cleared,
             former: former.unwrap_or_default(),
-            log: Log::new(restored),
             verified: Seq::ZERO,
+            committed: committed.up_to(restored.last.seq),
+            log: Log::new(restored),
+            rolls_back_committed: false,
             reorder: Reorder::default(),
             foreign: None,
             answers: HeartbeatNumber::default(),
@@ -278,7 +286,6 @@ impl<W> Follower<W> {
             master_interval: heartbeat_interval,
             master_seen: None,
             master_tail: Tally::default(),
-            commit: Tally::default(),
             duplicates: Tally::default(),
             forged: Tally::default(),
             waiting: Vec::new(),
@@ -323,6 +330,7 @@ impl<W> Follower<W> {
         self.answers = HeartbeatNumber::default();
         self.named_instead = Shown(None);
         self.verified = Seq::ZERO;
+        self.committed = Committed::default();
         self.reorder.clear();
         self.foreign = None;
         self.owed.get_or_insert(AckOf::Hello);
@@ -423,7 +431,6 @@ impl<W> Follower<W> {
             self.master_interval = append.interval;
         }
         self.master_tail.set(append.tail.0);
-        self.commit.set(append.commit.0);
         self.verify(append.prev);
         self.end_at(append.tail, leader.epoch);
         match append.entries {
@@ -433,6 +440,11 @@ impl<W> Follower<W> {
             }
             // What is durable by now can be said whatever is being written.
             None => self.owed = Some(owed),
+        }
+        // Of what is not shown to be the master's nothing is known.
+        if self.log.epochs().matches(append.prev) {
+            let known = append.committed.up_to(self.verified);
+            self.committed.raise(&known);
         }
     }
 
@@ -530,6 +542,7 @@ impl<W> Follower<W> {
             self.former.leave(left);
         }
         self.log_id = Some(leader.log_id);
+        self.committed = Committed::default();
         self.cleared = cleared.clone();
         self.follow(leader.epoch);
     }
@@ -539,7 +552,6 @@ impl<W> Follower<W> {
         self.epoch = epoch;
         self.verified = Seq::ZERO;
         self.master_tail.set(0);
-        self.commit.set(0);
         self.reorder.clear();
     }
 
@@ -567,6 +579,7 @@ impl<W> Follower<W> {
     fn roll_back_after(&mut self, keep: Seq) {
         if keep >= self.verified && keep < self.log.last().seq {
             self.log.truncate_after(keep, self.log_id);
+            self.rolls_back_committed |= self.committed.roll_back_after(keep);
         }
     }
 
@@ -733,6 +746,7 @@ impl<W> Follower<W> {
             epochs: Vec::new(),
             cleared: self.cleared.clone(),
             former: Some(&self.former).filter(|f| !f.is_empty()).cloned(),
+            committed: self.committed.clone(),
             is_partial: false,
         }
     }
@@ -742,7 +756,9 @@ impl<W> Follower<W> {
             Written::Done(rolled_back) => {
                 self.problem = None;
                 self.append_held();
-                self.events.extend(rolled_back.map(Event::from));
+                let committed = std::mem::take(&mut self.rolls_back_committed);
+                let event = rolled_back.map(|tail| Event::rolled_back(tail, committed));
+                self.events.extend(event);
                 self.owed = self.owed_when_written.take().or(self.owed);
                 if !self.log.is_truncating() {
                     self.answer_waiting(|rolled_back| Answer::Done { rolled_back });
@@ -893,19 +909,24 @@ impl<W> Follower<W> {
         if !self.is_durable() && self.shown.is_some() {
             return None;
         }
+        let last = self.log.durable();
         let snapshot = Snapshot {
             leadership: self.log_id.map(|log_id| Leadership {
                 log_id,
                 epoch: self.epoch,
             }),
-            last: self.log.durable(),
+            last,
+            committed: self.log.hard_state().committed.up_to(last),
+            committed_soon: self.committed.up_to(last),
             generation: self.log.generation(),
             is_readable: true,
             diverged_from: self.foreign,
         };
-        let is_news = self.shown != Some(snapshot);
-        self.shown = Some(snapshot);
-        is_news.then_some(snapshot)
+        if self.shown.as_ref() == Some(&snapshot) {
+            return None;
+        }
+        self.shown = Some(snapshot.clone());
+        Some(snapshot)
     }
 
     /// Its name.
@@ -950,10 +971,10 @@ impl<W> Follower<W> {
         Seq(self.master_tail.get())
     }
 
-    /// What a majority of the nodes holds, as far as the master has said.
+    /// What is committed of its log, as far as masters have said.
     #[must_use]
-    pub fn committed(&self) -> Seq {
-        Seq(self.commit.get())
+    pub fn committed(&self) -> &Committed {
+        &self.committed
     }
 
     /// When a master was seen last.

@@ -96,6 +96,11 @@ impl<W: Waiter> Clients<W> {
         self.tell(waiter, Answer::Refused(error));
     }
 
+    /// The entry that this client speaks of is not in the log any more.
+    pub(super) fn gone(&mut self, appended: Appended, waiter: W) {
+        self.tell(waiter, Answer::ClearedMeanwhile(appended));
+    }
+
     /// Frees the places of clients that have hung up.
     pub(super) fn forget_who_left(&mut self) {
         self.commit.purge(|(_, waiter)| waiter.has_left());

@@ -11,6 +11,8 @@ use crate::write_concern::{TooManyNodes, WriteConcern};
 pub enum Command<W> {
     /// Messages that want to be in the log.
     Append(Append<W>),
+    /// Wait until more nodes hold an entry that is in the log.
+    Await(Await<W>),
     /// Begin a new, empty history of that id.
     Clear {
         /// Made for it.
@@ -26,6 +28,23 @@ pub trait Waiter {
     fn has_left(&self) -> bool {
         false
     }
+}
+
+/// A wait for more nodes to hold an entry that is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Await<W> {
+    /// The history of the entry.
+    pub log_id: LogId,
+    /// Its position.
+    pub seq: Seq,
+    /// Its id.
+    pub message_id: MessageId,
+    /// How many nodes are to hold it.
+    pub w: WriteConcern,
+    /// How long the client waits.
+    pub timeout: Duration,
+    /// Who asks.
+    pub waiter: W,
 }
 
 /// Messages that want to be in the log, one after the other: all of them or none, or as a run of a [`Load`].

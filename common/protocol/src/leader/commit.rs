@@ -32,6 +32,8 @@ pub struct Commit<W> {
     /// The positions of all nodes, the highest first: the w-th is what `w` nodes hold. What the master does not hold counts for
     /// nobody.
     positions: Vec<Seq>,
+    /// Some position is another one than when that was asked last.
+    has_moved: bool,
     /// By write concern; the clients of one are in the order of their entries: one look at the front of each decides.
     waiting: BTreeMap<u32, VecDeque<(Ticket, Wait<W>)>>,
     timeouts: BTreeMap<(Time, Ticket), (u32, Seq)>,
@@ -45,6 +47,7 @@ impl<W> Default for Commit<W> {
             master: Seq::ZERO,
             members: BTreeMap::new(),
             positions: vec![Seq::ZERO],
+            has_moved: false,
             waiting: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             len: 0,
@@ -78,6 +81,7 @@ impl<W> Commit<W> {
         self.positions.extend(counted);
         self.positions.push(self.master);
         self.positions.sort_unstable_by(|a, b| b.cmp(a));
+        self.has_moved = true;
     }
 
     /// The last position that `w` nodes hold; [`Seq::ZERO`] if there are not so many nodes.
@@ -87,6 +91,11 @@ impl<W> Commit<W> {
         place
             .and_then(|i| self.positions.get(i).copied())
             .unwrap_or(Seq::ZERO)
+    }
+
+    /// What one node holds, what two hold, and so on; `None` if that is what it was when it was asked last.
+    pub fn moved_positions(&mut self) -> Option<&[Seq]> {
+        std::mem::take(&mut self.has_moved).then_some(&self.positions)
     }
 
     /// How many nodes hold the entry, the master included; none as long as the master does not.

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
+use crate::committed::Committed;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -39,12 +40,13 @@ use crate::wire::{
     Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement, Message,
     Promise,
 };
+use crate::write_concern::WriteConcern;
 
 use append::{Admission, LookUp, Obstacle, Pending, Plan};
 use clients::Clients;
 pub use clients::PATIENCE;
 use command::{
-    Answer, Append, AppendError, Appended, Command, Reply, Unavailable, WaitEnd, Waiter,
+    Answer, Append, AppendError, Appended, Await, Command, Reply, Unavailable, WaitEnd, Waiter,
 };
 use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
@@ -128,6 +130,10 @@ pub struct Leader<W> {
     dedup: Dedup,
     peers: Peers,
     clients: Clients<W>,
+    /// What was committed of this history, as far as this master knows.
+    committed: Committed,
+    /// Committed entries are being rolled back.
+    rolls_back_committed: bool,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
     /// The last entry that was sent before it was written: it stays in its place whatever becomes of the write.
@@ -158,6 +164,7 @@ impl<W: Waiter> Node for Leader<W> {
         self.notice_own_pause(now);
         match input {
             Input::Client(Command::Append(append)) => self.append(append, now),
+            Input::Client(Command::Await(wait)) => self.await_holders(wait, now),
             Input::Client(Command::Clear { log_id, waiter }) => self.clear(log_id, waiter, now),
             Input::Message(message) => self.message(message, now),
             Input::OtherVersion(address, version) => self.other_version(&address, version, now),
@@ -167,6 +174,7 @@ impl<W: Waiter> Node for Leader<W> {
                 }
             }
             Input::NoResponders(_) | Input::Tick => {}
+            Input::ShowCommitted => self.log.store_committed(),
             Input::Link(LinkState::Up { max_payload }) => self.link_up(max_payload, now),
             Input::Link(LinkState::Down) => self.link_down(now),
             Input::Written(result) => self.written(result, now),
@@ -246,6 +254,7 @@ impl<W: Waiter> Leader<W> {
             is_partial: hard_state.is_partial,
         });
         let last = restored.last.seq;
+        let committed = hard_state.committed.up_to(last);
         let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
         let mut dedup = Dedup::new(config.deduplicate_by, config.remember_ids).after(last);
         dedup.set_durable(last);
@@ -271,6 +280,8 @@ impl<W: Waiter> Leader<W> {
             log: Log::new(restored),
             peers: Peers::new(config.listed, &config.replication),
             clients,
+            committed,
+            rolls_back_committed: false,
             settings: config.replication,
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
@@ -305,6 +316,49 @@ impl<W: Waiter> Leader<W> {
             },
             now,
         );
+    }
+
+    /// Lets a client wait until so many nodes hold an entry that is in the log, whoever has appended it.
+    fn await_holders(&mut self, wait: Await<W>, now: Time) {
+        let Await {
+            log_id,
+            seq,
+            message_id,
+            w,
+            timeout,
+            waiter,
+        } = wait;
+        let w = match self.peers.write_concern(w) {
+            Ok(w) => w,
+            Err(error) => return self.clients.refuse(waiter, error.into()),
+        };
+        if self.phase.recovery().is_some() {
+            let recovering = AppendError::Unavailable(Unavailable::Recovering);
+            return self.clients.refuse(waiter, recovering);
+        }
+        let position = self.log.epochs().at(seq);
+        let position = position.filter(|_| log_id == self.leadership.log_id);
+        let appended = Appended {
+            log_id,
+            epoch: position.map_or(0, |p| p.epoch.n),
+            first: seq,
+            last: seq,
+            message_id,
+            w,
+            duplicate: true,
+        };
+        if position.is_none() {
+            return self.clients.gone(appended, waiter);
+        }
+        if self.clients.waiting() >= self.settings.max_waiting {
+            self.clients.forget_who_left();
+        }
+        let has_room = self.clients.waiting() < self.settings.max_waiting;
+        if !has_room && self.clients.commit().acks(seq) < w {
+            let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
+            return self.clients.refuse(waiter, full);
+        }
+        self.clients.wait(appended, Some(now + timeout), waiter);
     }
 
     /// Admits messages, or lets them wait for what has to be known first.
@@ -462,6 +516,7 @@ impl<W: Waiter> Leader<W> {
                     epochs: Vec::new(),
                     cleared: self.cleared.clone(),
                     former: None,
+                    committed: self.committed.clone(),
                     is_partial: !recovery.is_whole(),
                 }
             }
@@ -471,6 +526,7 @@ impl<W: Waiter> Leader<W> {
                 epochs: Vec::new(),
                 cleared: self.cleared.clone(),
                 former: None,
+                committed: self.committed.clone(),
                 is_partial: false,
             },
         };
@@ -480,7 +536,9 @@ impl<W: Waiter> Leader<W> {
     fn written(&mut self, result: WriteResult, now: Time) {
         match self.log.written(result, now) {
             Written::Done(rolled_back) => {
-                self.events.extend(rolled_back.map(Event::from));
+                let committed = std::mem::take(&mut self.rolls_back_committed);
+                let event = rolled_back.map(|tail| Event::rolled_back(tail, committed));
+                self.events.extend(event);
                 self.note_durable();
             }
             Written::DiskFull => {
@@ -520,6 +578,8 @@ impl<W: Waiter> Leader<W> {
     fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.log.truncate_after(keep, rollback_of);
         self.dedup.truncate(keep);
+        let was_committed = self.committed.roll_back_after(keep);
+        self.rolls_back_committed |= was_committed && rollback_of.is_some();
         self.note_durable();
     }
 
@@ -880,7 +940,7 @@ impl<W: Waiter> Leader<W> {
             prev: self.log.epochs().at(prev).unwrap_or_default(),
             entries,
             tail: self.log.durable().max(carried),
-            commit: self.committed(),
+            committed: self.committed.clone(),
             cleared: ClearedLogs::default(),
             storage: None,
             round: 0,
@@ -1035,8 +1095,24 @@ impl<W: Waiter> Leader<W> {
             self.say_serving();
         }
         self.release_parked(now);
+        self.measure_committed();
         self.answer(now);
         self.say_changes(now);
+    }
+
+    /// Learns what is committed: what so many of the nodes that count now hold.
+    fn measure_committed(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        let members = self.peers.count();
+        let commit = self.clients.commit_mut();
+        if let Some(held) = commit.moved_positions() {
+            let held = held.to_vec();
+            let by = |nodes: WriteConcern| commit.held_by(nodes.nodes(members));
+            let (majority, all) = (by(WriteConcern::Majority), by(WriteConcern::All));
+            self.committed.raise(&Committed::new(held, majority, all));
+        }
     }
 
     fn pause_limit(&self) -> Duration {
@@ -1176,19 +1252,29 @@ impl<W: Waiter> Leader<W> {
             return None;
         }
         let is_readable = self.is_readable();
+        let last = match is_readable {
+            true => self.log.durable(),
+            false => Seq::ZERO,
+        };
+        let stored = self.log.hard_state();
+        let is_stored = stored.log_id == Some(self.leadership.log_id);
         let snapshot = Snapshot {
             leadership: Some(self.leadership),
-            last: match is_readable {
-                true => self.log.durable(),
-                false => Seq::ZERO,
+            last,
+            committed: match is_stored {
+                true => stored.committed.up_to(last),
+                false => Committed::default(),
             },
+            committed_soon: self.committed.up_to(last),
             generation: self.log.generation(),
             is_readable,
             diverged_from: None,
         };
-        let is_news = self.shown != Some(snapshot);
-        self.shown = Some(snapshot);
-        is_news.then_some(snapshot)
+        if self.shown.as_ref() == Some(&snapshot) {
+            return None;
+        }
+        self.shown = Some(snapshot.clone());
+        Some(snapshot)
     }
 
     /// Whether what it has can be shown while it recovers: it is its own, and was whole.
@@ -1248,10 +1334,10 @@ impl<W: Waiter> Leader<W> {
         &self.peers
     }
 
-    /// The last position that a majority of the nodes holds.
+    /// What was committed of its history, as far as it knows.
     #[must_use]
-    pub fn committed(&self) -> Seq {
-        self.clients.commit().held_by(self.peers.majority())
+    pub fn committed(&self) -> &Committed {
+        &self.committed
     }
 
     /// Who holds what.

@@ -19,6 +19,30 @@ use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, Time};
 use crate::leader::holders::Holders;
 use crate::wire::{Ack, Fetch, Prepare};
 
+/// How many of the listed names a master must have heard before it serves, itself not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Requires {
+    /// Whoever answers in time: what only others hold is missing then (Kafka: unclean leader election).
+    #[default]
+    Any,
+    /// More than half of them, however long that takes.
+    Majority,
+    /// All of them, however long that takes.
+    All,
+}
+
+impl Requires {
+    /// How many of so many listed names.
+    #[must_use]
+    pub fn names(self, listed: usize) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Majority => (listed / 2 + 1).min(listed),
+            Self::All => listed,
+        }
+    }
+}
+
 /// How long a recovery waits for whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecoverySettings {
@@ -31,6 +55,8 @@ pub struct RecoverySettings {
     pub retry: Duration,
     /// Whether another living master is superseded.
     pub takeover: bool,
+    /// How many of the listed names must have been heard.
+    pub requires: Requires,
 }
 
 /// The log that a master finds in its own journal.
@@ -270,7 +296,7 @@ impl Recovery {
     pub fn calls(&mut self, now: Time) -> bool {
         let is_looking = match &self.stage {
             Stage::Listening => true,
-            Stage::Taking(taking) => taking.alone_since.is_some(),
+            Stage::Taking(taking) => taking.alone_since.is_some() || !self.has_heard_enough(),
         };
         let calls = self.link_up_since.is_some() && is_looking && self.call_at <= now;
         if calls {
@@ -356,7 +382,7 @@ impl Recovery {
             Some(_) => !is_waiting,
         };
         let cleared = self.cleared_by(leader.log_id);
-        (is_all_here && self.holders.have_promised(leader, &cleared))
+        (is_all_here && self.has_heard_enough() && self.holders.have_promised(leader, &cleared))
             .then(|| self.found(Some(leader.log_id), leader.epoch))
     }
 
@@ -372,7 +398,7 @@ impl Recovery {
             true => self.settings.listen,
             false => self.settings.timeout.max(self.settings.listen),
         };
-        if now < since + wait {
+        if now < since + wait || !self.has_heard_enough() {
             return None;
         }
         let is_cleared = |log: LogId, last: &LogPosition| self.clearings.covers(log, last.epoch);
@@ -401,6 +427,18 @@ impl Recovery {
         None
     }
 
+    /// Whether as many of the listed names were heard as must be. What has fallen silent since was not.
+    fn has_heard_enough(&self) -> bool {
+        let listed = self.listed.as_ref().map_or(0, BTreeSet::len);
+        listed - self.not_heard().count() >= self.settings.requires.names(listed)
+    }
+
+    /// The listed names that were not heard.
+    pub fn not_heard(&self) -> impl Iterator<Item = &NodeId> {
+        let listed = self.listed.iter().flatten();
+        listed.filter(|node| !self.holders.has(node))
+    }
+
     /// The histories that `log` has replaced, as its holders know them. Who has promised a later epoch of one of those, but
     /// holds nothing that such an epoch has placed, slept through the clearing like the others.
     fn cleared_by(&self, log: LogId) -> ClearedLogs {
@@ -413,8 +451,7 @@ impl Recovery {
     }
 
     fn found(&self, log_id: Option<LogId>, epoch: Epoch) -> Found {
-        let listed = self.listed.iter().flatten();
-        let silent = listed.filter(|n| !self.holders.has(n));
+        let silent = self.not_heard();
         let not_seen: BTreeSet<NodeId> = silent.chain(&self.given_up).cloned().collect();
         Found {
             log_id,
@@ -433,7 +470,10 @@ impl Recovery {
         let since = self.link_up_since?;
         let (is_looking, alone_since) = match &self.stage {
             Stage::Listening => (true, None),
-            Stage::Taking(taking) => (taking.alone_since.is_some(), taking.alone_since),
+            Stage::Taking(taking) => {
+                let is_alone = taking.alone_since.is_some();
+                (is_alone || !self.has_heard_enough(), taking.alone_since)
+            }
         };
         let steps = [
             is_looking.then_some(self.call_at),

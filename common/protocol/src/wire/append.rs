@@ -13,9 +13,14 @@ use super::{
     placed_by, refused,
 };
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::committed::Committed;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, Seq, StorageId};
+use crate::write_concern::WriteConcern;
+
+/// Of more nodes than these only a heartbeat says what each number of them holds: the room beside entries is bounded.
+const MAX_HELD: usize = 16;
 
 /// Consecutive entries after `prev` (Raft: AppendEntries); without entries, a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +33,8 @@ pub struct AppendEntries {
     pub entries: Option<EntryBatch>,
     /// The end of the master's log.
     pub tail: Seq,
-    /// The last position that a majority of the nodes is known to hold.
-    pub commit: Seq,
+    /// What is known to be committed.
+    pub committed: Committed,
     /// Only in a heartbeat: the histories that this one replaced. A secondary that holds one of them, and has heard of no
     /// later epoch of it, gives it up and follows.
     pub cleared: ClearedLogs,
@@ -57,7 +62,7 @@ impl AppendEntries {
             prev,
             entries,
             tail,
-            commit,
+            committed,
             ..
         } = self;
         let text = entries.as_ref().map_or(&b""[..], |batch| batch.text());
@@ -68,9 +73,11 @@ impl AppendEntries {
         let mut line = String::with_capacity(ENVELOPE_BYTES / 2 + text.len());
         let _ = write!(
             line,
-            r#"{{"kind":"{kind}","seq":{},"count":{count},"prev":{},"tail":{tail},"commit":{commit},"log_id":"{}","epoch":{},"instance":"{}""#,
+            r#"{{"kind":"{kind}","seq":{},"count":{count},"prev":{},"tail":{tail},"commit":{},"all":{},"log_id":"{}","epoch":{},"instance":"{}""#,
             self.last(),
             json(prev),
+            committed.by(WriteConcern::Majority),
+            committed.by(WriteConcern::All),
             leader.log_id,
             leader.epoch.n,
             leader.epoch.master,
@@ -82,6 +89,9 @@ impl AppendEntries {
             && batch.epoch().n != leader.epoch.n
         {
             let _ = write!(line, r#","placed_in":{}"#, batch.epoch().n);
+        }
+        if entries.is_none() || committed.held().len() <= MAX_HELD {
+            let _ = write!(line, r#","held":{}"#, json(&committed.held()));
         }
         if entries.is_none() {
             if let Some(storage) = self.storage {
@@ -125,6 +135,10 @@ impl AppendEntries {
             prev: LogPosition,
             tail: Seq,
             commit: Seq,
+            #[serde(default)]
+            all: Seq,
+            #[serde(default)]
+            held: Vec<Seq>,
             log_id: LogId,
             epoch: u64,
             instance: MasterId,
@@ -162,7 +176,7 @@ impl AppendEntries {
             },
             prev: fields.prev,
             tail: fields.tail,
-            commit: fields.commit,
+            committed: Committed::new(fields.held, fields.commit, fields.all),
             cleared: cleared(fields.cleared)?,
             storage: fields.storage,
             round: fields.round,
@@ -211,7 +225,7 @@ mod tests {
             prev: LogPosition::default(),
             entries: entries.finish(),
             tail: Seq(1),
-            commit: Seq::ZERO,
+            committed: Committed::new([Seq(1), Seq(1)], Seq(1), Seq::ZERO),
             cleared: ClearedLogs::default(),
             storage: None,
             round: 0,

@@ -62,8 +62,8 @@ fn a_clearing_is_confirmed_only_when_it_is_durable() {
     master.idle(at(2), at(1_000));
     assert!(master.replies.is_empty(), "{:?}", master.replies);
     assert!(master.sent.is_empty(), "nobody hears of it");
-    assert_eq!(master.snapshot.map(|s| s.last), Some(Seq(1)));
-    let shown = master.snapshot.and_then(|s| s.leadership);
+    assert_eq!(master.snapshot.clone().map(|s| s.last), Some(Seq(1)));
+    let shown = master.snapshot.clone().and_then(|s| s.leadership);
     assert_eq!(shown.map(|l| l.log_id), Some(log(1002)));
     master.write_done(at(1_000));
     assert!(matches!(
@@ -72,7 +72,7 @@ fn a_clearing_is_confirmed_only_when_it_is_durable() {
     ));
     let new = leadership(77, 2, 2);
     assert_eq!(master.answer(9), Some(&Answer::Cleared(new)));
-    let snapshot = master.snapshot.expect("it is shown");
+    let snapshot = master.snapshot.clone().expect("it is shown");
     assert_eq!((snapshot.leadership, snapshot.last), (Some(new), Seq::ZERO));
     assert!(
         snapshot.generation > 0,

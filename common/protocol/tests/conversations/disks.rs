@@ -26,7 +26,7 @@ fn a_full_disk_refuses_what_was_placed_and_takes_appends_again_later() {
     }
     // What is there is read on, waited for, and found.
     assert_eq!(master.answer(1), None);
-    assert_eq!(master.snapshot.map(|s| s.last), Some(Seq(1)));
+    assert_eq!(master.snapshot.clone().map(|s| s.last), Some(Seq(1)));
     master.command(post(1, 1, 10), at(4));
     assert_eq!(master.replicated(10), Some(1));
     master.post(4, 1, at(5));

@@ -1,5 +1,6 @@
 //! The master: what it decides by itself, and what it believes of what it hears.
 
+use replog_protocol::committed::Committed;
 use replog_protocol::event::Event;
 use replog_protocol::ids::Seq;
 use replog_protocol::leader::LeaderConfig;
@@ -64,14 +65,14 @@ fn entries_leave_while_they_are_written_and_nobody_is_answered_before() {
     let sent = master.appends("a");
     let last = sent.last().expect("somebody waits for it");
     assert_eq!(
-        (last.last(), last.tail, last.commit),
-        (Seq(2), Seq(2), Seq::ZERO)
+        (last.last(), last.tail, &last.committed),
+        (Seq(2), Seq(2), &Committed::default())
     );
     // The secondary is faster than the master's own disk: that counts for nobody yet.
     master.hear(master.answer_of("a", 1, 2, 0), at(3));
     assert!(master.replies.is_empty());
-    assert_eq!(master.node.committed(), Seq::ZERO);
-    assert_eq!(master.snapshot.map(|s| s.last), Some(Seq::ZERO));
+    assert_eq!(master.node.committed(), &Committed::default());
+    assert_eq!(master.snapshot.clone().map(|s| s.last), Some(Seq::ZERO));
     // What comes while the disk writes is written in one go afterwards.
     master.post(3, 1, at(400));
     master.write_done(at(401));
@@ -83,7 +84,8 @@ fn entries_leave_while_they_are_written_and_nobody_is_answered_before() {
     assert_eq!(job.entries.iter().map(|b| b.count()).sum::<u64>(), 2);
     master.write_done(at(402));
     assert_eq!(master.replicated(2), Some(2));
-    assert_eq!(master.node.committed(), Seq(2));
+    let committed = Committed::new([Seq(3), Seq(2)], Seq(2), Seq(2));
+    assert_eq!(master.node.committed(), &committed);
 }
 
 /// A journal that another master may have written to first.

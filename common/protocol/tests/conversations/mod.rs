@@ -2,6 +2,7 @@
 //! checked against its journal, see `support::process`.
 
 mod clearing;
+mod committed;
 mod disks;
 mod duplicates;
 mod following;

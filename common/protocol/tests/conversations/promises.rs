@@ -6,7 +6,7 @@ use replog_protocol::epochs::LogPosition;
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, Seq};
 use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
-use replog_protocol::leader::recovery::{Recovery, RecoverySettings};
+use replog_protocol::leader::recovery::{Recovery, RecoverySettings, Requires};
 use replog_protocol::wire::{Ack, MasterAnnouncement, Message, Prepare};
 
 use super::clearing::cleared_once;
@@ -332,6 +332,7 @@ fn a_history_is_dropped_once_its_only_holder_has_left_it() {
         listen: Duration::ZERO,
         retry: Duration::from_secs(1),
         takeover: false,
+        requires: Requires::Any,
     };
     let listed = [secondary("c").node.node().clone()].into();
     let mut recovery = Recovery::new(settings, MasterId::default(), Some(listed), None);

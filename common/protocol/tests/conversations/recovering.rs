@@ -4,7 +4,7 @@ use replog_protocol::event::Event;
 use replog_protocol::ids::{NodeId, Seq};
 use replog_protocol::leader::LeaderConfig;
 use replog_protocol::leader::command::Unavailable;
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::node::{End, Input};
 use replog_protocol::wire::{Ack, Address, MasterAnnouncement, Message, Prepare, Promise};
 
@@ -316,13 +316,21 @@ fn a_master_whose_epoch_is_being_written_does_not_say_that_it_serves() {
     };
     assert!(!serving(&cluster) && !cluster.has_ended('3'));
     // What is shown to readers is what would be known again.
-    let shown = cluster.master_of('2').snapshot.and_then(|s| s.leadership);
+    let shown = cluster
+        .master_of('2')
+        .snapshot
+        .clone()
+        .and_then(|s| s.leadership);
     assert_eq!(shown.map(|l| l.epoch.n), Some(1));
     let now = cluster.now();
     cluster.master_mut('2').write_done(now);
     cluster.run("23", 1_000);
     assert!(serving(&cluster) && cluster.has_ended('3'));
-    let shown = cluster.master_of('2').snapshot.and_then(|s| s.leadership);
+    let shown = cluster
+        .master_of('2')
+        .snapshot
+        .clone()
+        .and_then(|s| s.leadership);
     assert_eq!(shown, Some(cluster.leadership('2')));
 }
 
@@ -424,7 +432,11 @@ fn a_master_that_came_back_shorter_fetches_the_rest() {
     cluster.start_master('2', "a", of_one(3));
     cluster.run("2a", 400);
     assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
-    let shown = cluster.master_of('2').snapshot.expect("it is shown");
+    let shown = cluster
+        .master_of('2')
+        .snapshot
+        .clone()
+        .expect("it is shown");
     assert_eq!((shown.last, shown.is_readable), (Seq(3), true));
     cluster.run("2a", 1_000);
     assert_eq!(cluster.unavailable('2'), None);
@@ -447,6 +459,7 @@ fn what_a_master_has_and_nobody_goes_on_with_is_rolled_back_and_kept() {
             rolled_back_log_id,
             first_seq,
             last_seq,
+            committed: false,
         } => Some((*rolled_back_log_id, *first_seq, *last_seq)),
         _ => None,
     });
@@ -492,6 +505,64 @@ fn of_two_masters_that_start_at_once_one_stays() {
     assert_eq!(ended, [false, true], "the smaller id stays");
     assert_eq!(cluster.unavailable('1'), None);
     assert_eq!(cluster.journal('1').last(), Seq(3));
+}
+
+fn requiring(requires: Requires, listed: &[&str]) -> LeaderConfig {
+    LeaderConfig {
+        recovery: RecoverySettings {
+            requires,
+            ..recovery_settings()
+        },
+        ..leader_config(2, Some(listed))
+    }
+}
+
+/// One that has not been heard may hold more than those that have.
+#[test]
+fn a_master_waits_for_whom_it_is_told_to_hear_however_long_that_takes() {
+    let journals = [('a', of_one(3)), ('b', of_one(4)), ('c', of_one(5))];
+    for (requires, too_few, enough, entries) in [
+        (Requires::Any, "2", "2a", 3),
+        (Requires::Majority, "2a", "2ab", 4),
+        (Requires::All, "2ab", "2abc", 5),
+    ] {
+        let mut cluster = cluster_of(&journals);
+        let config = requiring(requires, &["a", "b", "c"]);
+        cluster.start_master_by('2', config, Journal::default());
+        if requires != Requires::Any {
+            cluster.run(too_few, 60_000);
+            assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+        }
+        cluster.run(enough, 5_000);
+        assert_eq!(cluster.unavailable('2'), None, "{requires:?}");
+        assert_eq!(cluster.journal('2').last(), Seq(entries), "{requires:?}");
+    }
+}
+
+/// Nobody knows by himself that he came back with less.
+#[test]
+fn a_master_with_a_log_waits_for_them_too() {
+    let mut cluster = cluster_of(&[('a', of_one(3)), ('b', of_one(5))]);
+    let config = requiring(Requires::All, &["a", "b"]);
+    cluster.start_master_by('2', config, of_one(4));
+    cluster.run("2a", 60_000);
+    assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+    cluster.run("2ab", 5_000);
+    assert_eq!(cluster.unavailable('2'), None);
+    assert_eq!(cluster.journal('2').last(), Seq(5));
+}
+
+/// Somebody who was heard and has fallen silent was not heard.
+#[test]
+fn a_name_that_falls_silent_is_waited_for_again() {
+    let mut cluster = cluster_of(&[('a', of_one(3)), ('b', of_one(3))]);
+    let config = requiring(Requires::All, &["a", "b"]);
+    cluster.start_master_by('2', config, Journal::default());
+    cluster.run("2a", 1_000);
+    cluster.run("2b", 20_000);
+    assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
+    cluster.run("2ab", 5_000);
+    assert_eq!(cluster.unavailable('2'), None);
 }
 
 fn takeover(n: u128) -> LeaderConfig {

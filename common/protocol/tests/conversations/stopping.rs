@@ -161,7 +161,11 @@ fn a_master_that_stops_while_it_recovers_leaves_its_disk_as_it_is() {
     cluster.start_master('2', "a", journal.clone());
     cluster.run("2a", 300);
     assert_eq!(cluster.unavailable('2'), Some(Unavailable::Recovering));
-    let shown = cluster.master_of('2').snapshot.expect("it is shown");
+    let shown = cluster
+        .master_of('2')
+        .snapshot
+        .clone()
+        .expect("it is shown");
     assert_eq!((shown.last, shown.is_readable), (Seq(3), true));
     cluster.stop('2');
     cluster.run("2a", 3_000);

@@ -8,6 +8,7 @@ pub(crate) mod process;
 use std::time::Duration;
 
 use replog_protocol::cleared_logs::{ClearedLog, ClearedLogs};
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::follower::{Follower, FollowerConfig};
@@ -17,7 +18,7 @@ use replog_protocol::ids::{
 use replog_protocol::leader::LeaderConfig;
 use replog_protocol::leader::command::{Append, AppendRequest, Command, Waiter};
 use replog_protocol::leader::dedup::DeduplicateBy;
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
 use replog_protocol::node::{Identity, Restored};
 use replog_protocol::wire::{Ack, AppendEntries, HeartbeatNumber};
@@ -131,7 +132,7 @@ pub(crate) fn heartbeat(leader: Leadership) -> AppendEntries {
         prev: LogPosition::default(),
         entries: None,
         tail: Seq::ZERO,
-        commit: Seq::ZERO,
+        committed: Committed::default(),
         cleared: ClearedLogs::default(),
         storage: None,
         round: 0,
@@ -163,6 +164,7 @@ pub(crate) fn recovery_settings() -> RecoverySettings {
         listen: ms(500),
         retry: ms(500),
         takeover: false,
+        requires: Requires::Any,
     }
 }
 

@@ -178,7 +178,7 @@ impl<N: Checked> Process<N> {
             self.sent.extend(ready.messages);
             self.replies.extend(ready.replies);
             self.events.extend(ready.events);
-            self.snapshot = ready.snapshot.or(self.snapshot);
+            self.snapshot = ready.snapshot.or(self.snapshot.take());
             self.end = self.end.take().or(ready.end);
             if let Some(job) = ready.write {
                 assert_eq!(self.writing, None, "at most one write is in flight");
@@ -231,7 +231,7 @@ impl Checked for Follower<Client> {
                 other => panic!("a secondary does not say this: {other:?}"),
             }
         }
-        check_snapshot(ready.snapshot, journal);
+        check_snapshot(ready.snapshot.clone(), journal);
     }
 }
 
@@ -260,7 +260,7 @@ impl Checked for Leader<Client> {
                         assert_eq!(journal.position(append.prev.seq), Some(append.prev));
                     }
                     assert!(append.tail <= journal.last().max(append.last()));
-                    assert!(append.commit <= journal.last());
+                    assert_eq!(append.committed, append.committed.up_to(journal.last()));
                     let is_so = |b: &EntryBatch| journal.holds(b) || b.first() > journal.last();
                     assert!(append.entries.iter().all(is_so));
                 }
@@ -297,7 +297,7 @@ impl Checked for Leader<Client> {
                 Answer::NotKnown { .. } | Answer::Refused(_) => {}
             }
         }
-        check_snapshot(ready.snapshot, journal);
+        check_snapshot(ready.snapshot.clone(), journal);
     }
 }
 

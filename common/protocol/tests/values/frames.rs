@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use replog_protocol::cleared_logs::{ClearedLog, ClearedLogs};
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::{Event, Speaker};
@@ -64,6 +65,12 @@ fn any_batch(prev: Seq) -> impl Strategy<Value = Option<EntryBatch>> {
 }
 
 /// An append; or a heartbeat, which alone has the last three fields.
+fn any_committed() -> impl Strategy<Value = Committed> {
+    let held = prop::collection::vec(any_seq(), 0..16);
+    (held, any_seq(), any_seq())
+        .prop_map(|(held, majority, all)| Committed::new(held, majority, all))
+}
+
 fn any_append() -> impl Strategy<Value = AppendEntries> {
     let asks = (
         option::of((any_storage(), any::<u64>())),
@@ -74,11 +81,11 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
         any_leadership(),
         any_position(),
         any_seq(),
-        any_seq(),
+        any_committed(),
         asks,
         any::<bool>(),
     )
-        .prop_flat_map(|(leader, prev, tail, commit, asks, is_own)| {
+        .prop_flat_map(|(leader, prev, tail, committed, asks, is_own)| {
             any_batch(prev.seq).prop_map(move |entries| {
                 // Most entries are placed by the master that sends them.
                 let entries = entries.map(|batch| match is_own {
@@ -88,7 +95,7 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
                 let frame = AppendEntries {
                     prev,
                     tail,
-                    commit,
+                    committed: committed.clone(),
                     ..heartbeat(leader)
                 };
                 match entries {
@@ -261,7 +268,7 @@ fn no_envelope_is_longer_than_what_is_kept_free_for_it() {
         prev: far,
         entries: entries.clone(),
         tail: Seq::MAX,
-        commit: Seq::MAX,
+        committed: Committed::new(vec![Seq::MAX; 16], Seq::MAX, Seq::MAX),
         ..heartbeat(leader)
     };
     let position = Ack {
@@ -321,6 +328,7 @@ fn every_event_comes_back_the_same_under_its_kind() {
             rolled_back_log_id: log(3),
             first_seq: Seq(4),
             last_seq: Seq(6),
+            committed: true,
         },
         Event::Clash { node: a.clone() },
         Event::ReadOnlyOn {},

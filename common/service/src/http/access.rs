@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replog_protocol::ids::Seq;
-use replog_protocol::node::{Query, ReadError};
+use replog_protocol::node::{Node, Query, ReadError};
 use replog_storage::journal::LogReader;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
+use crate::node_task::NodeHandle;
 use crate::snapshot::{View, Views};
 
 /// How long a request for the log waits for a master that recovers.
 pub const RECOVERY_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a reader waits for a node to store what it knows to be committed.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Access to the log of this node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ pub struct LogAccess {
     views: Views,
     stop: CancellationToken,
     streams: Arc<Semaphore>,
+    wants_committed: Arc<Notify>,
 }
 
 /// How a wait for a view has ended.
@@ -35,14 +39,24 @@ pub enum Waited {
 }
 
 impl LogAccess {
-    /// Reads what `views` show until `stop` is cancelled; so many streams at once.
+    /// Reads what the node shows until `stop` is cancelled; so many streams at once.
     #[must_use]
-    pub fn new(views: Views, stop: CancellationToken, max_streams: usize) -> Self {
+    pub fn new<N: Node>(node: &NodeHandle<N>, stop: CancellationToken, max_streams: usize) -> Self {
+        Self::of_views(node.views(), node.wants_committed(), stop, max_streams)
+    }
+
+    pub(super) fn of_views(
+        views: Views,
+        wants_committed: Arc<Notify>,
+        stop: CancellationToken,
+        max_streams: usize,
+    ) -> Self {
         let streams = max_streams.min(Semaphore::MAX_PERMITS);
         Self {
             views,
             stop,
             streams: Arc::new(Semaphore::new(streams)),
+            wants_committed,
         }
     }
 
@@ -50,6 +64,26 @@ impl LogAccess {
     #[must_use]
     pub fn now(&self) -> View {
         self.views.borrow().clone()
+    }
+
+    /// What is shown, with all of what is committed that the node knows by now: it is stored first, where it is not yet. A node
+    /// that cannot store it within a second shows what it has stored.
+    pub async fn now_with_committed(&self) -> View {
+        let view = self.now();
+        let known = &view.snapshot.committed_soon;
+        if view.snapshot.committed.covers(known) {
+            return view;
+        }
+        self.wants_committed.notify_one();
+        let generation = view.snapshot.generation;
+        let is_shown = |view: &View| {
+            let shown = &view.snapshot;
+            shown.committed.covers(known) || shown.generation != generation
+        };
+        match self.wait_for(COMMIT_PATIENCE, is_shown).await {
+            Waited::Reached(view) => view,
+            Waited::TimedOut | Waited::Stopping => self.now(),
+        }
     }
 
     /// Whether the log that `view` shows is the one that is shown now: neither its end nor all of it was taken out since.

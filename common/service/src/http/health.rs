@@ -6,6 +6,7 @@ use replog_protocol::ids::Seq;
 use replog_protocol::ids::Time;
 use replog_protocol::log::Log;
 use replog_protocol::repair::Repair;
+use replog_protocol::write_concern::WriteConcern;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
 
@@ -22,6 +23,13 @@ pub fn granted(broker: BrokerState) -> Result<(), Problem> {
         return Err(Problem::unavailable("denied", detail));
     }
     Ok(())
+}
+
+/// The last position of a log that a majority has committed, as far as that is stored.
+#[must_use]
+pub fn committed_seq(log: &Log) -> Seq {
+    let committed = log.hard_state().committed.by(WriteConcern::Majority);
+    committed.min(log.durable())
 }
 
 /// A time in whole milliseconds.

@@ -6,7 +6,7 @@ use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, MessageId, Seq};
 use replog_protocol::node::{Query, ReadError, Snapshot};
 use replog_storage::journal::{LogReader, Rollback, StorageKind};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -105,6 +105,8 @@ fn epoch() -> Epoch {
 /// A node's log, and the stop of its program.
 pub(super) struct Shown {
     views: watch::Sender<View>,
+    /// Notified when a reader wants to see what is committed.
+    pub(super) wants_committed: Arc<Notify>,
     /// Cancelled when the program stops.
     pub(super) stop: CancellationToken,
 }
@@ -125,13 +127,20 @@ impl Shown {
         let reader = Arc::new(log);
         Self {
             views: watch::Sender::new(View { snapshot, reader }),
+            wants_committed: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
         }
     }
 
     /// Access for one stream at a time.
     pub(super) fn access(&self) -> LogAccess {
-        LogAccess::new(self.views.subscribe(), self.stop.clone(), 1)
+        let wants_committed = Arc::clone(&self.wants_committed);
+        LogAccess::of_views(
+            self.views.subscribe(),
+            wants_committed,
+            self.stop.clone(),
+            1,
+        )
     }
 
     /// Something else is shown from now on.

@@ -38,8 +38,9 @@ impl EventLog {
                 rolled_back_log_id,
                 first_seq,
                 last_seq,
+                committed,
             } => warn!(
-                log_id = %rolled_back_log_id, first = %first_seq, last = %last_seq,
+                log_id = %rolled_back_log_id, first = %first_seq, last = %last_seq, committed,
                 "rolled back: the other nodes go on otherwise; what was here is kept, see GET /diverged"
             ),
             Event::Clash { node } => match speaker {

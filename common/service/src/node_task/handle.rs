@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use replog_protocol::ids::Time;
 use replog_protocol::node::Node;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::broker::BrokerState;
 use crate::client::Client;
@@ -20,6 +20,7 @@ pub(super) type Inspection<N> = Box<dyn FnOnce(&N, Time) + Send>;
 pub struct NodeHandle<N: Node> {
     commands: mpsc::Sender<N::Command>,
     inspections: mpsc::Sender<Inspection<N>>,
+    wants_committed: Arc<Notify>,
     views: watch::Receiver<View>,
     broker: watch::Receiver<BrokerState>,
     undecodable: Arc<AtomicU64>,
@@ -40,6 +41,7 @@ impl<N: Node> NodeHandle<N> {
     pub(super) fn new(
         commands: mpsc::Sender<N::Command>,
         inspections: mpsc::Sender<Inspection<N>>,
+        wants_committed: Arc<Notify>,
         views: watch::Receiver<View>,
         broker: watch::Receiver<BrokerState>,
         undecodable: Arc<AtomicU64>,
@@ -47,6 +49,7 @@ impl<N: Node> NodeHandle<N> {
         Self {
             commands,
             inspections,
+            wants_committed,
             views,
             broker,
             undecodable,
@@ -100,6 +103,12 @@ impl<N: Node> NodeHandle<N> {
         self.views.clone()
     }
 
+    /// To be notified when somebody wants to read what is committed: what is known of it is then stored, and shown.
+    #[must_use]
+    pub fn wants_committed(&self) -> Arc<Notify> {
+        Arc::clone(&self.wants_committed)
+    }
+
     /// How the link to the broker is.
     #[must_use]
     pub fn broker(&self) -> BrokerState {
@@ -118,6 +127,7 @@ impl<N: Node> Clone for NodeHandle<N> {
         Self {
             commands: self.commands.clone(),
             inspections: self.inspections.clone(),
+            wants_committed: Arc::clone(&self.wants_committed),
             views: self.views.clone(),
             broker: self.broker.clone(),
             undecodable: Arc::clone(&self.undecodable),

@@ -35,7 +35,7 @@ use replog_protocol::ids::{Leadership, Time};
 use replog_protocol::node::{Input, LinkState, Node, Page, Ready, Snapshot};
 use replog_protocol::wire;
 use replog_storage::journal::Journal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +88,8 @@ pub struct NodeTask<N: Node, L, D> {
     stop_by: Option<Time>,
     commands: mpsc::Receiver<N::Command>,
     inspections: mpsc::Receiver<Inspection<N>>,
+    /// Somebody wants to read what is committed.
+    wants_committed: Arc<Notify>,
     views: watch::Sender<View>,
     broker: watch::Sender<BrokerState>,
     broker_link: BrokerLink,
@@ -111,6 +113,7 @@ enum Woken<N: Node> {
     Link(LinkEvent),
     Finished(Finished),
     Command(N::Command),
+    WantsCommitted,
     Timer,
 }
 
@@ -132,11 +135,12 @@ where
         let (inspection_sender, inspections) = mpsc::channel(options.max_inspections);
         let snapshot = Snapshot::default();
         let (views, view) = watch::channel(View {
-            snapshot,
+            snapshot: snapshot.clone(),
             reader: journal.reader(),
         });
         let (broker, broker_state) = watch::channel(BrokerState::default());
         let undecodable = Arc::new(AtomicU64::new(0));
+        let wants_committed = Arc::new(Notify::new());
         let task = Self {
             node,
             link,
@@ -147,6 +151,7 @@ where
             stop_by: None,
             commands,
             inspections,
+            wants_committed: Arc::clone(&wants_committed),
             views,
             broker,
             broker_link: BrokerLink::default(),
@@ -160,6 +165,7 @@ where
         let handle = NodeHandle::new(
             command_sender,
             inspection_sender,
+            wants_committed,
             view,
             broker_state,
             undecodable,
@@ -199,6 +205,7 @@ where
                 event = self.link.next() => Woken::Link(event),
                 finished = self.jobs.next() => Woken::Finished(finished),
                 Some(command) = self.commands.recv() => Woken::Command(command),
+                () = self.wants_committed.notified() => Woken::WantsCommitted,
                 () = timer.as_mut() => Woken::Timer,
             };
             let is_command = matches!(woken, Woken::Command(_));
@@ -235,6 +242,7 @@ where
                 return self.fail(Failure::disk_failed(&why));
             }
             Woken::Command(command) => self.node.step(Input::Client(command), now),
+            Woken::WantsCommitted => self.node.step(Input::ShowCommitted, now),
             Woken::Finished(Finished::Check(Ok(()))) | Woken::Timer => {}
         }
         ControlFlow::Continue(())
@@ -376,7 +384,7 @@ where
         self.pages(pages, now);
         self.outbox.send(&mut self.link, ready.messages);
         if let Some(snapshot) = ready.snapshot {
-            self.snapshot = snapshot;
+            self.snapshot = snapshot.clone();
             self.views.send_replace(View {
                 snapshot,
                 reader: Arc::clone(self.jobs.reader()),

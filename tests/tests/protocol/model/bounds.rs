@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use replog_protocol::leader::recovery::RecoverySettings;
+use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
 
 use super::explored::Explored;
@@ -76,6 +76,8 @@ pub(crate) struct Bounds {
     pub(crate) late: bool,
     /// A second master overtakes the first.
     pub(crate) takeover: bool,
+    /// Whom a master must have heard, however long that takes.
+    pub(crate) requires: Requires,
     /// What masters do first.
     pub(crate) start: Start,
     /// The highest epoch that is looked at.
@@ -108,6 +110,8 @@ pub(crate) struct Bounds {
     pub(crate) failures: u8,
     /// How many entries rot, on a master's disk and on secondaries'.
     pub(crate) rots: u8,
+    /// Masters tell what is committed, and that is judged.
+    pub(crate) commits: bool,
     /// What is known by now.
     pub(crate) explored: Arc<Explored>,
 }
@@ -133,6 +137,7 @@ pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         punctual: false,
         late: false,
         takeover: false,
+        requires: Requires::Any,
         start: Start::Hasty,
         epochs: 2,
         rounds: 0,
@@ -149,6 +154,7 @@ pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         fulls: 0,
         failures: 0,
         rots: 0,
+        commits: false,
         explored: Arc::default(),
     }
 }
@@ -177,6 +183,7 @@ impl Bounds {
                 listen: Duration::ZERO,
                 retry: TICK,
                 takeover: self.takeover,
+                requires: self.requires,
             },
             remember_ids: None,
             secondary_interval: Duration::from_secs(2),
@@ -185,7 +192,10 @@ impl Bounds {
             master_pace: pace(self.slow_master),
             secondary_pace: pace(self.slow_secondaries),
             max_payload: 1 << 20,
-            is_patient: self.start == Start::Patient && self.copies == 0 && masters_are_empty,
+            tells_committed: self.commits,
+            is_patient: (self.start == Start::Patient || self.requires == Requires::All)
+                && self.copies == 0
+                && masters_are_empty,
             salt: 0,
         }
         .shared()

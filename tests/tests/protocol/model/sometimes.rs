@@ -4,6 +4,7 @@ use replog_tests::cluster::members::Secondary;
 use replog_tests::cluster::{Client, Fate, Place, Shared};
 use std::collections::BTreeSet;
 
+use replog_protocol::follower::Follower;
 use replog_protocol::ids::{NodeId, Seq};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Answer, AppendError, Unavailable};
@@ -11,6 +12,7 @@ use replog_protocol::leader::health::Status;
 use replog_protocol::leader::phase::Phase;
 use replog_protocol::node::End;
 use replog_protocol::wire::Message;
+use replog_protocol::write_concern::WriteConcern;
 
 use super::bounds::Bounds;
 use super::state::State;
@@ -44,6 +46,12 @@ pub(crate) fn has_duplicate(bounds: &Bounds, state: &State) -> bool {
             }),
             _ => false,
         })
+}
+
+/// A secondary knows an entry to be held by two nodes.
+pub(crate) fn knows_what_is_committed(_: &Bounds, state: &State) -> bool {
+    let knows = |f: &Follower<_>| f.committed().by(WriteConcern::Count(2)) > Seq::ZERO;
+    state.cluster.followers().any(|(_, f)| knows(f))
 }
 
 /// A secondary holds back an entry, because one before it is missing.

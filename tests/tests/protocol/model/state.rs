@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::node::Outbound;
@@ -259,7 +260,7 @@ impl State {
                 message: Message::Ack(position),
             };
             if !self.cluster.is_writing(Place::Secondary(n)) {
-                let frame = frame(outbound, true).expect("an ACK travels");
+                let frame = frame(outbound, true, false).expect("an ACK travels");
                 let number = bounds.explored.frames().number(frame);
                 self.network.insert(number);
             }
@@ -301,14 +302,14 @@ impl State {
         // Who hears nobody else announces itself to nobody; or it was heard.
         let is_alone = bounds.prompt || bounds.seconds == 0 && !bounds.together;
         let sent = std::mem::take(&mut self.cluster.outbox).into_iter();
-        let sent = sent.filter_map(|(_, outbound)| frame(outbound, is_alone));
+        let sent = sent.filter_map(|(_, outbound)| frame(outbound, is_alone, bounds.commits));
         let mut frames = bounds.explored.frames();
         sent.map(|frame| frames.number(frame)).collect()
     }
 }
 
 /// A message as it travels in the model, if it does.
-fn frame(outbound: Outbound, is_alone: bool) -> Option<Frame> {
+fn frame(outbound: Outbound, is_alone: bool, tells_committed: bool) -> Option<Frame> {
     let to = match outbound.to {
         Address::Ack(node, _) => Address::Ack(node, AckOf::Seq(Seq::ZERO)),
         Address::Announce if is_alone => return None,
@@ -321,7 +322,9 @@ fn frame(outbound: Outbound, is_alone: bool) -> Option<Frame> {
             if append.storage.is_none() {
                 append.round = 0; // which does not travel
             }
-            append.commit = Seq::ZERO; // which is only shown
+            if !tells_committed {
+                append.committed = Committed::default();
+            }
             Message::Append(append)
         }
         message => message,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use replog_nats::Payload;
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
 use replog_protocol::ids::{Epoch, MasterId, MessageId, NodeId, Seq};
 use replog_protocol::node::{End, Outbound, Query, ReadError, WriteJob, WriteResult};
@@ -75,6 +76,7 @@ impl Node for Toy {
             Input::Page(page) => format!("Page({:?})", page.entries.as_ref().map(Option::is_some)),
             Input::Damaged(seqs) => format!("Damaged({seqs:?})"),
             Input::Tick => "Tick".to_owned(),
+            Input::ShowCommitted => "ShowCommitted".to_owned(),
             Input::Stop => "Stop".to_owned(),
         };
         self.inputs.send(text).ok();
@@ -151,7 +153,7 @@ fn append(tail: u64, entries: Option<EntryBatch>) -> Message {
         prev: Default::default(),
         entries,
         tail: Seq(tail),
-        commit: Seq::ZERO,
+        committed: Committed::default(),
         cleared: Default::default(),
         storage: None,
         round: 0,
