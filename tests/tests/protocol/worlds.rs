@@ -130,7 +130,7 @@ fn what_is_committed_is_told_to_a_secondary_that_comes_back_with_an_older_disk()
             sometimes: vec![("told", seen::knows_what_is_committed)],
             ..small(1, &[(1, 2)])
         },
-        0,
+        68672,
     );
 }
 
