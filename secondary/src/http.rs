@@ -14,6 +14,7 @@ use replog_protocol::ids::StorageId;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Caller;
+use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::granted;
 use replog_service::http::path::SeqPath;
@@ -46,8 +47,8 @@ pub struct Secondary {
 /// The paths of a secondary.
 pub fn router(secondary: Secondary) -> Router {
     let router = Router::new()
-        .route("/messages", get(messages).fallback(not_here))
-        .route("/messages/stream", get(stream))
+        .route("/messages", get(messages).layer(gzip()).fallback(not_here))
+        .route("/messages/stream", get(stream).layer(gzip()))
         .route("/messages/{seq}", get(message))
         .route("/append", any(not_here))
         .route("/list", get(list))
@@ -90,8 +91,9 @@ struct FaultsBody {
 async fn messages(
     State(secondary): Shared,
     Parameters(parameters): Parameters<ListParameters>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    reading::messages(secondary.log.clone(), parameters).await
+    reading::messages(secondary.log.clone(), parameters, &headers).await
 }
 
 async fn stream(
@@ -99,8 +101,7 @@ async fn stream(
     Parameters(parameters): Parameters<StreamParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = stream::last_event_id(&headers)?;
-    stream::events(secondary.log.clone(), parameters, last).await
+    stream::events(secondary.log.clone(), parameters, &headers).await
 }
 
 async fn list(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {

@@ -449,6 +449,15 @@ impl EntryBatch {
         (self.first.0..=self.last().0).filter_map(|seq| self.get(Seq(seq)))
     }
 
+    /// The JSON object of every entry, in order.
+    ///
+    /// # Panics
+    /// Never: the bytes were checked when the batch was made.
+    pub fn objects(&self) -> impl Iterator<Item = &str> {
+        let text = std::str::from_utf8(&self.text).expect("checked when it was made");
+        (0..self.upto - self.from).map(move |i| &text[self.object(i)])
+    }
+
     /// The entries from `first` to `last` that are in the batch; `None` if there are none. The bytes are shared.
     #[must_use]
     pub fn range(&self, first: Seq, last: Seq) -> Option<Self> {

@@ -24,6 +24,7 @@ use replog_protocol::write_concern::WriteConcern;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Calls;
+use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
@@ -78,8 +79,11 @@ pub fn calls(master: Master) -> Calls {
 fn router(master: Arc<Master>) -> Router {
     let router = Router::new()
         .route("/", get(page))
-        .route("/messages", get(messages).post(append::post_message))
-        .route("/messages/stream", get(stream))
+        .route(
+            "/messages",
+            get(messages).layer(gzip()).post(append::post_message),
+        )
+        .route("/messages/stream", get(stream).layer(gzip()))
         .route("/messages/{seq}", get(message))
         .route("/append", post(course::post_append))
         .route("/list", get(list))
@@ -102,8 +106,9 @@ async fn page(_: NoQuery) -> Html<&'static str> {
 async fn messages(
     State(master): Shared,
     Parameters(parameters): Parameters<ListParameters>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    reading::messages(master.log.clone(), parameters).await
+    reading::messages(master.log.clone(), parameters, &headers).await
 }
 
 async fn stream(
@@ -111,8 +116,7 @@ async fn stream(
     Parameters(parameters): Parameters<StreamParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = stream::last_event_id(&headers)?;
-    stream::events(master.log.clone(), parameters, last).await
+    stream::events(master.log.clone(), parameters, &headers).await
 }
 
 async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {

@@ -9,6 +9,7 @@ use replog_storage::journal::LogReader;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::committed::Level;
 use super::problem::Problem;
 use crate::node_task::NodeHandle;
 use crate::snapshot::{View, Views};
@@ -86,6 +87,12 @@ impl LogAccess {
         }
     }
 
+    /// Whether the program is about to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Whether the log that `view` shows is the one that is shown now: neither its end nor all of it was taken out since.
     #[must_use]
     pub fn is_current(&self, view: &View) -> bool {
@@ -113,6 +120,40 @@ impl LogAccess {
             },
             () = self.stop.cancelled() => Waited::Stopping,
             () = tokio::time::sleep(within) => Waited::TimedOut,
+        }
+    }
+
+    /// As [`LogAccess::wait_for`], for a reader of that level: what is known to be committed is stored meanwhile, so that it can
+    /// be shown.
+    pub async fn wait_at(
+        &self,
+        level: Level,
+        within: Duration,
+        mut is_awaited: impl FnMut(&View) -> bool,
+    ) -> Waited {
+        self.wait_for(within, |view| {
+            let is_reached = is_awaited(view);
+            if !is_reached && level.is_behind(&view.snapshot) {
+                self.wants_committed.notify_one();
+            }
+            is_reached
+        })
+        .await
+    }
+
+    /// What is shown to a reader of that level, with all that is known to be committed by now.
+    ///
+    /// # Errors
+    /// As [`LogAccess::readable`].
+    pub async fn readable_at(&self, level: Level) -> Result<View, Problem> {
+        let view = self.readable().await?;
+        if !level.is_behind(&view.snapshot) {
+            return Ok(view);
+        }
+        let stored = self.now_with_committed().await;
+        match stored.snapshot.is_readable {
+            true => Ok(stored),
+            false => self.readable().await, // the master recovers again
         }
     }
 

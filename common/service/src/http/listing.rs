@@ -3,12 +3,15 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use replog_protocol::entry::EntryBatch;
-use replog_protocol::ids::Seq;
+use replog_protocol::ids::{Epoch, Seq};
 use replog_protocol::node::{Query, ReadError};
+use tokio::time::Instant;
 
 use super::access::{LogAccess, read, unreadable};
 use super::problem::Problem;
@@ -19,12 +22,16 @@ use crate::snapshot::View;
 const PIECE_BYTES: usize = 256 << 10;
 /// Entries of at least so many bytes leave as they lie in the log; fewer are put together first.
 const SHARED_BYTES: usize = 16 << 10;
+/// When the program stops, a list that is being sent goes on for so long, and breaks off then.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How entries are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// JSON objects with commas between, as they lie in the log.
     Json,
+    /// A line per entry: its JSON object.
+    Lines,
     /// A line per entry, as Python prints a tuple of a number (from 0) and a string.
     Python,
 }
@@ -38,11 +45,15 @@ pub(super) struct Listing {
     upto: Seq,
     format: Format,
     is_first: bool,
+    /// The epoch of the entry before `next`, if that was read.
+    epoch: Option<Epoch>,
     tail: Option<Vec<u8>>,
     /// Read, and not sent yet.
     ready: VecDeque<Bytes>,
     /// Small batches, put together.
     joined: Vec<u8>,
+    /// When a piece was due and the program was about to end.
+    stopping_since: Option<Instant>,
 }
 
 impl Listing {
@@ -61,36 +72,56 @@ impl Listing {
             upto,
             format,
             is_first: true,
+            epoch: None,
             tail: Some(tail),
             ready: VecDeque::new(),
             joined: head.as_bytes().to_vec(),
+            stopping_since: None,
         }
     }
 
-    /// The body of the answer. What cannot be read at its beginning is said instead of breaking off.
+    /// Reads the first piece: what cannot be read at the beginning is said instead of breaking off.
     ///
     /// # Errors
     /// As [`unreadable`].
-    pub(super) async fn body(mut self) -> Result<Body, Problem> {
-        self.fill().await.map_err(|error| unreadable(&error))?;
-        if self.tail.is_none() && self.ready.len() == 1 {
-            return Ok(Body::from(self.ready.pop_front().unwrap_or_default()));
+    pub(super) async fn begin(&mut self) -> Result<(), Problem> {
+        self.fill().await.map_err(|error| unreadable(&error))
+    }
+
+    /// The epoch of the last entry of the list, if that one was read already.
+    pub(super) fn end_epoch(&self) -> Option<Epoch> {
+        self.epoch.filter(|_| self.next > self.upto)
+    }
+
+    /// The body of the answer, once it has begun.
+    pub(super) fn into_body(mut self) -> Body {
+        if self.tail.is_none() && self.ready.len() <= 1 {
+            return Body::from(self.ready.pop_front().unwrap_or_default());
         }
-        Ok(Body::from_stream(stream::try_unfold(
-            self,
-            |mut listing| async move {
-                let piece = listing.next_piece().await.map_err(std::io::Error::other)?;
-                Ok::<_, std::io::Error>(piece.map(|piece| (piece, listing)))
-            },
-        )))
+        Body::from_stream(stream::try_unfold(self, |mut listing| async move {
+            let piece = listing.next_piece().await?;
+            Ok::<_, io::Error>(piece.map(|piece| (piece, listing)))
+        }))
     }
 
     /// The next bytes to send; `None` at the end.
-    async fn next_piece(&mut self) -> Result<Option<Bytes>, ReadError> {
+    async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
         if self.ready.is_empty() && self.tail.is_some() {
-            self.fill().await?;
+            self.check_stop()?;
+            self.fill().await.map_err(io::Error::other)?;
         }
         Ok(self.ready.pop_front())
+    }
+
+    /// A long list does not delay a stop: the client sees that it breaks off.
+    fn check_stop(&mut self) -> io::Result<()> {
+        if self.access.is_stopping() {
+            let since = *self.stopping_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= STOP_PATIENCE {
+                return Err(io::Error::other("this node is stopping"));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the next piece; the last one has the tail.
@@ -108,6 +139,7 @@ impl Listing {
             let batch = batch.ok_or(ReadError::Gone)?;
             bytes += batch.bytes();
             self.next = batch.last().next();
+            self.epoch = Some(batch.epoch());
             self.push(&batch);
         }
         if self.next > self.upto
@@ -131,6 +163,13 @@ impl Listing {
                 } else {
                     self.flush();
                     self.ready.push_back(batch.text().clone());
+                }
+            }
+            Format::Lines => {
+                self.joined.reserve(batch.bytes() + 1);
+                for object in batch.objects() {
+                    self.joined.extend_from_slice(object.as_bytes());
+                    self.joined.push(b'\n');
                 }
             }
             Format::Python => {

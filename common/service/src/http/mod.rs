@@ -6,9 +6,11 @@
 //! | [`server`], `connection`, `addresses`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
 //! | [`calls`] | the calls of a program: its router, and the one call that is found before the router looks |
 //! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
+//! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
 //! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
-//! | [`access`], [`reading`], `listing`, [`stream`], [`rollbacks`] | the log, read |
+//! | [`access`], [`committed`], [`reading`], `listing`, [`stream`], `event_id`, [`rollbacks`] | the log, read |
 
+pub mod accept;
 pub mod access;
 mod activity;
 mod addresses;
@@ -16,7 +18,11 @@ pub mod answer;
 pub mod body;
 mod bounded;
 pub mod calls;
+pub mod committed;
+pub mod compression;
 mod connection;
+mod etag;
+mod event_id;
 pub mod fallbacks;
 pub mod fields;
 pub mod health;

@@ -1,17 +1,25 @@
 //! `GET /messages`, `GET /messages/{seq}`, `GET /list`: the same on every node.
 
+use std::fmt;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use axum::http::header::{HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LINK, VARY,
+};
+use axum::response::{IntoResponse, Response};
 use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::node::Query;
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
+use super::accept::{self, Form};
 use super::access::{LogAccess, Waited, read, unreadable};
 use super::answer;
+use super::committed::{CommittedBy, Level};
+use super::etag::EntityTag;
+use super::event_id::log_id_of;
 use super::listing::{Format, Listing};
 use super::problem::Problem;
 use super::query::{Positive, WaitTime};
@@ -20,6 +28,8 @@ use crate::snapshot::View;
 /// The longest time that a client may let a read wait.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// The header that names the history that is shown.
+pub(super) const LOG_ID: HeaderName = HeaderName::from_static("replog-log-id");
 /// The header of what a node shows that follows no master because the master has another history: that history.
 const DIVERGED_FROM: HeaderName = HeaderName::from_static("replog-diverged-from");
 
@@ -34,56 +44,174 @@ pub struct ListParameters {
     pub wait: Option<WaitTime>,
     /// Answer only once this entry is here.
     pub min_seq: Option<Positive>,
+    /// Only entries that so many nodes hold.
+    pub committed: Option<CommittedBy>,
+    /// Only of this history: 410 where another one is shown.
+    pub log_id: Option<HistoryId>,
+}
+
+/// A history that a client names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryId(pub LogId);
+
+impl<'de> Deserialize<'de> for HistoryId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let log_id = log_id_of(<&str>::deserialize(from)?);
+        let wrong = || de::Error::custom("must be the UUID of a history");
+        log_id.map(Self).ok_or_else(wrong)
+    }
 }
 
 /// What follows the entries of a list.
-#[derive(Serialize)]
-struct ListTail {
-    log_id: Option<LogId>,
-    epoch: u64,
-    last_seq: Seq,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ListTail {
+    /// The history.
+    pub log_id: Option<LogId>,
+    /// The epoch of the newest leadership of it that the node knows.
+    pub epoch: u64,
+    /// The last entry that the node has, whatever was asked for.
+    pub last_seq: Seq,
+    /// The last one of them that so many nodes hold as `committed` asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    diverged_from: Option<LogId>,
+    pub committed_seq: Option<Seq>,
+    /// The master's history, where it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diverged_from: Option<LogId>,
 }
 
 /// `GET /messages`.
 ///
 /// # Errors
-/// 504 when `min_seq` is not reached in time; 503 while a master recovers, or where the log cannot be read.
-pub async fn messages(access: LogAccess, parameters: ListParameters) -> Result<Response, Problem> {
+/// 406 for a form that there is not; 410 where another history is shown than the client wants; 504 when `min_seq` is not reached
+/// in time; 503 while a master recovers, or where the log cannot be read.
+pub async fn messages(
+    access: LogAccess,
+    parameters: ListParameters,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let form = accept::form(headers, &[Form::Json, Form::NdJson])?;
+    let level = Level::from(parameters.committed);
     let from = Seq(parameters.from.map_or(1, |from| from.0));
-    access.readable().await?;
-    await_entries(&access, from, &parameters).await?;
-    let view = access.readable().await?; // the master may recover again
-    let last_seq = view.snapshot.last;
+    let view = access.readable().await?;
+    check_history(&view, parameters.log_id)?;
+    await_entries(&access, level, from, &parameters).await?;
+    let view = access.readable_at(level).await?; // the master may recover again
+    check_history(&view, parameters.log_id)?;
+
+    let snapshot = &view.snapshot;
+    let last = level.last(snapshot);
     let upto = match parameters.limit {
-        None => last_seq,
-        Some(Positive(limit)) => last_seq.min(Seq(from.0.saturating_add(limit - 1))),
+        None => last,
+        Some(Positive(limit)) => last.min(Seq(from.0.saturating_add(limit - 1))),
     };
     let tail = ListTail {
-        log_id: view.snapshot.leadership.map(|l| l.log_id),
-        epoch: view.snapshot.leadership.map_or(0, |l| l.epoch.n),
-        last_seq,
-        diverged_from: view.snapshot.diverged_from,
+        log_id: snapshot.leadership.map(|l| l.log_id),
+        epoch: snapshot.leadership.map_or(0, |l| l.epoch.n),
+        last_seq: snapshot.last,
+        committed_seq: level.committed(snapshot),
+        diverged_from: snapshot.diverged_from,
     };
-    let tail = answer::with_fields(br#"{"messages":[]}"#, &tail)?;
-    let tail = tail.slice(br#"{"messages":["#.len()..).to_vec();
-    let (head, shown) = (r#"{"messages":["#, view.clone());
-    let listing = Listing::new(access, view, (from, upto), Format::Json, (head, tail));
-    Ok(marked(answer::json_bytes(listing.body().await?), &shown))
+    let next = (upto < last).then(|| parameters.next_page(upto, tail.log_id));
+    let (format, head, end) = match form {
+        Form::NdJson => (Format::Lines, "", Vec::new()),
+        _ => {
+            let whole = answer::with_fields(br#"{"messages":[]}"#, &tail)?;
+            let end = whole.slice(br#"{"messages":["#.len()..).to_vec();
+            (Format::Json, r#"{"messages":["#, end)
+        }
+    };
+    let (shown, range) = (view.clone(), (from, upto));
+    let mut listing = Listing::new(access, view, range, format, (head, end));
+    listing.begin().await?;
+    let tag = match (upto < from, listing.end_epoch()) {
+        (true, _) => Some(None),
+        (false, None) => read(&shown.reader, one(upto))
+            .await
+            .ok()
+            .flatten()
+            .map(|e| Some(e.epoch())),
+        (false, known) => Some(known),
+    };
+    // The epoch of the last entry tells the list from any other one of that length, on every node.
+    let tag = tag.map(|end_epoch| {
+        let end = (form == Form::Json).then_some((shown.snapshot.leadership, tail));
+        let words = (form, tail.log_id, range, end_epoch, next.is_some(), end);
+        EntityTag::of(&words)
+    });
+
+    let mut response = match tag.as_ref().is_some_and(|tag| tag.is_had(headers)) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => of_form(form, listing.into_body()),
+    };
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.extend(tag.map(|tag| (ETAG, tag.header())));
+    headers.extend(next.and_then(|next| Some((LINK, HeaderValue::try_from(next).ok()?))));
+    Ok(marked(response, &shown))
+}
+
+/// 200 in that form.
+fn of_form(form: Form, body: Body) -> Response {
+    ([(CONTENT_TYPE, form.header())], body).into_response()
+}
+
+impl ListParameters {
+    /// The `Link` to what follows `upto` in that history: the same parameters, from there on.
+    fn next_page(&self, upto: Seq, log_id: Option<LogId>) -> String {
+        let mut query = String::new();
+        let mut push = |name: &str, value: Option<&dyn fmt::Display>| {
+            if let Some(value) = value {
+                let joint = if query.is_empty() { '?' } else { '&' };
+                query.push_str(&format!("{joint}{name}={value}"));
+            }
+        };
+        let number = |n: Option<Positive>| n.map(|n| n.0);
+        let wait = self.wait.map(|wait| format!("{}ms", wait.0.as_millis()));
+        push("from", Some(&upto.next()));
+        push("limit", number(self.limit).as_ref().map(|n| n as _));
+        push("wait", wait.as_ref().map(|wait| wait as _));
+        push("min_seq", number(self.min_seq).as_ref().map(|n| n as _));
+        push("committed", self.committed.as_ref().map(|by| by as _));
+        push("log_id", log_id.as_ref().map(|log_id| log_id as _));
+        format!("</messages{query}>; rel=\"next\"")
+    }
+}
+
+/// Whether the client wants the history that is shown, if it wants a certain one.
+fn check_history(view: &View, wanted: Option<HistoryId>) -> Result<(), Problem> {
+    let Some(HistoryId(wanted)) = wanted else {
+        return Ok(());
+    };
+    match view.snapshot.leadership.map(|l| l.log_id) {
+        Some(shown) if shown == wanted => Ok(()),
+        Some(shown) => {
+            let detail = "the log is another one by now: begin again without log_id";
+            Err(Problem::new(StatusCode::GONE, detail)
+                .with_reason("other_history")
+                .with_field("log_id", shown))
+        }
+        None => Err(Problem::unavailable(
+            "recovering",
+            "this node holds no history yet: it waits for its master",
+        )),
+    }
 }
 
 /// Waits until there is something from `from` on; or, more strictly, until `min_seq` is here.
 async fn await_entries(
     access: &LogAccess,
+    level: Level,
     from: Seq,
     parameters: &ListParameters,
 ) -> Result<(), Problem> {
     let wait = parameters.wait.map_or(Duration::ZERO, |wait| wait.0);
     let min_seq = parameters.min_seq.map(|min| Seq(min.0));
     let awaited = min_seq.unwrap_or(from);
-    let is_here = |view: &View| view.snapshot.last >= awaited;
-    let reason = match access.wait_for(wait.min(MAX_WAIT), is_here).await {
+    let is_here = |view: &View| {
+        level.last(&view.snapshot) >= awaited || check_history(view, parameters.log_id).is_err()
+    };
+    let reason = match access.wait_at(level, wait.min(MAX_WAIT), is_here).await {
         Waited::Reached(_) => return Ok(()),
         Waited::TimedOut => "timeout",
         Waited::Stopping => "stopping",
@@ -91,11 +219,23 @@ async fn await_entries(
     let Some(min_seq) = min_seq else {
         return Ok(()); // answered with what is there
     };
-    let last_seq = access.now().snapshot.last;
-    let detail = format!("entry {min_seq} is not here yet, the last one is {last_seq}");
-    Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
+    let snapshot = access.readable_at(level).await?.snapshot;
+    let last = level.last(&snapshot);
+    if last >= min_seq {
+        return Ok(()); // what was known to be committed is stored by now
+    }
+    let here = match level {
+        Level::Everything => "here",
+        Level::Committed(_) => "committed",
+    };
+    let detail = format!("entry {min_seq} is not {here} yet, the last one is {last}");
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
         .with_reason(reason)
-        .with_field("last_seq", last_seq))
+        .with_field("last_seq", snapshot.last);
+    Err(match level.committed(&snapshot) {
+        Some(committed) => problem.with_field("committed_seq", committed),
+        None => problem,
+    })
 }
 
 /// `GET /list`: a line per entry, as Python prints a tuple of a number (from 0) and a string.
@@ -106,8 +246,9 @@ pub async fn list(access: LogAccess) -> Result<Response, Problem> {
     let view = access.readable().await?;
     let shown = view.clone();
     let range = (Seq(1), view.snapshot.last);
-    let listing = Listing::new(access, view, range, Format::Python, ("", Vec::new()));
-    Ok(marked(answer::text(listing.body().await?), &shown))
+    let mut listing = Listing::new(access, view, range, Format::Python, ("", Vec::new()));
+    listing.begin().await?;
+    Ok(marked(answer::text(listing.into_body()), &shown))
 }
 
 /// The JSON object of the entry at `seq`, without a newline.
@@ -116,13 +257,8 @@ pub async fn list(access: LogAccess) -> Result<Response, Problem> {
 /// 404 after the end; 503 where the entry cannot be read.
 pub async fn entry(view: &View, seq: Seq) -> Result<Bytes, Problem> {
     let last_seq = view.snapshot.last;
-    let query = Query::Range {
-        first: seq,
-        last: seq,
-        max_bytes: 1,
-    };
     let found = match seq <= last_seq {
-        true => read(&view.reader, query)
+        true => read(&view.reader, one(seq))
             .await
             .map_err(|e| unreadable(&e))?,
         false => None,
@@ -132,6 +268,14 @@ pub async fn entry(view: &View, seq: Seq) -> Result<Bytes, Problem> {
         Problem::not_found(detail).with_field("last_seq", last_seq)
     })?;
     Ok(batch.text().clone())
+}
+
+fn one(seq: Seq) -> Query {
+    Query::Range {
+        first: seq,
+        last: seq,
+        max_bytes: 1,
+    }
 }
 
 /// `GET /messages/{seq}` on a node that knows no more than the entry itself.
@@ -145,12 +289,19 @@ pub async fn message(access: &LogAccess, seq: Seq) -> Result<Response, Problem> 
     Ok(marked(answer::json_bytes(body), &view))
 }
 
-/// Says in a header that what is shown is not the master's, where that is so.
+/// Says in headers which history is shown, and which one the master has where that is another one.
 #[must_use]
 pub fn marked(mut response: Response, view: &View) -> Response {
-    let value = view.snapshot.diverged_from.map(|log| log.to_string());
-    if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
-        response.headers_mut().insert(DIVERGED_FROM, value);
+    let shown = view.snapshot.leadership.map(|l| l.log_id);
+    let named = [
+        (LOG_ID, shown),
+        (DIVERGED_FROM, view.snapshot.diverged_from),
+    ];
+    for (name, log) in named {
+        let value = log.map(|log| log.to_string());
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

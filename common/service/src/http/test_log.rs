@@ -28,10 +28,16 @@ pub(super) struct TestLog {
 impl TestLog {
     /// One batch per slice, the entries with these contents.
     pub(super) fn of(batches: &[&[&str]]) -> Self {
+        let batches: Vec<_> = batches.iter().map(|batch| (3, *batch)).collect();
+        Self::of_epochs(&batches)
+    }
+
+    /// The same, each batch placed by the epoch with that number.
+    pub(super) fn of_epochs(batches: &[(u64, &[&str])]) -> Self {
         let mut log = Self::default();
         let mut next = Seq(1);
-        for contents in batches {
-            let mut builder = BatchBuilder::new(next, epoch());
+        for (n, contents) in batches {
+            let mut builder = BatchBuilder::new(next, epoch(*n));
             for content in *contents {
                 let id = MessageId(Uuid::from_u128(u128::from(builder.next().0)));
                 builder.push(id, &Content::from_text(content));
@@ -71,7 +77,8 @@ impl TestLog {
         if self.damaged == Some(*first) {
             return Err(ReadError::Damaged(*first));
         }
-        let last = self.damaged.map_or(*last, |seq| (*last).min(seq.prev()));
+        let damaged = self.damaged.filter(|seq| seq > first);
+        let last = damaged.map_or(*last, |seq| (*last).min(seq.prev()));
         let found = self.batches.iter().find_map(|b| b.range(*first, last));
         Ok(found.map(|batch| batch.fitting(*max_bytes)))
     }
@@ -95,10 +102,11 @@ impl LogReader for TestLog {
     }
 }
 
-fn epoch() -> Epoch {
+/// The epoch with that number.
+pub(super) fn epoch(n: u64) -> Epoch {
     Epoch {
-        n: 3,
-        master: MasterId(Uuid::from_u128(3)),
+        n,
+        master: MasterId(Uuid::from_u128(n.into())),
     }
 }
 
@@ -118,7 +126,7 @@ impl Shown {
         let snapshot = Snapshot {
             leadership: Some(Leadership {
                 log_id: LOG,
-                epoch: epoch(),
+                epoch: epoch(3),
             }),
             last,
             is_readable: true,
