@@ -255,3 +255,25 @@ async fn post_until_it_dies(
     }
     answered
 }
+
+#[tokio::test]
+async fn a_master_that_has_to_hear_all_waits_for_who_is_away() {
+    let builder = Cluster::builder().secondaries(2).listed(true);
+    builder
+        .master_arg("--recovery-requires", "all")
+        .run(async |cluster| {
+            cluster.post("one", 3).await?.expect(200)?;
+            cluster.secondary(2).stop().await?;
+            cluster.post("two", 2).await?.expect(200)?;
+            cluster.master.restart().await?;
+            wait_health(&cluster.master, "not_heard", json!(["secondary2"])).await?;
+            let refusal = cluster.post("refused", 1).await?;
+            ensure!(refused(refusal, 503)?["reason"] == "recovering");
+            wait_health(&cluster.master, "status", "recovering").await?;
+            cluster.secondary(2).resume()?;
+            wait_health(&cluster.master, "status", "ok").await?;
+            ensure!(wait_equal(cluster).await?.len() == 2);
+            Ok(())
+        })
+        .await;
+}
