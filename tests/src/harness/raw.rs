@@ -1,11 +1,12 @@
 //! A bare TCP connection to a node: for clients that are slow, silent, or cut off.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::http::DEADLINE;
 
@@ -83,6 +84,28 @@ impl RawConnection {
         let read = timeout(DEADLINE, read).await;
         read.unwrap_or_else(|_| bail!("no {part:?} within {DEADLINE:?}"))
             .with_context(|| format!("received: {}", shortened(&self.received)))?;
+        Ok(text(std::mem::take(&mut self.received)))
+    }
+
+    /// Reads so many bytes at a time, with a pause before each, until the connection ends, be it by a reset; the last bytes.
+    ///
+    /// # Errors
+    /// When it is still open after the usual deadline.
+    pub async fn read_slowly(&mut self, bytes: usize, pause: Duration) -> Result<String> {
+        let mut buffer = vec![0; bytes];
+        let read = async {
+            loop {
+                sleep(pause).await;
+                match self.stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(n) => self.received.extend_from_slice(&buffer[..n]),
+                }
+                let kept = self.received.len().saturating_sub(100);
+                self.received.drain(..kept);
+            }
+        };
+        let read = timeout(DEADLINE, read).await;
+        read.with_context(|| format!("open after {DEADLINE:?}"))?;
         Ok(text(std::mem::take(&mut self.received)))
     }
 
