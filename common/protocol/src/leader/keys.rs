@@ -14,7 +14,7 @@ const SCANNED: usize = 16;
 /// Keys in the order in which they came, found again by their value. Two of these are equal if they have the same keys in
 /// the same order.
 ///
-/// The keys lie one behind the other, in chunks of `SIZE`, so that the list grows without being copied. Where they are
+/// The keys lie one after the other, in chunks of `SIZE`, so that the list grows without being copied. Where they are
 /// many, the hash table of their offsets is split into `SIZE` tables, so that none takes long to grow.
 #[derive(Clone, Default)]
 pub(super) struct Keys<const SIZE: usize = 2048> {
@@ -92,7 +92,7 @@ impl<const SIZE: usize> fmt::Debug for Keys<SIZE> {
     }
 }
 
-/// Keys one behind the other.
+/// Keys one after the other.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct List<const SIZE: usize> {
     /// `SIZE` keys each.
