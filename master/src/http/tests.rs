@@ -278,7 +278,7 @@ async fn what_is_not_understood_is_named() {
         );
     }
     for path in [
-        "/messages?committed=all",
+        "/messages?commited=all",
         "/health?x",
         "/list?from=2",
         "/messages/1?w=3",
