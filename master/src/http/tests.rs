@@ -281,7 +281,7 @@ async fn what_is_not_understood_is_named() {
         "/messages?commited=all",
         "/health?x",
         "/list?from=2",
-        "/messages/1?w=3",
+        "/messages/1?width=3",
         "/readyz?x=1",
     ] {
         assert_eq!(world.get(path).await.0, 400, "{path}");
