@@ -1,8 +1,9 @@
 //! Where memory comes from, for every program that links this crate.
 //!
 //! A node allocates for each request and for each message, and gives buffers of a quarter of a megabyte back all the time. The
-//! system's allocator hands those back to the kernel and takes them anew, page fault by page fault; mimalloc keeps them,
-//! which takes a tenth off the master's processor time for an append.
+//! system's allocator hands those back to the kernel and takes them anew, page fault by page fault; mimalloc keeps them. `demo
+//! bench` of both in turns: lists of 100,000 entries a fifth faster; an append costs the master a tenth less processor time
+//! where the machine is busy, and the same where it is not; a secondary needs 14 bytes more memory for an entry.
 
 use mimalloc::MiMalloc;
 
