@@ -112,8 +112,8 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Health {
-    /// Reads it off the leader, whose log is in that kind of storage and whose link is like that. `default_w` is the write concern of a POST that names
-    /// none.
+    /// Reads it off the leader, whose log is in that kind of storage and whose link is like that. `default_w` is the write
+    /// concern of a POST that names none.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
@@ -136,7 +136,7 @@ impl Health {
             epoch: leader.leadership().epoch.n,
             instance: leader.leadership().epoch.master,
             last_seq,
-            committed_seq: committed_seq(leader.log()),
+            committed_seq: committed_seq(leader.log(), kind),
             broker,
             read_only: unavailable.is_some(),
             reason: unavailable.map(Unavailable::as_str),

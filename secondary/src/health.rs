@@ -83,7 +83,7 @@ impl Health {
             lag,
             held_back: follower.held_back(),
             duplicates: follower.duplicates(),
-            committed_seq: committed_seq(follower.log()),
+            committed_seq: committed_seq(follower.log(), kind),
             broker,
             master_last_seen_ms: follower.master_seen().map(|t| millis(now.since(t))),
             put_aside: node.rolled_back(),

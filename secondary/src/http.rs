@@ -276,7 +276,8 @@ impl Secondary {
     }
 
     async fn health(&self) -> Result<Health, Problem> {
-        let view = self.log.now_with_committed().await;
+        self.log.store_committed();
+        let view = self.log.now();
         let (kind, broker) = (view.reader.kind(), self.node.broker());
         let health = self
             .node

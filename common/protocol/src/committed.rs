@@ -121,8 +121,8 @@ impl Committed {
         let is_held = self.held.iter().zip(&*other.held).all(|(a, b)| a >= b);
         self.held.len() >= other.held.len()
             && is_held
-            && (self.majority, self.all)
-                == (self.majority.max(other.majority), self.all.max(other.all))
+            && self.majority >= other.majority
+            && self.all >= other.all
     }
 
     /// The entries after `keep` are rolled back: whether some of them were committed by more than one node.

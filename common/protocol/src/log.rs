@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use crate::committed::Committed;
 use crate::entry::{Content, EntryBatch};
 use crate::epochs::{EpochTable, LogPosition};
 use crate::hard_state::HardState;
@@ -41,6 +42,10 @@ pub struct Log {
     full_until: Option<Time>,
     /// Another master writes to the journal now.
     is_lost: bool,
+    /// How much is committed, as far as the node knows; the journal may not know it yet.
+    committed: Committed,
+    /// Entries that were committed go into the rollback that is being written.
+    rolls_back_committed: bool,
     /// Somebody waits for what is committed to be stored.
     stores_committed: bool,
     /// Counts truncations up.
@@ -61,7 +66,12 @@ struct InFlight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// It is durable.
-    Done(Option<RolledBack>),
+    Done {
+        /// What was put aside with it.
+        rolled_back: Option<RolledBack>,
+        /// Whether entries that more than one node has held at one time were among that.
+        was_committed: bool,
+    },
     /// There was no room; it waits to be tried again.
     DiskFull,
     /// The journal can be used no more.
@@ -78,6 +88,8 @@ impl Log {
         let Restored { hard_state, last } = restored;
         Self {
             epochs: EpochTable::new(hard_state.epochs.clone(), last.seq),
+            committed: hard_state.committed.up_to(last.seq),
+            rolls_back_committed: false,
             unstable: Unstable::default(),
             durable: last.seq,
             hard_state,
@@ -114,6 +126,23 @@ impl Log {
     #[must_use]
     pub fn hard_state(&self) -> &HardState {
         &self.hard_state
+    }
+
+    /// How much is committed, as far as the node knows.
+    #[must_use]
+    pub fn committed(&self) -> &Committed {
+        &self.committed
+    }
+
+    /// Learns what is committed besides. It is stored with the next write, or by one of its own that
+    /// [`Log::store_committed`] asks for.
+    pub fn raise_committed(&mut self, known: &Committed) {
+        self.committed.raise(known);
+    }
+
+    /// Another history begins: nothing of it is known to be committed.
+    pub fn forget_committed(&mut self) {
+        self.committed = Committed::default();
     }
 
     /// Counts up whenever entries go out of the log.
@@ -196,6 +225,8 @@ impl Log {
     pub fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.epochs.truncate_after(keep);
         self.unstable.truncate_after(keep);
+        let was_committed = self.committed.roll_back_after(keep);
+        self.rolls_back_committed |= was_committed && rollback_of.is_some();
         self.durable = self.durable.min(keep);
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.last = in_flight.last.min(keep);
@@ -259,13 +290,14 @@ impl Log {
     }
 
     /// The next write, if there is anything to write and none is in flight. `hard_state` is what the node has to know again,
-    /// apart from the table of epochs.
+    /// apart from what the log itself knows: the table of epochs, and what is committed.
     pub fn next_write(&mut self, hard_state: HardState, now: Time) -> Option<WriteJob> {
         if self.in_flight.is_some() || self.is_lost || self.is_disk_full(now) {
             return None;
         }
         let hard_state = HardState {
             epochs: self.epochs.starts().to_vec(),
+            committed: self.committed.clone(),
             ..hard_state
         };
         let is_due = self.stores_committed
@@ -303,7 +335,10 @@ impl Log {
             journal_end,
         }) = self.in_flight.take()
         else {
-            return Written::Done(None);
+            return Written::Done {
+                rolled_back: None,
+                was_committed: false,
+            };
         };
         match result {
             WriteResult::Done { rolled_back } => {
@@ -312,7 +347,10 @@ impl Log {
                 if let Some(hard_state) = job.hard_state {
                     self.hard_state = hard_state;
                 }
-                Written::Done(rolled_back)
+                Written::Done {
+                    was_committed: std::mem::take(&mut self.rolls_back_committed),
+                    rolled_back,
+                }
             }
             WriteResult::DiskFull => {
                 self.full_until = Some(now + FULL_PAUSE);

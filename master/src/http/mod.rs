@@ -17,7 +17,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use replog_protocol::ids::MessageId;
+use replog_protocol::entry::EntryBatch;
+use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Answer, Await, Command};
 use replog_protocol::write_concern::WriteConcern;
@@ -33,7 +34,7 @@ use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, reading, rollbacks, stream};
 use replog_service::node_task::NodeHandle;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -148,7 +149,7 @@ async fn message(
         .leadership
         .map_or_else(Default::default, |l| l.log_id);
     if let Some((w, timeout)) = awaited {
-        let message_id = id_of(&entry)?;
+        let message_id = id_of(&entry, seq)?;
         let answer = master.node.ask(|waiter| {
             Command::Await(Await {
                 log_id,
@@ -174,18 +175,16 @@ async fn message(
         }
     });
     let holders = holders.await.ok_or_else(Problem::stopping)?;
-    Ok(answer::json_bytes(answer::with_fields(&entry, &holders)?))
+    Ok(answer::json_bytes(answer::with_fields(
+        entry.text(),
+        &holders,
+    )?))
 }
 
-/// The id of an entry.
-fn id_of(entry: &[u8]) -> Result<MessageId, Problem> {
-    #[derive(Deserialize)]
-    struct Id {
-        message_id: MessageId,
-    }
-    let id: Result<Id, _> = serde_json::from_slice(entry);
-    id.map(|id| id.message_id)
-        .map_err(|error| Problem::internal(error.to_string()))
+/// The id of the entry at that position.
+fn id_of(batch: &EntryBatch, seq: Seq) -> Result<MessageId, Problem> {
+    let entry = batch.get(seq).map(|entry| entry.message_id);
+    entry.ok_or_else(|| Problem::internal("another entry was read than the one asked for"))
 }
 
 impl Master {

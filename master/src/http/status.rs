@@ -95,7 +95,8 @@ pub(super) async fn clear(
 }
 
 async fn current(master: &Master) -> Result<Health, Problem> {
-    let view = master.log.now_with_committed().await;
+    master.log.store_committed();
+    let view = master.log.now();
     let (kind, default_w) = (view.reader.kind(), master.default_w);
     let broker = master.node.broker();
     let health =

@@ -122,10 +122,6 @@ pub struct Follower<W> {
     former: FormerLogs,
     log: Log,
     verified: Seq,
-    /// What is committed of that, as far as masters have said.
-    committed: Committed,
-    /// Committed entries are being rolled back.
-    rolls_back_committed: bool,
     reorder: Reorder,
     /// The history of a master that was refused because this node holds another one.
     foreign: Option<LogId>,
@@ -252,7 +248,6 @@ impl<W> Follower<W> {
             epoch,
             cleared,
             former,
-            committed,
             ..
         } = restored.hard_state.clone();
         let first_hello = (heartbeat_interval * 3).min(MAX_HELLO_WAIT);
@@ -266,9 +261,7 @@ impl<W> Follower<W> {
             cleared,
             former: former.unwrap_or_default(),
             verified: Seq::ZERO,
-            committed: committed.up_to(restored.last.seq),
             log: Log::new(restored),
-            rolls_back_committed: false,
             reorder: Reorder::default(),
             foreign: None,
             answers: HeartbeatNumber::default(),
@@ -324,13 +317,13 @@ impl<W> Follower<W> {
 
     /// The storage begins a new life with no entry in it. Whom it follows, and what was cleared away, it still knows.
     fn empty(&mut self, storage: StorageId, rollback_of: Option<LogId>) {
+        self.log.forget_committed();
         self.log.truncate_after(Seq::ZERO, rollback_of);
         self.storage = storage;
         self.claim.renew(storage);
         self.answers = HeartbeatNumber::default();
         self.named_instead = Shown(None);
         self.verified = Seq::ZERO;
-        self.committed = Committed::default();
         self.reorder.clear();
         self.foreign = None;
         self.owed.get_or_insert(AckOf::Hello);
@@ -444,7 +437,7 @@ impl<W> Follower<W> {
         // Of what is not shown to be the master's nothing is known.
         if self.log.epochs().matches(append.prev) {
             let known = append.committed.up_to(self.verified);
-            self.committed.raise(&known);
+            self.log.raise_committed(&known);
         }
     }
 
@@ -514,6 +507,7 @@ impl<W> Follower<W> {
 
     /// Another history, from its beginning.
     fn adopt(&mut self, leader: Leadership, cleared: &ClearedLogs) {
+        self.log.forget_committed();
         if self.log.last().seq > Seq::ZERO {
             let by = self.log_id.and_then(|mine| cleared.cleared_by(mine));
             // What is not shown to be of the log that was cleared is nobody's to delete.
@@ -542,7 +536,6 @@ impl<W> Follower<W> {
             self.former.leave(left);
         }
         self.log_id = Some(leader.log_id);
-        self.committed = Committed::default();
         self.cleared = cleared.clone();
         self.follow(leader.epoch);
     }
@@ -579,7 +572,6 @@ impl<W> Follower<W> {
     fn roll_back_after(&mut self, keep: Seq) {
         if keep >= self.verified && keep < self.log.last().seq {
             self.log.truncate_after(keep, self.log_id);
-            self.rolls_back_committed |= self.committed.roll_back_after(keep);
         }
     }
 
@@ -743,21 +735,21 @@ impl<W> Follower<W> {
         HardState {
             log_id: self.log_id,
             epoch: self.epoch,
-            epochs: Vec::new(),
             cleared: self.cleared.clone(),
             former: Some(&self.former).filter(|f| !f.is_empty()).cloned(),
-            committed: self.committed.clone(),
-            is_partial: false,
+            ..HardState::default()
         }
     }
 
     fn written(&mut self, result: WriteResult, now: Time) {
         match self.log.written(result, now) {
-            Written::Done(rolled_back) => {
+            Written::Done {
+                rolled_back,
+                was_committed,
+            } => {
                 self.problem = None;
                 self.append_held();
-                let committed = std::mem::take(&mut self.rolls_back_committed);
-                let event = rolled_back.map(|tail| Event::rolled_back(tail, committed));
+                let event = rolled_back.map(|tail| Event::rolled_back(tail, was_committed));
                 self.events.extend(event);
                 self.owed = self.owed_when_written.take().or(self.owed);
                 if !self.log.is_truncating() {
@@ -917,7 +909,7 @@ impl<W> Follower<W> {
             }),
             last,
             committed: self.log.hard_state().committed.up_to(last),
-            committed_soon: self.committed.up_to(last),
+            committed_soon: self.log.committed().up_to(last),
             generation: self.log.generation(),
             is_readable: true,
             diverged_from: self.foreign,
@@ -974,7 +966,7 @@ impl<W> Follower<W> {
     /// What is committed of its log, as far as masters have said.
     #[must_use]
     pub fn committed(&self) -> &Committed {
-        &self.committed
+        self.log.committed()
     }
 
     /// When a master was seen last.

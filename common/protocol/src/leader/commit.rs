@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::committed::Committed;
 use crate::ids::{NodeId, Seq, Time};
+use crate::write_concern::WriteConcern;
 
 /// A place in the waiting room, in order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,9 +95,16 @@ impl<W> Commit<W> {
             .unwrap_or(Seq::ZERO)
     }
 
-    /// What one node holds, what two hold, and so on; `None` if that is what it was when it was asked last.
-    pub fn moved_positions(&mut self) -> Option<&[Seq]> {
-        std::mem::take(&mut self.has_moved).then_some(&self.positions)
+    /// What is committed by where the nodes are now, so many members counting besides the master; `None` if no position has
+    /// moved since it was asked last.
+    pub fn newly_committed(&mut self, members: usize) -> Option<Committed> {
+        if !std::mem::take(&mut self.has_moved) {
+            return None;
+        }
+        let by = |nodes: WriteConcern| self.held_by(nodes.nodes(members));
+        let (majority, all) = (by(WriteConcern::Majority), by(WriteConcern::All));
+        let held = self.positions.iter().copied();
+        Some(Committed::new(held, majority, all))
     }
 
     /// How many nodes hold the entry, the master included; none as long as the master does not.

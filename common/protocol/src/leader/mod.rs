@@ -40,7 +40,6 @@ use crate::wire::{
     Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement, Message,
     Promise,
 };
-use crate::write_concern::WriteConcern;
 
 use append::{Admission, LookUp, Obstacle, Pending, Plan};
 use clients::Clients;
@@ -130,10 +129,6 @@ pub struct Leader<W> {
     dedup: Dedup,
     peers: Peers,
     clients: Clients<W>,
-    /// What was committed of this history, as far as this master knows.
-    committed: Committed,
-    /// Committed entries are being rolled back.
-    rolls_back_committed: bool,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
     /// The last entry that was sent before it was written: it stays in its place whatever becomes of the write.
@@ -254,7 +249,6 @@ impl<W: Waiter> Leader<W> {
             is_partial: hard_state.is_partial,
         });
         let last = restored.last.seq;
-        let committed = hard_state.committed.up_to(last);
         let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
         let mut dedup = Dedup::new(config.deduplicate_by, config.remember_ids).after(last);
         dedup.set_durable(last);
@@ -280,8 +274,6 @@ impl<W: Waiter> Leader<W> {
             log: Log::new(restored),
             peers: Peers::new(config.listed, &config.replication),
             clients,
-            committed,
-            rolls_back_committed: false,
             settings: config.replication,
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
@@ -513,21 +505,16 @@ impl<W: Waiter> Leader<W> {
                 HardState {
                     log_id: Some(taking.unwrap_or(self.leadership.log_id)),
                     epoch: self.log.hard_state().epoch,
-                    epochs: Vec::new(),
                     cleared: self.cleared.clone(),
-                    former: None,
-                    committed: self.committed.clone(),
                     is_partial: !recovery.is_whole(),
+                    ..HardState::default()
                 }
             }
             _ => HardState {
                 log_id: Some(self.leadership.log_id),
                 epoch: self.leadership.epoch,
-                epochs: Vec::new(),
                 cleared: self.cleared.clone(),
-                former: None,
-                committed: self.committed.clone(),
-                is_partial: false,
+                ..HardState::default()
             },
         };
         self.log.next_write(hard_state, now)
@@ -535,9 +522,11 @@ impl<W: Waiter> Leader<W> {
 
     fn written(&mut self, result: WriteResult, now: Time) {
         match self.log.written(result, now) {
-            Written::Done(rolled_back) => {
-                let committed = std::mem::take(&mut self.rolls_back_committed);
-                let event = rolled_back.map(|tail| Event::rolled_back(tail, committed));
+            Written::Done {
+                rolled_back,
+                was_committed,
+            } => {
+                let event = rolled_back.map(|tail| Event::rolled_back(tail, was_committed));
                 self.events.extend(event);
                 self.note_durable();
             }
@@ -578,8 +567,6 @@ impl<W: Waiter> Leader<W> {
     fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.log.truncate_after(keep, rollback_of);
         self.dedup.truncate(keep);
-        let was_committed = self.committed.roll_back_after(keep);
-        self.rolls_back_committed |= was_committed && rollback_of.is_some();
         self.note_durable();
     }
 
@@ -940,7 +927,7 @@ impl<W: Waiter> Leader<W> {
             prev: self.log.epochs().at(prev).unwrap_or_default(),
             entries,
             tail: self.log.durable().max(carried),
-            committed: self.committed.clone(),
+            committed: self.log.committed().clone(),
             cleared: ClearedLogs::default(),
             storage: None,
             round: 0,
@@ -1106,12 +1093,8 @@ impl<W: Waiter> Leader<W> {
             return;
         }
         let members = self.peers.count();
-        let commit = self.clients.commit_mut();
-        if let Some(held) = commit.moved_positions() {
-            let held = held.to_vec();
-            let by = |nodes: WriteConcern| commit.held_by(nodes.nodes(members));
-            let (majority, all) = (by(WriteConcern::Majority), by(WriteConcern::All));
-            self.committed.raise(&Committed::new(held, majority, all));
+        if let Some(committed) = self.clients.commit_mut().newly_committed(members) {
+            self.log.raise_committed(&committed);
         }
     }
 
@@ -1265,7 +1248,7 @@ impl<W: Waiter> Leader<W> {
                 true => stored.committed.up_to(last),
                 false => Committed::default(),
             },
-            committed_soon: self.committed.up_to(last),
+            committed_soon: self.log.committed().up_to(last),
             generation: self.log.generation(),
             is_readable,
             diverged_from: None,
@@ -1337,7 +1320,7 @@ impl<W: Waiter> Leader<W> {
     /// What was committed of its history, as far as it knows.
     #[must_use]
     pub fn committed(&self) -> &Committed {
-        &self.committed
+        self.log.committed()
     }
 
     /// Who holds what.

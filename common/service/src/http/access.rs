@@ -67,23 +67,11 @@ impl LogAccess {
         self.views.borrow().clone()
     }
 
-    /// What is shown, with all of what is committed that the node knows by now: it is stored first, where it is not yet. A node
-    /// that cannot store it within a second shows what it has stored.
-    pub async fn now_with_committed(&self) -> View {
-        let view = self.now();
-        let known = &view.snapshot.committed_soon;
-        if view.snapshot.committed.covers(known) {
-            return view;
-        }
-        self.wants_committed.notify_one();
-        let generation = view.snapshot.generation;
-        let is_shown = |view: &View| {
-            let shown = &view.snapshot;
-            shown.committed.covers(known) || shown.generation != generation
-        };
-        match self.wait_for(COMMIT_PATIENCE, is_shown).await {
-            Waited::Reached(view) => view,
-            Waited::TimedOut | Waited::Stopping => self.now(),
+    /// Has the node store what it knows to be committed and has not stored yet. Waits for nothing.
+    pub fn store_committed(&self) {
+        let snapshot = &self.views.borrow().snapshot;
+        if !snapshot.committed.covers(&snapshot.committed_soon) {
+            self.wants_committed.notify_one();
         }
     }
 
@@ -150,11 +138,15 @@ impl LogAccess {
         if !level.is_behind(&view.snapshot) {
             return Ok(view);
         }
-        let stored = self.now_with_committed().await;
-        match stored.snapshot.is_readable {
-            true => Ok(stored),
-            false => self.readable().await, // the master recovers again
-        }
+        self.wants_committed.notify_one();
+        let (known, generation) = (view.snapshot.committed_soon, view.snapshot.generation);
+        let is_shown = |view: &View| {
+            let shown = &view.snapshot;
+            shown.committed.covers(&known) || shown.generation != generation
+        };
+        // A node that cannot store it in time shows what it has stored.
+        self.wait_for(COMMIT_PATIENCE, is_shown).await;
+        self.readable().await // the master may recover again
     }
 
     /// What is shown, once it is known what is to be shown.

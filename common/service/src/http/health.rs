@@ -25,11 +25,14 @@ pub fn granted(broker: BrokerState) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The last position of a log that a majority has committed, as far as that is stored.
+/// The last position of a log that a majority has committed: on a disk as far as that is stored there.
 #[must_use]
-pub fn committed_seq(log: &Log) -> Seq {
-    let committed = log.hard_state().committed.by(WriteConcern::Majority);
-    committed.min(log.durable())
+pub fn committed_seq(log: &Log, kind: StorageKind) -> Seq {
+    let committed = match kind {
+        StorageKind::Memory => log.committed(),
+        StorageKind::Disk { .. } => &log.hard_state().committed,
+    };
+    committed.by(WriteConcern::Majority).min(log.durable())
 }
 
 /// A time in whole milliseconds.

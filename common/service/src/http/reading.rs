@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LINK, VARY,
 };
 use axum::response::{IntoResponse, Response};
+use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::node::Query;
 use serde::de::{self, Deserializer};
@@ -251,11 +252,11 @@ pub async fn list(access: LogAccess) -> Result<Response, Problem> {
     Ok(marked(answer::text(listing.into_body()), &shown))
 }
 
-/// The JSON object of the entry at `seq`, without a newline.
+/// The entry at `seq`, a batch of one.
 ///
 /// # Errors
 /// 404 after the end; 503 where the entry cannot be read.
-pub async fn entry(view: &View, seq: Seq) -> Result<Bytes, Problem> {
+pub async fn entry(view: &View, seq: Seq) -> Result<EntryBatch, Problem> {
     let last_seq = view.snapshot.last;
     let found = match seq <= last_seq {
         true => read(&view.reader, one(seq))
@@ -263,11 +264,10 @@ pub async fn entry(view: &View, seq: Seq) -> Result<Bytes, Problem> {
             .map_err(|e| unreadable(&e))?,
         false => None,
     };
-    let batch = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         let detail = format!("there is no entry at that position; the last one is {last_seq}");
         Problem::not_found(detail).with_field("last_seq", last_seq)
-    })?;
-    Ok(batch.text().clone())
+    })
 }
 
 fn one(seq: Seq) -> Query {
@@ -284,7 +284,7 @@ fn one(seq: Seq) -> Query {
 /// As [`entry`].
 pub async fn message(access: &LogAccess, seq: Seq) -> Result<Response, Problem> {
     let view = access.readable().await?;
-    let mut body = entry(&view, seq).await?.to_vec();
+    let mut body = entry(&view, seq).await?.text().to_vec();
     body.push(b'\n');
     Ok(marked(answer::json_bytes(body), &view))
 }

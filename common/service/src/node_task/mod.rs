@@ -228,17 +228,21 @@ where
     async fn gather(&mut self) {
         for _ in 0..MAX_TURNS {
             tokio::task::yield_now().await;
-            let (now, mut taken) = (self.clock.now(), 0);
-            while taken < MAX_TAKEN
-                && let Ok(command) = self.commands.try_recv()
-            {
-                self.node.step(Input::Client(command), now);
-                taken += 1;
-            }
-            if taken == 0 {
+            if self.take_commands(self.clock.now()) == 0 {
                 return;
             }
         }
+    }
+
+    /// Takes the commands that are there, and says how many.
+    fn take_commands(&mut self, now: Time) -> usize {
+        for taken in 0..MAX_TAKEN {
+            let Ok(command) = self.commands.try_recv() else {
+                return taken;
+            };
+            self.node.step(Input::Client(command), now);
+        }
+        MAX_TAKEN
     }
 
     /// Takes whatever else is there, lets time pass, and does what is to be done.
@@ -314,12 +318,7 @@ where
         while let Some(finished) = unconstrained(self.jobs.next()).now_or_never() {
             self.apply(Woken::Finished(finished), now)?;
         }
-        for _ in 0..MAX_TAKEN {
-            let Ok(command) = self.commands.try_recv() else {
-                break;
-            };
-            self.apply(Woken::Command(command), now)?;
-        }
+        self.take_commands(now);
         while let Ok(inspection) = self.inspections.try_recv() {
             self.apply(Woken::Inspection(inspection), now)?;
         }

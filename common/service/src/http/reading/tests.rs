@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -444,7 +445,7 @@ async fn lines_are_an_entry_each() {
         };
         let expected: Vec<u8> = [one(2).await, one(3).await, one(4).await]
             .iter()
-            .flat_map(|json| [&json[..], b"\n"].concat())
+            .flat_map(|batch| [&batch.text()[..], b"\n"].concat())
             .collect();
         assert_eq!(body, expected);
         let (answer, body) = ask_with(shown.access(), "/messages?from=6", &lines).await;

@@ -99,13 +99,20 @@ async fn what_comes_during_a_write_is_the_next_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handlers_that_are_about_to_ask_get_into_the_same_batch() {
+async fn handlers_that_are_about_to_ask_get_into_the_same_batch_for_a_few_turns() {
     let mut world = World::start();
     world.settled().await;
-    world.put(1);
-    tokio::task::yield_now().await; // the task takes the first command, and lets this one go on
-    world.put(2);
-    assert_eq!(world.begun.recv().await, Some(2));
+    for n in 1..=30 {
+        world.put(n);
+        tokio::task::yield_now().await; // one turn of the task
+    }
+    let first = world.begun.recv().await.unwrap();
+    assert!((8..=10).contains(&first), "{first} in the first batch");
+    let mut written = first;
+    while written < 30 {
+        written += world.begun.recv().await.unwrap();
+    }
+    assert_eq!(written, 30);
 }
 
 #[tokio::test(start_paused = true)]
