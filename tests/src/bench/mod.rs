@@ -1,5 +1,5 @@
-//! What `demo bench` does: appends beside a bare axum server and beside other systems with three nodes, then the list, the
-//! catch-up of a fresh secondary and the memory that an entry costs.
+//! What `demo bench` does: appends beside a bare axum server and beside other systems with three nodes, then many messages a
+//! request, followers, the list, the catch-up of a fresh secondary and the memory that an entry costs.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -8,6 +8,8 @@
 //! | [`rounds`] | load on all of them in turns |
 //! | [`summary`] | medians, ranges and ratios of the turns |
 //! | [`table`], [`plot`], [`report`] | the same for people, as a picture, for machines |
+//! | [`ingest`] | many messages a request: batches and bulk loads |
+//! | [`followers`] | streams that follow the log while others append |
 //! | [`list`] | how fast the master hands out its log |
 //! | [`catch_up`] | a long log, a fresh secondary, the memory of both |
 //! | [`mod@disk`] | with `--disk`: bare syncs in turn, and the time to open a long log again |
@@ -17,6 +19,8 @@
 pub mod catch_up;
 pub mod child;
 pub mod disk;
+pub mod followers;
+pub mod ingest;
 pub mod list;
 pub mod load;
 pub mod machine;
@@ -61,6 +65,12 @@ pub struct Args {
     /// Systems, comma separated; none leaves the appends out. By default all that fit, but jetstream-sync.
     #[arg(long, value_delimiter = ',', num_args = 0.., value_enum)]
     pub systems: Option<Vec<Kind>>,
+    /// Leave out batches and bulk loads.
+    #[arg(long)]
+    pub no_ingest: bool,
+    /// Streams that follow the log while others append; 0 leaves that out.
+    #[arg(long, default_value_t = 1000)]
+    pub followers: usize,
     /// Entries for the list; 0 leaves it out.
     #[arg(long, default_value_t = 100_000)]
     pub list_entries: u64,
@@ -123,6 +133,12 @@ pub async fn measure(args: &Args) -> Result<()> {
     }
     if let (Some(plot), Some(appends)) = (plot, &report.appends) {
         plot.write(&plot::draw(&appends.blocks, &plot::title(args))?)?;
+    }
+    if !args.no_ingest {
+        report.ingest = Some(Box::pin(ingest::measure(args)).await?);
+    }
+    if args.followers > 0 {
+        report.followers = Some(Box::pin(followers::measure(args)).await?);
     }
     if args.list_entries > 0 {
         report.list = Some(list::measure(args).await?);

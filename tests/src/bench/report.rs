@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::Args;
 use super::catch_up::CatchUp;
+use super::followers::Followers;
+use super::ingest::Ingest;
 use super::list::List;
 use super::rounds::Appends;
 
@@ -21,6 +23,10 @@ pub struct Report {
     pub cores: usize,
     /// Without `--systems` that name none.
     pub appends: Option<Appends>,
+    /// Without `--no-ingest`.
+    pub ingest: Option<Vec<Ingest>>,
+    /// Without `--followers 0`.
+    pub followers: Option<Followers>,
     /// Without `--list-entries 0`.
     pub list: Option<List>,
     /// Without `--entries 0`.
@@ -35,6 +41,8 @@ impl Report {
             args: args.clone(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             appends: None,
+            ingest: None,
+            followers: None,
             list: None,
             catch_up: None,
         }

@@ -1,6 +1,8 @@
 //! What appends are compared with: axum that reads the same body and answers the same JSON, and does nothing else.
 
 use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -10,8 +12,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use replog_protocol::entry::Content;
-use replog_service::http::body;
+use replog_service::http::calls::Calls;
+use replog_service::http::{answer, body};
 use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::lines::Lines;
 use replog_service::http::problem::Problem;
 use replog_service::http::server::{HttpLimits, serve};
 use serde::{Deserialize, Serialize};
@@ -27,12 +31,16 @@ use crate::bench::child::Child;
 
 /// The first argument of the server's process.
 pub const SERVER: &str = "bare-server";
+/// Where it takes batches.
+pub const BATCH: &str = "/batch";
+/// Where it takes a message a line.
+pub const LINES: &str = "/lines";
 
 /// The bare server, a process of its own like the master. Dropping it ends it.
 #[derive(Debug)]
 pub struct Bare {
     post: Post,
-    child: Child,
+    child: Arc<Child>,
 }
 
 impl Bare {
@@ -46,8 +54,17 @@ impl Bare {
         let body = json!({"content": content, "w": 1}).to_string();
         Ok(Self {
             post: Post::message(addr, body.into()),
-            child,
+            child: Arc::new(child),
         })
+    }
+
+    /// The same server, asked something else.
+    #[must_use]
+    pub fn with(&self, post: impl FnOnce(SocketAddr) -> Post) -> Self {
+        Self {
+            post: post(self.post.addr),
+            child: Arc::clone(&self.child),
+        }
     }
 }
 
@@ -75,9 +92,14 @@ pub async fn serve_echo() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
-    let router = with_problem_fallbacks(Router::new().route("/messages", post(echo)));
+    let router = Router::new()
+        .route("/messages", post(echo))
+        .route(BATCH, post(batch))
+        .route(LINES, post(lines));
+    let calls = Calls::from(with_problem_fallbacks(router))
+        .with_endless_bodies(|head| head.uri.path() == LINES);
     let never = CancellationToken::new();
-    serve(listener, router, HttpLimits::default(), never).await;
+    serve(listener, calls, HttpLimits::default(), never).await;
     Ok(())
 }
 
@@ -102,6 +124,55 @@ struct Appended<'a> {
     log_id: Uuid,
     epoch: u64,
     duplicate: bool,
+}
+
+/// A message of a batch or of a load, as the master reads it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+impl Message<'_> {
+    fn check(&self) -> Result<(), Problem> {
+        let content = Content::from_json(self.content);
+        content.map_err(|e| Problem::bad_request(e.to_string()))?;
+        Ok(())
+    }
+}
+
+/// What the master answers to many messages, in short.
+#[derive(Debug, Serialize)]
+struct Taken {
+    status: &'static str,
+    count: usize,
+}
+
+impl Taken {
+    fn answer(count: usize) -> Response {
+        let status = "replicated";
+        answer::json(&Self { status, count })
+    }
+}
+
+async fn batch(headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body).await?;
+    let messages: Vec<Message<'_>> =
+        serde_json::from_slice(&bytes).map_err(|e| Problem::bad_request(e.to_string()))?;
+    messages.iter().try_for_each(Message::check)?;
+    Ok(Taken::answer(messages.len()))
+}
+
+async fn lines(body: Body) -> Result<Response, Problem> {
+    let mut lines = Lines::new(body, 1 << 20);
+    let mut count = 0;
+    while let Some(line) = lines.next().await? {
+        let message: Message<'_> = body::object(&line.text, r#"{"content":"hello"}"#)?;
+        message.check()?;
+        count += 1;
+    }
+    Ok(Taken::answer(count))
 }
 
 async fn echo(headers: HeaderMap, body: Body) -> Result<Response, Problem> {

@@ -8,10 +8,10 @@ use super::post::{Post, Poster};
 use super::{Process, System};
 use crate::harness::Cluster;
 
-/// Appends with one write concern.
+/// The same request again and again.
 #[derive(Debug)]
 pub struct Replog {
-    append: Post,
+    request: Post,
     /// An append that every node must have.
     by_all: Post,
     processes: Vec<Process>,
@@ -21,8 +21,12 @@ impl Replog {
     /// Appends `content` to that cluster, which must go on running.
     #[must_use]
     pub fn new(cluster: &Cluster, w: u32, content: &str) -> Self {
-        let body = |w: u32| Bytes::from(json!({"content": content, "w": w}).to_string());
-        let post = |w| Post::message(cluster.master.addr(), body(w));
+        Self::with(cluster, append(cluster, w, content), content)
+    }
+
+    /// Makes that request to the master of that cluster, which must go on running; an entry of its own is `content`.
+    #[must_use]
+    pub fn with(cluster: &Cluster, request: Post, content: &str) -> Self {
         let nodes = cluster
             .nodes()
             .map(|node| Process::new(node.name(), node.pid()));
@@ -31,18 +35,23 @@ impl Replog {
         let everybody = u32::try_from(processes.len()).unwrap_or(u32::MAX);
         processes.push(broker);
         Self {
-            append: post(w),
-            by_all: post(everybody),
+            request,
+            by_all: append(cluster, everybody, content),
             processes,
         }
     }
+}
+
+fn append(cluster: &Cluster, w: u32, content: &str) -> Post {
+    let body = json!({"content": content, "w": w}).to_string();
+    Post::message(cluster.master.addr(), Bytes::from(body))
 }
 
 impl System for Replog {
     type Connection = Poster;
 
     async fn connect(&self) -> Result<Poster> {
-        self.append.connect().await
+        self.request.connect().await
     }
 
     async fn request(connection: &mut Poster) -> Result<()> {
