@@ -5,7 +5,6 @@
 //! remembers where each entry begins.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +29,18 @@ impl Content {
         Ok(Self(Bytes::copy_from_slice(raw.get().as_bytes())))
     }
 
+    /// Takes a JSON string literal that lies in `bytes`, and shares them.
+    ///
+    /// # Errors
+    /// As [`Content::from_json`].
+    ///
+    /// # Panics
+    /// If it lies elsewhere.
+    pub fn within(bytes: &Bytes, raw: &RawValue) -> Result<Self, serde_json::Error> {
+        check_string(raw.get())?;
+        Ok(Self(bytes.slice_ref(raw.get().as_bytes())))
+    }
+
     /// The content for a plain string.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
@@ -44,6 +55,12 @@ impl Content {
     #[must_use]
     pub fn json(&self) -> &str {
         std::str::from_utf8(&self.0).expect("made from text")
+    }
+
+    /// How many bytes the JSON string literal has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
     }
 
     /// The string that the literal stands for.
@@ -551,7 +568,7 @@ impl std::hash::Hash for EntryBatch {
 pub struct BatchBuilder {
     first: Seq,
     epoch: Epoch,
-    text: String,
+    text: Vec<u8>,
     ends: Vec<u32>,
 }
 
@@ -562,7 +579,7 @@ impl BatchBuilder {
         Self {
             first,
             epoch,
-            text: String::new(),
+            text: Vec::new(),
             ends: Vec::new(),
         }
     }
@@ -585,17 +602,24 @@ impl BatchBuilder {
     /// If the batch grows beyond 4 GiB; who fills it has bounds far below.
     pub fn push(&mut self, message_id: MessageId, content: &Content) {
         let seq = self.next();
+        let (mut digits, mut id) = (itoa::Buffer::new(), Uuid::encode_buffer());
+        self.text.reserve(128 + content.bytes());
         if !self.ends.is_empty() {
-            self.text.push(',');
+            self.text.push(b',');
         }
-        self.text.reserve(112 + content.json().len());
-        let _ = write!(
-            self.text,
-            r#"{{"seq":{seq},"epoch":{},"message_id":"{message_id}","content":"#,
-            self.epoch.n
-        );
-        self.text.push_str(content.json());
-        self.text.push('}');
+        for part in [
+            br#"{"seq":"#,
+            digits.format(seq.0).as_bytes(),
+            br#","epoch":"#,
+            itoa::Buffer::new().format(self.epoch.n).as_bytes(),
+            br#","message_id":""#,
+            message_id.0.hyphenated().encode_lower(&mut id).as_bytes(),
+            br#"","content":"#,
+            &content.0,
+            b"}",
+        ] {
+            self.text.extend_from_slice(part);
+        }
         let end = u32::try_from(self.text.len()).expect("a batch of less than 4 GiB");
         self.ends.push(end);
     }

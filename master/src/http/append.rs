@@ -62,7 +62,7 @@ async fn read(head: Parts, body: Body, listed: Option<usize>) -> Result<Read, Pr
     let parameters = query::read::<AppendParameters>(&head.uri)?.check(listed)?;
     let key = IdempotencyKey::of(&head.headers)?;
     if let Some(elements) = body::array(&bytes)? {
-        let messages = batch::check(&elements, key.as_ref(), parameters, listed)?;
+        let messages = batch::check(&bytes, &elements, key.as_ref(), parameters, listed)?;
         return Ok(Read::Batch(messages, parameters));
     }
     let example =

@@ -1,5 +1,6 @@
 //! `POST /messages` with an array: all of its messages one after the other in the log, or none of them.
 
+use axum::body::Bytes;
 use axum::response::Response;
 use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::leader::command::AppendError;
@@ -31,8 +32,9 @@ struct BatchReplicated {
     duplicate: bool,
 }
 
-/// Checks every element, and what holds for all of them.
+/// Checks every element of the array that `body` is, and what holds for all of them.
 pub(super) fn check(
+    body: &Bytes,
     elements: &[&RawValue],
     key: Option<&IdempotencyKey>,
     terms: Terms,
@@ -48,8 +50,9 @@ pub(super) fn check(
         ));
     }
     let messages = elements.iter().enumerate().map(|(index, element)| {
-        let element = body::object(element.get().as_bytes(), r#"{"content":"hello"}"#);
-        element.and_then(BatchElement::check).map_err(|problem| {
+        let read = body::object(element.get().as_bytes(), r#"{"content":"hello"}"#);
+        let checked = read.and_then(|read: BatchElement<'_>| read.check(body));
+        checked.map_err(|problem| {
             let place = format_args!("element [{index}] of the array");
             problem.at(place).with_field("index", index)
         })

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::Master;
 use super::outcome::{Sent, refused, replicated};
-use super::parse::{AppendParameters, IdempotencyKey, LoadLine, Terms};
+use super::parse::{AppendParameters, IdempotencyKey, LoadLine, NewMessage, Terms};
 
 /// A run ends with the line that brings the bytes of its contents to this.
 const RUN_BYTES: usize = 256 << 10;
@@ -95,7 +95,7 @@ async fn run_all(
                 () = std::future::ready(()), if !waiting.is_empty() => break,
                 () = master.stop.cancelled() => return Err(Problem::stopping()),
             };
-            rest = waiting.take(read, master, key.as_ref());
+            rest = waiting.take(read, key.as_ref());
         }
         if waiting.is_empty() {
             return match rest {
@@ -110,7 +110,7 @@ async fn run_all(
             };
         }
         done.next_line = waiting.lines.front().map(|line| line.number);
-        let run = waiting.next_run(done);
+        let run = waiting.next_run(master, done);
         let (count, seq) = (run.requests.len(), run.load.seq);
         let mut answer = pin!(master.append(run.requests, run.terms, Some(run.load)));
         let answer = loop {
@@ -118,7 +118,7 @@ async fn run_all(
                 biased;
                 answer = &mut answer => break answer?,
                 read = lines.next(), if rest.is_more() && waiting.has_room() => {
-                    rest = waiting.take(read, master, key.as_ref());
+                    rest = waiting.take(read, key.as_ref());
                 }
             }
         };
@@ -150,7 +150,7 @@ impl Rest {
 #[derive(Debug)]
 struct ReadLine {
     number: u64,
-    request: AppendRequest,
+    message: NewMessage,
     /// The position that the line gets or has, as it says.
     seq: Option<Seq>,
 }
@@ -191,12 +191,7 @@ impl Waiting {
     }
 
     /// Takes a line that was read; hands out what comes after it.
-    fn take(
-        &mut self,
-        read: Result<Option<Line>, Problem>,
-        master: &Master,
-        key: Option<&IdempotencyKey>,
-    ) -> Rest {
+    fn take(&mut self, read: Result<Option<Line>, Problem>, key: Option<&IdempotencyKey>) -> Rest {
         let line = match read {
             Ok(Some(line)) => line,
             Ok(None) => return Rest::End,
@@ -204,7 +199,7 @@ impl Waiting {
         };
         let number = line.number;
         let read = body::object(&line.text, r#"{"content":"hello"}"#);
-        let (mut message, seq) = match read.and_then(LoadLine::check) {
+        let (mut message, seq) = match read.and_then(|read: LoadLine<'_>| read.check(&line.text)) {
             Ok(checked) => checked,
             Err(problem) => {
                 return Rest::Wrong(Some(number), problem.at(format_args!("line {number}")));
@@ -212,10 +207,10 @@ impl Waiting {
         };
         let key = key.map(|key| key.message_id_of_line(number));
         message.message_id = message.message_id.or(key);
-        self.bytes += message.content.json().len();
+        self.bytes += message.content.bytes();
         self.lines.push_back(ReadLine {
             number,
-            request: master.request(message),
+            message,
             seq,
         });
         Rest::More
@@ -223,7 +218,7 @@ impl Waiting {
 
     /// The next run: as many lines as can be sent together. Where lines say their positions, only the first one is compared
     /// with the log, so a run has lines that count on from it.
-    fn next_run(&self, done: &Done) -> Run {
+    fn next_run(&self, master: &Master, done: &Done) -> Run {
         let (mut requests, mut bytes) = (Vec::new(), 0);
         let first = self.lines.front().and_then(|line| line.seq);
         for (line, place) in self.lines.iter().take(self.max_run_lines).zip(0..) {
@@ -233,8 +228,8 @@ impl Waiting {
             if bytes >= RUN_BYTES || !counts_on {
                 break;
             }
-            bytes += line.request.content.json().len();
-            requests.push(line.request.clone());
+            bytes += line.message.content.bytes();
+            requests.push(master.request(line.message.clone()));
         }
         let log_id = done.last.map(|(appended, _)| appended.log_id);
         let expected_seq = self.terms.expected_seq.filter(|_| done.count == 0);
@@ -251,7 +246,7 @@ impl Waiting {
     /// So many lines of the last run are in the log.
     fn was_taken(&mut self, taken: usize, of: usize) {
         for line in self.lines.drain(..taken) {
-            self.bytes -= line.request.content.json().len();
+            self.bytes -= line.message.content.bytes();
         }
         self.max_run_lines = match taken < of {
             true => (taken * 2).clamp(SMALL_RUN_LINES, RUN_LINES),

@@ -51,7 +51,7 @@ async fn read(request: Request, listed: Option<usize>) -> Result<(NewMessage, Te
     let key = IdempotencyKey::of(&head.headers)?;
     let fields: CourseBody<'_> = body::object(&bytes, r#"{"msg":"hello","w":2}"#)?;
     let message = NewMessage {
-        content: content("msg", fields.msg)?,
+        content: content("msg", fields.msg, None)?,
         message_id: one_id(message_id(fields.message_id)?, key.as_ref())?,
     };
     let terms = terms(fields.w, fields.timeout_ms, fields.expected_seq, listed)?;

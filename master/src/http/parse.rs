@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{MessageId, Seq};
@@ -93,7 +94,7 @@ pub(super) struct LoadLine<'a> {
 }
 
 /// A message, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NewMessage {
     pub(super) content: Content,
     pub(super) message_id: Option<MessageId>,
@@ -163,7 +164,7 @@ impl MessageBody<'_> {
         listed: Option<usize>,
     ) -> Result<(NewMessage, Terms), Problem> {
         let message = NewMessage {
-            content: content("content", self.content)?,
+            content: content("content", self.content, None)?,
             message_id: one_id(message_id(self.message_id)?, key)?,
         };
         let terms = terms(self.w, self.timeout_ms, self.expected_seq, listed)?;
@@ -172,20 +173,20 @@ impl MessageBody<'_> {
 }
 
 impl BatchElement<'_> {
-    /// Checks every field.
-    pub(super) fn check(self) -> Result<NewMessage, Problem> {
+    /// Checks every field. The content shares the bytes of the body that the element is a part of.
+    pub(super) fn check(self, body: &Bytes) -> Result<NewMessage, Problem> {
         Ok(NewMessage {
-            content: content("content", self.content)?,
+            content: content("content", self.content, Some(body))?,
             message_id: message_id(self.message_id)?,
         })
     }
 }
 
 impl LoadLine<'_> {
-    /// Checks every field: the message, and the position that it is to be at.
-    pub(super) fn check(self) -> Result<(NewMessage, Option<Seq>), Problem> {
+    /// Checks every field: the message, whose content shares the bytes of its line, and the position that it is to be at.
+    pub(super) fn check(self, line: &Bytes) -> Result<(NewMessage, Option<Seq>), Problem> {
         let message = NewMessage {
-            content: content("content", self.content)?,
+            content: content("content", self.content, Some(line))?,
             message_id: message_id(self.message_id)?,
         };
         let seq = whole_number("seq", self.seq.map(RawValue::get), 1)?;
@@ -269,11 +270,19 @@ pub(super) fn terms(
     })
 }
 
-/// A JSON string, kept as it was written.
-pub(super) fn content(name: &str, raw: Option<&RawValue>) -> Result<Content, Problem> {
+/// A JSON string, kept as it was written: copied, or as a part of the bytes that it `lies_in`.
+pub(super) fn content(
+    name: &str,
+    raw: Option<&RawValue>,
+    lies_in: Option<&Bytes>,
+) -> Result<Content, Problem> {
     let missing = || Problem::bad_request(format!("{name} is missing: it must be a string"));
     let raw = raw.ok_or_else(missing)?;
-    Content::from_json(raw).map_err(|_| {
+    let content = match lies_in {
+        None => Content::from_json(raw),
+        Some(bytes) => Content::within(bytes, raw),
+    };
+    content.map_err(|_| {
         let shown = shown(raw);
         Problem::bad_request(format!(
             "{name} must be a string of whole Unicode characters, not {shown}"
@@ -610,8 +619,8 @@ mod tests {
     #[test]
     fn a_line_is_a_message_as_a_list_shows_it() {
         let line = |line: &str| {
-            let line: Result<LoadLine<'_>, _> = object(line.as_bytes(), "{}");
-            let checked = line.and_then(LoadLine::check);
+            let line = Bytes::copy_from_slice(line.as_bytes());
+            let checked = object(&line, "{}").and_then(|read: LoadLine<'_>| read.check(&line));
             checked.map_err(|problem| problem.detail().to_owned())
         };
         let (message, seq) = line(

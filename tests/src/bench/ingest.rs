@@ -112,10 +112,7 @@ impl Ingest {
     fn describe(&self) -> String {
         let entries = |rate: f64| rate * self.messages as f64;
         let rate = self.line.rate;
-        let ratio = self
-            .line
-            .ratio
-            .map_or(f64::NAN, |of_bare| of_bare.median);
+        let ratio = self.line.ratio.map_or(f64::NAN, |of_bare| of_bare.median);
         let costs = self.line.costs.iter().map(|cost| {
             let us = cost.us.map_or(f64::NAN, |us| us / self.messages as f64);
             format!("{} {us:.2}", cost.process)

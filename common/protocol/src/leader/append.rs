@@ -115,7 +115,7 @@ impl Admission<'_> {
         let is_run = load.is_some();
         let mut requests = &requests[..];
         let max = self.max_content;
-        let bytes = |r: &AppendRequest| r.content.json().len();
+        let bytes = |r: &AppendRequest| r.content.bytes();
         if let Some(at) = requests.iter().position(|r| bytes(r) > max) {
             if at == 0 || !is_run {
                 let bytes = bytes(&requests[at]);
@@ -196,6 +196,10 @@ impl Admission<'_> {
         request: &AppendRequest,
         looked_up: &BTreeMap<usize, LookedUp>,
     ) -> Result<Option<EntryBatch>, Unknown> {
+        let by_content = self.dedup.by() == DeduplicateBy::Content;
+        if request.is_new_id && !by_content {
+            return Ok(None);
+        }
         let generation = self.log.generation();
         let known = looked_up.get(&index);
         let known = known.filter(|l| l.asked.generation == generation);
@@ -216,8 +220,7 @@ impl Admission<'_> {
                 }
             };
         }
-        let by_content = self.dedup.by() == DeduplicateBy::Content;
-        if self.dedup.floor() == Seq::ZERO || request.is_new_id && !by_content {
+        if self.dedup.floor() == Seq::ZERO {
             return Ok(None);
         }
         // What came since is in the index; what was looked at has to reach as far as the index does not.

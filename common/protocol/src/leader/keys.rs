@@ -1,4 +1,4 @@
-//! Where a key is in a long list of keys, in about 24 bytes a key.
+//! Where a key is in a long list of keys: in about 24 bytes a key, and in none for keys that count up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,19 +8,30 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use uuid::Uuid;
 
+use runs::Runs;
+
+mod runs;
+
 /// Up to so many keys it is quicker to look at each than to hash one.
 const SCANNED: usize = 16;
+/// After so many keys that count up, those that go on counting are a run.
+const COUNTED: u32 = 4;
 
 /// Keys in the order in which they came, found again by their value. Two of these are equal if they have the same keys in
 /// the same order.
 ///
-/// The keys lie one after the other, in chunks of `SIZE`, so that the list grows without being copied. Where they are
-/// many, the hash table of their offsets is split into `SIZE` tables, so that none takes long to grow.
+/// Keys of which each is the one before plus one, as a master makes them, are kept as runs. The others lie one after the
+/// other, in chunks of `SIZE`, so that the list grows without being copied. Where they are many, the hash table of their
+/// indexes is split into `SIZE` tables, so that none takes long to grow.
 #[derive(Clone, Default)]
 pub(super) struct Keys<const SIZE: usize = 2048> {
+    runs: Runs,
+    /// The keys that are in no run.
     list: List<SIZE>,
     /// Where each key of the list is; `None` while the list is short.
-    offsets: Option<Box<Offsets>>,
+    indexes: Option<Box<Indexes>>,
+    /// So many of the last keys count up, and are in the list.
+    counted: u32,
 }
 
 impl Keys {
@@ -31,49 +42,85 @@ impl Keys {
 impl<const SIZE: usize> Keys<SIZE> {
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
-        self.list.len()
+        self.runs.len() as usize + self.list.len()
     }
 
     /// How many keys came before the last one that is equal to `key`.
     pub(super) fn find(&self, key: Uuid) -> Option<u32> {
-        match &self.offsets {
-            Some(offsets) => offsets.find(&self.list, key),
-            None => self.list.offsets().rfind(|o| self.list.get(*o) == key),
-        }
+        let listed = match &self.indexes {
+            Some(indexes) => indexes.find(&self.list, key),
+            None => self.list.indexes().rfind(|i| self.list.get(*i) == key),
+        };
+        let listed = listed.map(|index| self.runs.offset_of_listed(index));
+        listed.max(self.runs.find(key))
     }
 
     /// Adds a key, to at most [`Keys::MOST`].
     pub(super) fn push(&mut self, key: Uuid) {
-        let offset = self.list.offsets().end;
+        let listed = self.list.len() as u32;
+        if self.runs.extend(key, listed) {
+            return;
+        }
+        let is_counted = (self.list.last()).is_some_and(|last| {
+            self.runs.ends_before(listed) && last.as_u128().checked_add(1) == Some(key.as_u128())
+        });
+        if is_counted && self.counted >= COUNTED && self.runs.begin(key, listed) {
+            self.counted = 0;
+            return;
+        }
+        self.counted = if is_counted { self.counted + 1 } else { 1 };
+        self.push_listed(key);
+    }
+
+    fn push_listed(&mut self, key: Uuid) {
+        let index = self.list.indexes().end;
         self.list.push(key);
-        let tables = match self.len() {
+        let tables = match self.list.len() {
             len if len <= SCANNED => return,
             len if len <= 4 * SIZE => 1,
             _ => SIZE,
         };
-        match &mut self.offsets {
-            Some(offsets) if offsets.tables.len() >= tables => offsets.insert(&self.list, offset),
-            _ => self.offsets = Some(Box::new(Offsets::of(&self.list, tables))),
+        match &mut self.indexes {
+            Some(indexes) if indexes.tables.len() >= tables => indexes.insert(&self.list, index),
+            _ => self.indexes = Some(Box::new(Indexes::of(&self.list, tables))),
         }
     }
 
     /// Removes the keys after the first `len`.
     pub(super) fn truncate(&mut self, len: usize) {
-        if len <= SCANNED {
-            self.offsets = None;
+        if len >= self.len() {
+            return;
         }
-        if let Some(offsets) = &mut self.offsets {
-            for offset in self.list.offsets().skip(len).rev() {
-                offsets.remove_last(&self.list, offset);
+        // Fewer than 2^32 keys, all of them.
+        self.runs.truncate(len as u32);
+        let listed = len - self.runs.len() as usize;
+        if listed <= SCANNED {
+            self.indexes = None;
+        }
+        if let Some(indexes) = &mut self.indexes {
+            for index in self.list.indexes().skip(listed).rev() {
+                indexes.remove_last(&self.list, index);
             }
         }
-        self.list.truncate(len);
+        self.list.truncate(listed);
+        self.counted = 0;
+    }
+
+    /// Every key, in order.
+    fn iter(&self) -> impl Iterator<Item = Uuid> {
+        let listed = self.list.indexes().map(|i| {
+            let offset = self.runs.offset_of_listed(i);
+            (offset, self.list.get(i))
+        });
+        let mut all: Vec<(u32, Uuid)> = listed.chain(self.runs.iter()).collect();
+        all.sort_unstable_by_key(|(offset, _)| *offset);
+        all.into_iter().map(|(_, key)| key)
     }
 }
 
 impl<const SIZE: usize> PartialEq for Keys<SIZE> {
     fn eq(&self, other: &Self) -> bool {
-        self.list == other.list
+        self.len() == other.len() && self.iter().eq(other.iter())
     }
 }
 
@@ -81,19 +128,19 @@ impl<const SIZE: usize> Eq for Keys<SIZE> {}
 
 impl<const SIZE: usize> Hash for Keys<SIZE> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.list.hash(state);
+        state.write_usize(self.len());
+        self.iter().for_each(|key| key.hash(state));
     }
 }
 
 impl<const SIZE: usize> fmt::Debug for Keys<SIZE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.list.offsets().map(|o| self.list.get(o));
-        f.debug_list().entries(keys).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
 /// Keys one after the other.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default)]
 struct List<const SIZE: usize> {
     /// `SIZE` keys each.
     chunks: Vec<Box<[Uuid]>>,
@@ -107,14 +154,19 @@ impl<const SIZE: usize> List<SIZE> {
     }
 
     /// Of all keys, in order.
-    fn offsets(&self) -> std::ops::Range<u32> {
+    fn indexes(&self) -> std::ops::Range<u32> {
         0..self.len() as u32
     }
 
-    fn get(&self, offset: u32) -> Uuid {
-        let offset = offset as usize;
-        let chunk = self.chunks.get(offset / SIZE);
-        chunk.map_or(&self.tail[..], |chunk| chunk)[offset % SIZE]
+    fn get(&self, index: u32) -> Uuid {
+        let index = index as usize;
+        let chunk = self.chunks.get(index / SIZE);
+        chunk.map_or(&self.tail[..], |chunk| chunk)[index % SIZE]
+    }
+
+    fn last(&self) -> Option<Uuid> {
+        let last = self.indexes().last();
+        last.map(|index| self.get(index))
     }
 
     fn push(&mut self, key: Uuid) {
@@ -136,26 +188,26 @@ impl<const SIZE: usize> List<SIZE> {
     }
 }
 
-/// The offsets of the keys of a list, by a hash of the key. The keys themselves are in the list only.
+/// Where each key of a list is, by a hash of the key. The keys themselves are in the list only.
 #[derive(Clone)]
-struct Offsets {
+struct Indexes {
     /// A random one: clients choose keys, and must not know which of them collide. Nothing seen from outside depends on it.
     hasher: RandomState,
-    /// The last offset of each key.
+    /// The last index of each key.
     tables: Vec<HashTable<u32>>,
-    /// The offset before that one, of those keys that are there more than once.
+    /// The index before that one, of those keys that are there more than once.
     earlier: BTreeMap<u32, u32>,
 }
 
-impl Offsets {
+impl Indexes {
     fn of<const SIZE: usize>(list: &List<SIZE>, tables: usize) -> Self {
-        let mut offsets = Self {
+        let mut indexes = Self {
             hasher: RandomState::new(),
             tables: vec![HashTable::new(); tables],
             earlier: BTreeMap::new(),
         };
-        list.offsets().for_each(|o| offsets.insert(list, o));
-        offsets
+        list.indexes().for_each(|o| indexes.insert(list, o));
+        indexes
     }
 
     fn find<const SIZE: usize>(&self, list: &List<SIZE>, key: Uuid) -> Option<u32> {
@@ -164,11 +216,11 @@ impl Offsets {
         table.find(hash, |o| list.get(*o) == key).copied()
     }
 
-    /// Adds an offset that is higher than all that are there.
-    fn insert<const SIZE: usize>(&mut self, list: &List<SIZE>, offset: u32) {
-        let key = list.get(offset);
-        let hash_of = |offset: &u32| hash(&self.hasher, list.get(*offset));
-        let hash = hash_of(&offset);
+    /// Adds an index that is higher than all that are there.
+    fn insert<const SIZE: usize>(&mut self, list: &List<SIZE>, index: u32) {
+        let key = list.get(index);
+        let hash_of = |index: &u32| hash(&self.hasher, list.get(*index));
+        let hash = hash_of(&index);
         let count = self.tables.len();
         let table = &mut self.tables[table_of(hash, count)];
         if table.len() == table.capacity() {
@@ -178,22 +230,22 @@ impl Offsets {
         }
         match table.entry(hash, |o| list.get(*o) == key, hash_of) {
             Entry::Vacant(place) => {
-                place.insert(offset);
+                place.insert(index);
             }
             Entry::Occupied(mut place) => {
-                let before = std::mem::replace(place.get_mut(), offset);
-                self.earlier.insert(offset, before);
+                let before = std::mem::replace(place.get_mut(), index);
+                self.earlier.insert(index, before);
             }
         }
     }
 
-    /// Removes the highest offset that is there.
-    fn remove_last<const SIZE: usize>(&mut self, list: &List<SIZE>, offset: u32) {
-        let hash = hash(&self.hasher, list.get(offset));
+    /// Removes the highest index that is there.
+    fn remove_last<const SIZE: usize>(&mut self, list: &List<SIZE>, index: u32) {
+        let hash = hash(&self.hasher, list.get(index));
         let count = self.tables.len();
         let table = &mut self.tables[table_of(hash, count)];
-        if let Ok(mut place) = table.find_entry(hash, |o| *o == offset) {
-            match self.earlier.remove(&offset) {
+        if let Ok(mut place) = table.find_entry(hash, |o| *o == index) {
+            match self.earlier.remove(&index) {
                 Some(before) => *place.get_mut() = before,
                 None => drop(place.remove()),
             }
@@ -276,8 +328,12 @@ mod tests {
     proptest! {
         #[test]
         fn the_last_offset_of_each_key_is_found(
-            steps in vec((0..50usize, weighted(0.03, 0..120usize)), 0..250),
+            bursts in vec((0..50usize, 0..9usize, weighted(0.05, 0..120usize)), 0..80),
         ) {
+            let steps: Vec<_> = bursts.into_iter().flat_map(|(first, more, cut)| {
+                let counted = (first..first + more).map(|n| (n, None));
+                counted.chain([(first + more, cut)])
+            }).collect();
             run::<1>(&steps);
             run::<3>(&steps);
             run::<8>(&steps);
@@ -288,13 +344,14 @@ mod tests {
     #[test]
     fn many_keys_are_found_and_forgotten() {
         let (most, kept) = (20_000, 9_001);
-        let mut keys: Keys = of(&(0..most).collect::<Vec<_>>());
-        let found = |keys: &Keys, n: usize| keys.find(key(n)).map(|o| o as usize);
+        let spread = |n: usize| key(n * 3);
+        let mut keys: Keys = of(&(0..most).map(|n| n * 3).collect::<Vec<_>>());
+        let found = |keys: &Keys, n: usize| keys.find(spread(n)).map(|o| o as usize);
         assert!((0..most).all(|n| found(&keys, n) == Some(n)));
         assert!((most..2 * most).all(|n| found(&keys, n).is_none()));
         keys.truncate(kept);
         assert!((0..most).all(|n| found(&keys, n) == Some(n).filter(|n| *n < kept)));
-        (kept..most).for_each(|n| keys.push(key(n)));
+        (kept..most).for_each(|n| keys.push(spread(n)));
         assert!((0..most).all(|n| found(&keys, n) == Some(n)));
     }
 
@@ -310,14 +367,31 @@ mod tests {
     fn a_key_takes_24_bytes_however_many_there_are() {
         let mut keys: Keys = Keys::default();
         for n in 0..400_000 {
-            keys.push(key(n));
+            keys.push(key(n * 3));
             if n >= 200_000 && n % 20_000 == 0 {
-                let offsets = keys.offsets.as_ref().unwrap();
+                let offsets = keys.indexes.as_ref().unwrap();
                 let tables = offsets.tables.iter().map(HashTable::allocation_size);
                 let bytes = tables.sum::<usize>() + 16 * keys.len();
                 assert!(bytes < keys.len() * 25, "{bytes} bytes for {n} keys");
             }
         }
+    }
+
+    #[test]
+    fn keys_that_count_up_take_no_memory() {
+        let mut keys: Keys = Keys::default();
+        // Several series, as of several lives of a master, and single keys between them.
+        for series in 0..10 {
+            (0..50_000).for_each(|n| keys.push(key(series << 32 | n)));
+            keys.push(key(series << 32 | 1 << 31));
+        }
+        assert_eq!((keys.len(), keys.list.len()), (500_010, 10 * 5));
+        assert_eq!(keys.find(key(7 << 32 | 49_999)), Some(7 * 50_001 + 49_999));
+        assert_eq!(keys.find(key(7 << 32 | 50_000)), None);
+        assert_eq!(keys.find(key(7 << 32 | 1 << 31)), Some(8 * 50_001 - 1));
+        keys.truncate(7 * 50_001 + 10);
+        assert_eq!(keys.find(key(7 << 32 | 10)), None);
+        assert_eq!(keys.find(key(7 << 32 | 9)), Some(7 * 50_001 + 9));
     }
 
     #[test]
@@ -333,7 +407,7 @@ mod tests {
 
     #[test]
     fn clients_do_not_know_where_a_key_goes() {
-        let anew = || hash(&Offsets::of(&List::<1>::default(), 1).hasher, key(1));
+        let anew = || hash(&Indexes::of(&List::<1>::default(), 1).hasher, key(1));
         assert_ne!(anew(), anew());
     }
 }
