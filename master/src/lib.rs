@@ -106,6 +106,7 @@ pub async fn run<L: Link>(
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, instance = %master, "the master listens");
-    let calls = http::calls(http::Master::new(node, &config, stop.clone()));
+    let guard = config.common.guard(&config.http_addr);
+    let calls = http::calls(http::Master::new(node, &config, stop.clone())).guarded_by(guard);
     program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }

@@ -27,6 +27,7 @@ use replog_protocol::node::Identity;
 use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
+use replog_service::http::calls::Calls;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
 use replog_service::program::{self, Program};
 use replog_service::settings::CommonArgs;
@@ -117,8 +118,10 @@ pub async fn run<L: Link>(
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, %node, %storage, "the secondary listens");
+    let guard = config.common.guard(&config.http_addr);
     let router = http::router(http::Secondary::new(handle, &config, stop.clone()));
-    program::serve(listener, router, config.common.http.limits(), task, stop).await
+    let calls = Calls::from(router).guarded_by(guard);
+    program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }
 
 /// A new id for the storage. Of two starts at one time the earlier one has the name, so the id begins with the time.

@@ -91,6 +91,7 @@ pub mod leader;
 pub mod log;
 pub mod node;
 pub mod repair;
+pub mod request_id;
 pub mod tally;
 mod unstable;
 pub mod wire;

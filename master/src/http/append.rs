@@ -8,8 +8,9 @@ use axum::response::Response;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{LogId, MessageId, Seq};
 use replog_protocol::leader::command::{Answer, Append, AppendRequest, Appended, Command, Load};
+use replog_protocol::request_id::RequestId;
 use replog_service::http::problem::Problem;
-use replog_service::http::{answer, body, query};
+use replog_service::http::{answer, body, query, request_id};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -46,13 +47,16 @@ pub(super) async fn post_message(
     if bulk::is_load(&head) {
         return Box::pin(bulk::load(&master, &head, body)).await;
     }
+    let request_id = request_id::of_client(&head.headers);
     match read(head, body, master.listed).await? {
         Read::Message(message, terms) => {
             let content = message.content.clone();
-            let (appended, acks) = append(&master, message, terms).await?;
+            let (appended, acks) = append(&master, message, terms, request_id).await?;
             shown(&content, &appended, acks)
         }
-        Read::Batch(messages, terms) => Box::pin(batch::append(&master, messages, terms)).await,
+        Read::Batch(messages, terms) => {
+            Box::pin(batch::append(&master, messages, terms, request_id)).await
+        }
     }
 }
 
@@ -99,10 +103,11 @@ pub(super) async fn append(
     master: &Master,
     message: NewMessage,
     terms: Terms,
+    request_id: Option<RequestId>,
 ) -> Result<(Appended, u32), Problem> {
     let request = master.request(message);
     let message_id = request.message_id;
-    let answer = master.append(vec![request], terms, None).await?;
+    let answer = (master.append(vec![request], terms, None, request_id)).await?;
     replicated(answer, Sent::Message(message_id))
 }
 
@@ -116,7 +121,8 @@ impl Master {
         }
     }
 
-    /// Asks the leader to append; `None` where the master has ended without an answer.
+    /// Asks the leader to append, for the request to which its client gave that id; `None` where the master has ended without an
+    /// answer.
     ///
     /// # Errors
     /// 503: nothing was appended.
@@ -125,6 +131,7 @@ impl Master {
         requests: Vec<AppendRequest>,
         terms: Terms,
         load: Option<Load>,
+        request_id: Option<RequestId>,
     ) -> Result<Option<Answer>, Problem> {
         let answer = self.node.ask(|waiter| {
             Command::Append(Append {
@@ -133,6 +140,7 @@ impl Master {
                 timeout: terms.timeout,
                 expected_seq: terms.expected_seq,
                 load,
+                request_id,
                 waiter,
             })
         });

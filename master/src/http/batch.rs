@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::response::Response;
 use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::leader::command::AppendError;
+use replog_protocol::request_id::RequestId;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body};
@@ -81,9 +82,10 @@ pub(super) async fn append(
     master: &Master,
     messages: Vec<NewMessage>,
     terms: Terms,
+    request_id: Option<RequestId>,
 ) -> Result<Response, Problem> {
     let requests = messages.into_iter().map(|message| master.request(message));
-    let answer = master.append(requests.collect(), terms, None).await?;
+    let answer = (master.append(requests.collect(), terms, None, request_id)).await?;
     let (appended, acks) = replicated(answer, Sent::Batch)?;
     Ok(answer::json(&BatchReplicated {
         status: "replicated",

@@ -16,7 +16,7 @@ use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::leader::command::{Answer, AppendError, AppendRequest, Appended, Load};
 use replog_service::http::lines::{Line, Lines};
 use replog_service::http::problem::Problem;
-use replog_service::http::{answer, body, query};
+use replog_service::http::{answer, body, query, request_id};
 use serde::Serialize;
 
 use super::Master;
@@ -84,6 +84,7 @@ async fn run_all(
     body::check_coding(&head.headers)?;
     let terms = query::read::<AppendParameters>(&head.uri)?.check(master.listed)?;
     let key = IdempotencyKey::of(&head.headers)?;
+    let request_id = request_id::of_client(&head.headers);
     let mut waiting = Waiting::new(terms);
     let mut rest = Rest::More;
     loop {
@@ -112,7 +113,8 @@ async fn run_all(
         done.next_line = waiting.lines.front().map(|line| line.number);
         let run = waiting.next_run(master, done);
         let (count, seq) = (run.requests.len(), run.load.seq);
-        let mut answer = pin!(master.append(run.requests, run.terms, Some(run.load)));
+        let mut answer =
+            pin!(master.append(run.requests, run.terms, Some(run.load), request_id.clone()));
         let answer = loop {
             tokio::select! {
                 biased;

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use replog_service::http::problem::Problem;
-use replog_service::http::{answer, body, query};
+use replog_service::http::{answer, body, query, request_id};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,9 +35,10 @@ pub(super) async fn post_append(
     State(master): Shared,
     request: Request,
 ) -> Result<Response, Problem> {
+    let request_id = request_id::of_client(request.headers());
     let (message, terms) = read(request, master.listed).await?;
     let content = message.content.clone();
-    let (appended, _) = append::append(&master, message, terms).await?;
+    let (appended, _) = append::append(&master, message, terms, request_id).await?;
     let (number, text) = (appended.last.prev().0, content.text());
     Ok(answer::text(format!(
         "Appended {number:02} \"{text}\" to the log list\n"

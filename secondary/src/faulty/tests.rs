@@ -77,6 +77,7 @@ fn heartbeat(prev: u64, tail: u64) -> AppendEntries {
         storage: None,
         round: 0,
         interval: Duration::ZERO,
+        request_ids: Vec::new(),
     }
 }
 

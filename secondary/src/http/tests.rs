@@ -134,6 +134,7 @@ impl World {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            request_ids: Vec::new(),
         };
         let address = Address::Append(name());
         let payload = Payload::Frame(Message::Append(append).encode(0));

@@ -482,6 +482,7 @@ impl Cluster {
             timeout,
             expected_seq,
             load: None,
+            request_id: None,
             waiter: request.client.clone(),
         };
         self.step_master(m, Input::Client(Command::Append(append)));

@@ -214,6 +214,7 @@ impl World {
             timeout: wait,
             expected_seq: None,
             load: None,
+            request_id: None,
             waiter,
         };
         let sent = self.master.handle.try_command(Command::Append(append));

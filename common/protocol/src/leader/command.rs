@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::entry::Content;
 use crate::ids::{Leadership, LogId, MessageId, Seq};
+use crate::request_id::RequestId;
 use crate::write_concern::{TooManyNodes, WriteConcern};
 
 /// What a client asks of a master. `W` is through whom the client is answered.
@@ -60,6 +61,8 @@ pub struct Append<W> {
     pub expected_seq: Option<Seq>,
     /// They are a run of a load; `None` for messages that are all appended, or none of them.
     pub load: Option<Load>,
+    /// The id that the client gave to its request, for the logs of the secondaries.
+    pub request_id: Option<RequestId>,
     /// Who asks.
     pub waiter: W,
 }

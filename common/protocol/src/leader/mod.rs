@@ -17,6 +17,7 @@ pub mod phase;
 pub mod progress;
 pub mod recovery;
 mod repairs;
+mod request_ids;
 pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ use crate::repair::Repair;
 use crate::tally::Tally;
 use crate::wire::{
     Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement, Message,
-    Promise,
+    Promise, REQUEST_IDS_BYTES,
 };
 
 use append::{Admission, LookUp, Obstacle, Pending, Plan};
@@ -54,6 +55,7 @@ use peers::Peers;
 use phase::{FencedBy, Pause, Phase};
 use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
 use repairs::Repairs;
+use request_ids::RequestIds;
 use settings::Replication;
 
 /// How long a master that stops waits for its journal.
@@ -138,6 +140,7 @@ pub struct Leader<W> {
     /// The highest number that was put into a heartbeat.
     round: u64,
     repairs: Repairs,
+    request_ids: RequestIds,
     not_seen: Vec<NodeId>,
     /// Said once the new epoch is durable.
     serving: Option<Event>,
@@ -283,6 +286,7 @@ impl<W: Waiter> Leader<W> {
             linger_until: None,
             round: 0,
             repairs: Repairs::default(),
+            request_ids: RequestIds::default(),
             not_seen: Vec::new(),
             serving: None,
             said_no_quorum: false,
@@ -411,7 +415,10 @@ impl<W: Waiter> Leader<W> {
 
     fn carry_out(&mut self, plan: Plan, pending: Pending<W>, now: Time) {
         let Append {
-            requests, waiter, ..
+            requests,
+            request_id,
+            waiter,
+            ..
         } = pending.append;
         let appended = match plan {
             Plan::Join(appended) => appended,
@@ -423,6 +430,9 @@ impl<W: Waiter> Leader<W> {
                     self.dedup.insert(request.message_id, &request.content, seq);
                 }
                 let last = self.log.last().seq;
+                if let Some(request_id) = request_id {
+                    self.request_ids.note(first, last, request_id);
+                }
                 if w > 1 {
                     self.urgent = last;
                 } else if self.linger_until.is_none() {
@@ -567,6 +577,7 @@ impl<W: Waiter> Leader<W> {
     fn truncate_after(&mut self, keep: Seq, rollback_of: Option<LogId>) {
         self.log.truncate_after(keep, rollback_of);
         self.dedup.truncate(keep);
+        self.request_ids.truncate_after(keep);
         self.note_durable();
     }
 
@@ -922,6 +933,12 @@ impl<W: Waiter> Leader<W> {
     fn frame(&self, prev: Seq, entries: Option<EntryBatch>) -> AppendEntries {
         // What it carries is in the master's log, written or not.
         let carried = entries.as_ref().map_or(Seq::ZERO, EntryBatch::last);
+        let request_ids = entries.as_ref().filter(|_| !self.request_ids.is_empty());
+        let request_ids = request_ids.map(|batch| {
+            let room = self.entries_room().saturating_sub(batch.bytes());
+            let room = room.min(REQUEST_IDS_BYTES);
+            self.request_ids.beside(batch.first(), batch.last(), room)
+        });
         AppendEntries {
             leader: self.leadership,
             prev: self.log.epochs().at(prev).unwrap_or_default(),
@@ -932,6 +949,7 @@ impl<W: Waiter> Leader<W> {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            request_ids: request_ids.unwrap_or_default(),
         }
     }
 
@@ -1082,9 +1100,21 @@ impl<W: Waiter> Leader<W> {
             self.say_serving();
         }
         self.release_parked(now);
+        self.forget_request_ids();
         self.measure_committed();
         self.answer(now);
         self.say_changes(now);
+    }
+
+    /// Forgets the ids of requests whose entries every known secondary holds. As long as nobody is known, somebody may come
+    /// whose first entries they are.
+    fn forget_request_ids(&mut self) {
+        if self.request_ids.is_empty() {
+            return;
+        }
+        let held = self.peers.iter().map(|(_, peer)| peer.matched()).min();
+        let held = held.map_or(Seq::ZERO, |held| held.min(self.log.durable()));
+        self.request_ids.forget_upto(held);
     }
 
     /// Learns what is committed: what so many of the nodes that count now hold.

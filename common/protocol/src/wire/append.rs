@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -17,10 +17,14 @@ use crate::committed::Committed;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, Seq, StorageId};
+use crate::request_id::{RequestEntries, RequestId};
 use crate::write_concern::WriteConcern;
 
 /// Of more nodes than these only a heartbeat says what each number of them holds: the room beside entries is bounded.
 const MAX_HELD: usize = 16;
+/// What the ids of requests may need in a message, at most, in bytes. It is taken from what entries leave of the broker's
+/// `max_payload`.
+pub const REQUEST_IDS_BYTES: usize = 16 << 10;
 
 /// Consecutive entries after `prev` (Raft: AppendEntries); without entries, a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +48,9 @@ pub struct AppendEntries {
     pub round: u64,
     /// Only in a heartbeat: how often the master sends one; zero where it does not say.
     pub interval: Duration,
+    /// Which requests have appended the entries, of those to which their clients gave an id and that have room beside them:
+    /// for logs alone.
+    pub request_ids: Vec<RequestEntries>,
 }
 
 impl AppendEntries {
@@ -104,6 +111,11 @@ impl AppendEntries {
                 let _ = write!(line, r#","cleared":{}"#, json(&self.cleared));
             }
         }
+        if !self.request_ids.is_empty() {
+            let requests = self.request_ids.iter().map(RequestFields::of);
+            let requests: Vec<RequestFields<'_>> = requests.collect();
+            let _ = write!(line, r#","request_ids":{}"#, json(&requests));
+        }
         let _ = write!(line, r#","v":{PROTOCOL_VERSION}"#);
         if entries.is_some() {
             line.push_str(r#","entries":["#);
@@ -151,6 +163,8 @@ impl AppendEntries {
             interval_ms: u64,
             #[serde(default)]
             cleared: Vec<ClearedLog>,
+            #[serde(borrow, default)]
+            request_ids: Vec<RequestFields<'a>>,
             v: u32,
             #[serde(borrow)]
             entries: Option<&'a RawValue>,
@@ -181,6 +195,37 @@ impl AppendEntries {
             storage: fields.storage,
             round: fields.round,
             interval: Duration::from_millis(fields.interval_ms),
+            request_ids: (fields.request_ids.iter())
+                .filter_map(RequestFields::read)
+                .collect(),
+        })
+    }
+}
+
+/// One of [`AppendEntries::request_ids`], as it travels.
+#[derive(Deserialize, Serialize)]
+struct RequestFields<'a> {
+    first: Seq,
+    last: Seq,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+impl<'a> RequestFields<'a> {
+    fn of(entries: &'a RequestEntries) -> Self {
+        Self {
+            first: entries.first,
+            last: entries.last,
+            id: entries.request_id.as_str().into(),
+        }
+    }
+
+    /// `None` for what is no id: no reason to refuse the entries beside it.
+    fn read(&self) -> Option<RequestEntries> {
+        Some(RequestEntries {
+            first: self.first,
+            last: self.last,
+            request_id: RequestId::new(&self.id)?,
         })
     }
 }
@@ -189,7 +234,7 @@ impl AppendEntries {
 fn split(bytes: &Bytes) -> Option<(Vec<u8>, &str)> {
     const BEFORE: &[u8] = br#","entries":["#;
     const AFTER: &[u8] = br#"],"at_ms":"#;
-    let head = &bytes[..bytes.len().min(ENVELOPE_BYTES)];
+    let head = &bytes[..bytes.len().min(ENVELOPE_BYTES + REQUEST_IDS_BYTES)];
     let begin = head.windows(BEFORE.len()).position(|w| w == BEFORE)?;
     let tail_at = bytes.len().saturating_sub(AFTER.len() + 24);
     let end = bytes[tail_at..].windows(AFTER.len());
@@ -216,6 +261,8 @@ mod tests {
         let epoch = Epoch::new(1, MasterId::default()).expect("in range");
         let mut entries = BatchBuilder::new(Seq(1), epoch);
         let content = Content::from_text(r#"],"at_ms":7,"entries":["#);
+        // Nor does an id that looks like the end of the head lead astray.
+        let request_id = RequestId::new(r#"\","entries":["#).unwrap();
         entries.push(MessageId(Uuid::nil()), &content);
         let append = AppendEntries {
             leader: Leadership {
@@ -230,6 +277,11 @@ mod tests {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            request_ids: vec![RequestEntries {
+                first: Seq(1),
+                last: Seq(1),
+                request_id,
+            }],
         };
         let line = append.encode(9);
         let (head, entries) = split(&line).expect("as it is encoded");

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 pub use ack::{Ack, HeartbeatNumber};
 pub use announce::MasterAnnouncement;
-pub use append::AppendEntries;
+pub use append::{AppendEntries, REQUEST_IDS_BYTES};
 pub use claim::Claim;
 pub use fetch::{Fetch, FetchResponse};
 pub use prepare::{Prepare, Promise};

@@ -498,6 +498,7 @@ fn of_several_reasons_the_first_one_is_told() {
             w: WriteConcern::Count(w),
             expected_seq: Some(Seq(expected)),
             load: None,
+            request_id: None,
             timeout: None,
             waiter: Client(client),
         })
@@ -584,6 +585,7 @@ fn who_hangs_up_frees_its_place_and_leaves_its_entry() {
             timeout: None,
             expected_seq: None,
             load: None,
+            request_id: None,
             waiter: callers[id].clone(),
         }))
     };

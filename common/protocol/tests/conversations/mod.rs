@@ -13,6 +13,7 @@ mod pauses;
 mod promises;
 mod recovering;
 mod repairing;
+mod request_ids;
 mod silence;
 mod stopping;
 mod storages;

@@ -137,6 +137,7 @@ pub(crate) fn heartbeat(leader: Leadership) -> AppendEntries {
         storage: None,
         round: 0,
         interval: Duration::ZERO,
+        request_ids: Vec::new(),
     }
 }
 
@@ -204,6 +205,7 @@ pub(crate) fn request(id: u128, w: u64, client: u32) -> Append<Client> {
         timeout: None,
         expected_seq: None,
         load: None,
+        request_id: None,
         waiter: Client(client),
     }
 }

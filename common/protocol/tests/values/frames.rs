@@ -12,6 +12,7 @@ use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::{Event, Speaker};
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, MessageId, Seq, StorageId};
 use replog_protocol::leader::health::Status;
+use replog_protocol::request_id::{RequestEntries, RequestId};
 use replog_protocol::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
     HeartbeatNumber, MasterAnnouncement, Message, Prepare, Promise, event,
@@ -71,6 +72,15 @@ fn any_committed() -> impl Strategy<Value = Committed> {
         .prop_map(|(held, majority, all)| Committed::new(held, majority, all))
 }
 
+fn any_request() -> impl Strategy<Value = RequestEntries> {
+    let request = |(first, last, id): (Seq, Seq, String)| RequestEntries {
+        first,
+        last,
+        request_id: RequestId::new(&id).expect("visible characters"),
+    };
+    (any_seq(), any_seq(), "[!-~]{1,128}").prop_map(request)
+}
+
 fn any_append() -> impl Strategy<Value = AppendEntries> {
     let asks = (
         option::of((any_storage(), any::<u64>())),
@@ -84,8 +94,9 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
         any_committed(),
         asks,
         any::<bool>(),
+        vec(any_request(), 0..4),
     )
-        .prop_flat_map(|(leader, prev, tail, committed, asks, is_own)| {
+        .prop_flat_map(|(leader, prev, tail, committed, asks, is_own, requests)| {
             any_batch(prev.seq).prop_map(move |entries| {
                 // Most entries are placed by the master that sends them.
                 let entries = entries.map(|batch| match is_own {
@@ -99,7 +110,11 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
                     ..heartbeat(leader)
                 };
                 match entries {
-                    Some(_) => AppendEntries { entries, ..frame },
+                    Some(_) => AppendEntries {
+                        entries,
+                        request_ids: requests.clone(),
+                        ..frame
+                    },
                     None => AppendEntries {
                         storage: asks.0.map(|(storage, _)| storage),
                         round: asks.0.map_or(0, |(_, round)| round),

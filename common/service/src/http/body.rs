@@ -64,7 +64,7 @@ async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
 /// Whether the body says what it is: no content coding is understood, but the one that changes nothing.
 ///
 /// # Errors
-/// 415.
+/// 415 with reason `unsupported_encoding`.
 pub fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     for coding in headers.get_all(header::CONTENT_ENCODING) {
         let is_identity = |text: &str| {
@@ -76,7 +76,8 @@ pub fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
             let shown = shortened(&shown);
             let detail =
                 format!("the Content-Encoding {shown:?} is not understood: send the body as it is");
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+            return Err(problem.with_reason("unsupported_encoding"));
         }
     }
     Ok(())
@@ -292,7 +293,10 @@ mod tests {
             for coding in codings {
                 headers.append("content-encoding", coding.parse().unwrap());
             }
-            check_coding(&headers).map_err(|problem| problem.status().as_u16())
+            check_coding(&headers).map_err(|problem| {
+                assert_eq!(problem.reason(), Some("unsupported_encoding"));
+                problem.status().as_u16()
+            })
         };
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&["identity", "Identity, "]), Ok(()));

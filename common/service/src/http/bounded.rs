@@ -75,6 +75,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.body.size_hint().lower() > self.left_bytes as u64
+            && matches!(self.patience, Patience::Until(_))
+        {
+            // What its client announces is enough to know: none of it is waited for.
+            let max_bytes = self.max_bytes;
+            return Poll::Ready(Some(Err(BodyLimit::Bytes { max_bytes }.into())));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let patience = self.patience;
             let timer = self.timer.get_or_insert_with(|| {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +14,11 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request};
 use axum::response::Response;
 use futures_util::FutureExt;
-use tower::Service;
+use tower::{Layer, Service};
+use tower_http::cors::CorsLayer;
+
+use super::guard::{Guard, is_preflight};
+use super::problem::Problem;
 
 /// An answer that is being made.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -39,15 +44,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The calls of a program.
+/// The calls of a program, and who may make them.
+#[derive(Clone)]
+pub struct Calls {
+    routes: Routes,
+    has_endless_body: fn(&Parts) -> bool,
+    guard: Arc<Guard>,
+    /// Only where pages of other origins may call: nobody else pays for it.
+    cors: Option<CorsLayer>,
+}
+
+/// Which handler answers which call.
 ///
 /// A router looks at each request through several layers, each of them a future on the heap: for the call that nearly every
 /// request is, that is a tenth of the processor time of its answer.
 #[derive(Clone)]
-pub struct Calls {
+struct Routes {
     router: Router,
     shortcut: Option<Shortcut>,
-    has_endless_body: fn(&Parts) -> bool,
 }
 
 /// One call, found by its method and path alone.
@@ -73,7 +87,29 @@ impl Calls {
             path,
             handler: Arc::new(handler),
         });
-        Self { shortcut, ..self }
+        let routes = Routes {
+            shortcut,
+            ..self.routes
+        };
+        Self { routes, ..self }
+    }
+
+    /// The same calls, for whom that guard lets through.
+    #[must_use]
+    pub fn guarded_by(self, guard: Guard) -> Self {
+        Self {
+            cors: guard.cors(),
+            guard: Arc::new(guard),
+            ..self
+        }
+    }
+
+    /// Whether a request with that head may be made: to be asked before [`Calls::call`].
+    ///
+    /// # Errors
+    /// As [`Guard::check`].
+    pub(super) fn check(&self, head: &Parts) -> Result<(), Problem> {
+        self.guard.check(head)
     }
 
     /// The same calls, of which those whose head is such may have a body of any length: the server bounds neither its bytes
@@ -91,8 +127,29 @@ impl Calls {
         (self.has_endless_body)(head)
     }
 
-    /// Answers a request that comes from there. The shortcut is not told: nothing is kept for it but the request.
-    pub fn call(&self, mut request: Request<Body>, caller: Caller) -> Answering {
+    /// Answers a request that comes from there.
+    pub fn call(&self, request: Request<Body>, caller: Caller) -> Answering {
+        match &self.cors {
+            // What asks only which methods there are is a call as any other.
+            Some(cors)
+                if request.method() != Method::OPTIONS
+                    || is_preflight(request.method(), request.headers()) =>
+            {
+                let routes = Called(self.routes.clone(), caller);
+                let answer = cors.layer(routes).call(request);
+                Box::pin(answer.map(|answer| match answer {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }))
+            }
+            _ => self.routes.call(request, caller),
+        }
+    }
+}
+
+impl Routes {
+    /// The shortcut is not told where the request comes from: nothing is kept for it but the request.
+    fn call(&self, mut request: Request<Body>, caller: Caller) -> Answering {
         if let Some(shortcut) = &self.shortcut
             && request.uri().path() == shortcut.path
             && request.method() == shortcut.method
@@ -110,23 +167,46 @@ impl Calls {
     }
 }
 
+/// The routes for one request, as a service that a layer can be put around.
+struct Called(Routes, Caller);
+
+impl Service<Request<Body>> for Called {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self(routes, caller) = self;
+        Box::pin(routes.call(request, *caller).map(Ok))
+    }
+}
+
+/// Guarded by [`Guard::default`].
 impl From<Router> for Calls {
     fn from(router: Router) -> Self {
+        let shortcut = None;
         Self {
-            router,
-            shortcut: None,
+            routes: Routes { router, shortcut },
             has_endless_body: |_| false,
+            guard: Arc::default(),
+            cors: None,
         }
     }
 }
 
 impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shortcut = self.shortcut.as_ref().map(|s| (&s.method, s.path));
+        let Routes { router, shortcut } = &self.routes;
+        let shortcut = shortcut.as_ref().map(|s| (&s.method, s.path));
         f.debug_struct("Calls")
-            .field("router", &self.router)
+            .field("router", router)
             .field("shortcut", &shortcut)
-            .finish()
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,5 +240,46 @@ mod tests {
             let body = String::from_utf8_lossy(&body);
             assert!(body.contains(said), "{method} {uri}: {body}");
         }
+    }
+
+    #[tokio::test]
+    async fn pages_of_an_allowed_origin_may_read_every_answer() {
+        let router = Router::new().route("/messages", post(|| async { "router" }));
+        let calls = Calls::from(with_problem_fallbacks(router));
+        let calls = calls.with_shortcut(Method::POST, "/messages", |_| {
+            Box::pin(async { "shortcut".into_response() })
+        });
+        let page = "http://localhost:3000";
+        let calls = calls.guarded_by(Guard::new(None, vec![page.parse().unwrap()]));
+        let asks = Some("POST");
+        for (method, path, origin, asks, status, is_allowed) in [
+            (Method::POST, "/messages", page, None, 200, true),
+            (Method::POST, "/nothing", page, None, 404, true),
+            (Method::POST, "/messages", "http://other", None, 200, false),
+            // A preflight is answered without a look at the path or at who asks.
+            (Method::OPTIONS, "/nothing", page, asks, 200, true),
+        ] {
+            let request = Request::builder().method(&method).uri(path);
+            let mut request = request.header("origin", origin);
+            if let Some(method) = asks {
+                request = request.header("access-control-request-method", method);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let answer = calls.call(request, Caller::default()).await;
+            assert_eq!(answer.status(), status, "{method} {path}");
+            let allowed = answer.headers().get("access-control-allow-origin");
+            assert_eq!(
+                allowed.is_some_and(|o| o == page),
+                is_allowed,
+                "{method} {path} {origin}"
+            );
+        }
+        // Who asks only which methods there are gets what the path has to say.
+        let request = Request::options("/messages").header("origin", page);
+        let request = request.body(Body::empty()).unwrap();
+        let answer = calls.call(request, Caller::default()).await;
+        let headers = answer.headers();
+        assert!(headers.contains_key("allow"), "{answer:?}");
+        assert!(!headers.contains_key("access-control-allow-methods"));
     }
 }

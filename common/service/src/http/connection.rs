@@ -1,5 +1,6 @@
 //! One connection: hyper in front of the calls, the limits on every body, and one timer that watches the client.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::request::Parts;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,6 +30,8 @@ use super::addresses::Place;
 use super::bounded::BoundedBody;
 use super::calls::{self, Caller, Calls};
 use super::problem::Problem;
+use super::request_id::{RequestIdMaker, X_REQUEST_ID};
+use super::request_log::RequestLine;
 use super::server::HttpLimits;
 
 /// hyper's own lower bound of its buffer.
@@ -50,6 +53,7 @@ pub(super) struct Connections {
     http: http1::Builder,
     calls: Calls,
     limits: HttpLimits,
+    request_ids: RequestIdMaker,
 }
 
 type Connection = http1::Connection<TokioIo<NotingStream>, Requests>;
@@ -78,6 +82,7 @@ impl Connections {
             http,
             calls,
             limits,
+            request_ids: RequestIdMaker::new(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Connections {
             max_body_bytes: self.limits.max_body_bytes,
             is_refused: place.is_none(),
             activity: Arc::clone(&activity),
+            request_ids: RefCell::new(self.request_ids),
         };
         let mut watchdog = Watchdog::new(Arc::clone(&activity), &self.limits);
         let io = TokioIo::new(NotingStream::new(stream, activity));
@@ -246,28 +252,33 @@ struct Requests {
     /// The address of the client has all the connections that it may have.
     is_refused: bool,
     activity: Arc<Activity>,
+    request_ids: RefCell<RequestIdMaker>,
 }
 
 impl Requests {
-    fn bounded(&self, head: &Parts, body: Incoming) -> Result<Body, Problem> {
+    /// The body of a request that may be made, with its limits.
+    ///
+    /// # Errors
+    /// 429 where the client may make none on this connection, else as [`Calls::check`].
+    fn admitted(&self, head: &Parts, body: Incoming) -> Result<Body, Problem> {
         if self.is_refused {
             let detail = "this address has as many connections as it may have: close some, or use them again";
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
                 .with_reason("too_many_connections"));
         }
+        self.calls.check(head)?;
         if body.is_end_stream() {
             return Ok(Body::empty());
         }
         if self.calls.has_endless_body(head) {
             return Ok(Body::new(BoundedBody::endless(body, self.body_timeout)));
         }
-        let max_bytes = self.max_body_bytes;
-        if body.size_hint().lower() > max_bytes as u64 {
-            let limit = super::bounded::BodyLimit::Bytes { max_bytes };
-            return Err(Problem::payload_too_large(limit.to_string()));
-        }
         let until = Instant::now() + self.body_timeout;
-        Ok(Body::new(BoundedBody::new(body, max_bytes, until)))
+        Ok(Body::new(BoundedBody::new(
+            body,
+            self.max_body_bytes,
+            until,
+        )))
     }
 }
 
@@ -279,13 +290,16 @@ impl HyperService<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Answer {
         let note = Answering::begin(&self.activity);
         let (head, body) = request.into_parts();
-        let making = match self.bounded(&head, body) {
+        let request_id = self.request_ids.borrow_mut().of(&head.headers);
+        let line = RequestLine::begin(&head, self.caller, &request_id);
+        let making = match self.admitted(&head, body) {
             Ok(body) => (self.calls).call(Request::from_parts(head, body), self.caller),
             Err(problem) => Box::pin(std::future::ready(problem.into_response())),
         };
         Answer {
             making,
-            note: Some(note),
+            rest: Some((note, request_id)),
+            line,
         }
     }
 }
@@ -293,8 +307,9 @@ impl HyperService<Request<Incoming>> for Requests {
 /// An answer that is being made. A panic on the way is answered with 500.
 struct Answer {
     making: calls::Answering,
-    /// Goes on with the body.
-    note: Option<Answering>,
+    /// What goes on with the answer, until there is one: the note with its body, the id with its head.
+    rest: Option<(Answering, HeaderValue)>,
+    line: Option<Box<RequestLine>>,
 }
 
 impl Future for Answer {
@@ -302,7 +317,7 @@ impl Future for Answer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let making = AssertUnwindSafe(|| self.making.as_mut().poll(cx));
-        let response = match catch_unwind(making) {
+        let mut response = match catch_unwind(making) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(response)) => response,
             Err(_) => {
@@ -310,7 +325,11 @@ impl Future for Answer {
                 Problem::internal("this is a bug; the server's log says more").into_response()
             }
         };
-        let note = self.note.take().expect("polled after its end");
+        let (note, request_id) = self.rest.take().expect("polled after its end");
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
+        if let Some(line) = self.line.take() {
+            line.answered(response.status());
+        }
         Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, note))))
     }
 }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`server`], `connection`, `addresses`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
 //! | [`calls`] | the calls of a program: its router, and the one call that is found before the router looks |
+//! | [`guard`], [`origin`] | whether a request is meant for this node, and whether a page of another site makes it |
+//! | [`request_id`], `request_log` | the name of a request, and its line in the log |
 //! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
 //! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
 //! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
@@ -25,14 +27,18 @@ mod etag;
 mod event_id;
 pub mod fallbacks;
 pub mod fields;
+pub mod guard;
 pub mod health;
 pub mod lines;
 mod listing;
+pub mod origin;
 pub mod path;
 pub mod problem;
 pub mod python;
 pub mod query;
 pub mod reading;
+pub mod request_id;
+mod request_log;
 pub mod rollbacks;
 pub mod server;
 pub mod stream;

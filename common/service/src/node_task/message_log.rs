@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use replog_protocol::ids::{NodeId, Seq};
+use replog_protocol::request_id::RequestEntries;
 use replog_protocol::wire::{Ack, Address, AppendEntries, Message};
 use tracing::{Level, debug, enabled, trace};
 
@@ -70,6 +71,19 @@ impl MessageLog {
                 debug!(first = %batch.first(), last = %batch.last(), "append");
             }
             (None, _) => trace!(node, tail = %append.tail, "heartbeat"),
+        }
+        for requested in &append.request_ids {
+            let RequestEntries {
+                first,
+                last,
+                request_id,
+            } = requested;
+            match self.direction {
+                Direction::Sent => {
+                    debug!(node, %first, %last, %request_id, "replicate for a request")
+                }
+                Direction::Received => debug!(%first, %last, %request_id, "append for a request"),
+            }
         }
     }
 

@@ -73,4 +73,5 @@ fn is_same(a: &AppendEntries, b: &AppendEntries) -> bool {
         && (x.first(), x.epoch()) == (y.first(), y.epoch())
         && (a.leader, a.prev, a.tail) == (b.leader, b.prev, b.tail)
         && a.committed == b.committed
+        && a.request_ids == b.request_ids
 }

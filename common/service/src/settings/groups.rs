@@ -13,8 +13,11 @@ use super::credentials::credentials;
 use super::parse::Environment;
 use super::refusal::WrongSetting;
 use super::values::{
-    count, fsync, heartbeat_interval, positive_duration, size_bytes, subject_token, threads,
+    HttpAddr, count, fsync, heartbeat_interval, positive_duration, size_bytes, subject_token,
+    threads,
 };
+use crate::http::guard::Guard;
+use crate::http::origin::{Host, Origin};
 use crate::http::server::HttpLimits;
 
 /// How log lines look.
@@ -55,6 +58,15 @@ pub struct CommonArgs {
     /// Limits of HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Origins whose pages may call (CORS), comma separated; cross-site calls of others are refused.
+    #[arg(
+        long,
+        env = "REPLOG_ALLOW_ORIGIN",
+        value_name = "ORIGIN,...",
+        value_delimiter = ',',
+        help_heading = "Process"
+    )]
+    pub allow_origin: Vec<Origin>,
     /// Open POST /clear.
     #[arg(long, env = "REPLOG_ALLOW_CLEAR", help_heading = "Process")]
     pub allow_clear: bool,
@@ -85,6 +97,16 @@ impl CommonArgs {
         self.nats.check()?;
         self.liveness.check()?;
         credentials(environment).map(drop)
+    }
+
+    /// Who may call a node that listens there.
+    #[must_use]
+    pub fn guard(&self, http_addr: &HttpAddr) -> Guard {
+        let (host, _) = http_addr.to_host_port();
+        Guard::new(
+            Host::of(host).map(Host::to_owned),
+            self.allow_origin.clone(),
+        )
     }
 }
 

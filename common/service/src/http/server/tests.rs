@@ -386,3 +386,74 @@ async fn more_connections_than_an_address_may_have_are_429() {
     let again = async { while !server.ask(GET).await.ends_with("hello") {} };
     within(again).await;
 }
+
+/// Of several things that are wrong the first one is told: who asks, then what for, then how much it is.
+#[tokio::test]
+async fn whether_a_request_may_be_made_is_looked_at_first() {
+    let server = Server::start(HttpLimits {
+        max_body_bytes: 1024,
+        ..HttpLimits::default()
+    })
+    .await;
+    for (request, headers, status) in [
+        ("POST /echo", "", "400"),
+        ("POST /echo", "Host: x\r\nHost: x\r\n", "400"),
+        (
+            "POST /echo",
+            "Host: evil.example\r\nOrigin: null\r\n",
+            "421",
+        ),
+        ("POST /echo", "Host: x\r\nOrigin: null\r\n", "403"),
+        ("POST /nothing", "Host: x\r\n", "404"),
+        ("PUT /echo", "Host: x\r\n", "405"),
+        ("POST /echo", "Host: x\r\nContent-Encoding: br\r\n", "415"),
+        ("POST /echo", "Host: x\r\n", "413"),
+    ] {
+        let request = format!(
+            "{request} HTTP/1.1\r\n{headers}Content-Length: 5000\r\nConnection: close\r\n\r\n"
+        );
+        let answer = server.ask(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {answer}"
+        );
+        assert!(answer.contains("problem+json"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_id_of_its_request_and_says_nothing_of_the_server() {
+    let server = Server::start(HttpLimits {
+        max_body_bytes: 10,
+        ..HttpLimits::default()
+    })
+    .await;
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n", "200"),
+        ("GET / HTTP/1.1\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n", "421"),
+        ("GET /nothing HTTP/1.1\r\nHost: x\r\n", "404"),
+        ("GET /panic HTTP/1.1\r\nHost: x\r\n", "500"),
+        (
+            "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n",
+            "413",
+        ),
+    ] {
+        let request = format!("{request}Connection: close\r\nX-Request-Id: a/1\r\n\r\n");
+        let answer = server.ask(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        let ids = answer.matches("\r\nx-request-id: a/1\r\n").count();
+        assert_eq!(ids, 1, "{answer}");
+        assert!(!answer.contains("\r\nserver:"), "{answer}");
+    }
+    let mut client = server.sent(&[GET_AND_STAY, GET].concat()).await;
+    let answers = rest(&mut client).await;
+    let made = answers
+        .lines()
+        .filter(|line| line.starts_with("x-request-id: "));
+    let made: std::collections::BTreeSet<&str> = made.collect();
+    assert_eq!(made.len(), 2, "{answers}");
+}

@@ -72,6 +72,8 @@ fn a_refusal_names_the_setting_the_value_and_what_is_allowed() {
     let cases = [
         ("--cluster", "REPLOG_CLUSTER", "a.b"),
         ("--nats-url", "NATS_URL", "ws://h:1"),
+        ("--allow-origin", "REPLOG_ALLOW_ORIGIN", "*"),
+        ("--allow-origin", "REPLOG_ALLOW_ORIGIN", "https://a.b/page"),
         // CASES A4
         ("--heartbeat-interval", "REPLOG_HEARTBEAT_INTERVAL", "2ms"),
         ("--heartbeat-interval", "REPLOG_HEARTBEAT_INTERVAL", "61s"),
