@@ -327,7 +327,7 @@ impl Future for Answer {
         };
         let (note, request_id) = self.rest.take().expect("polled after its end");
         response.headers_mut().insert(X_REQUEST_ID, request_id);
-        if let Some(line) = self.line.take() {
+        if let Some(mut line) = self.line.take() {
             line.answered(response.status());
         }
         Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, note))))

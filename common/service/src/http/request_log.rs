@@ -42,7 +42,7 @@ impl RequestLine {
     }
 
     /// The request is answered.
-    pub(super) fn answered(mut self: Box<Self>, status: StatusCode) {
+    pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
