@@ -10,37 +10,56 @@ use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::broker::BrokerState;
 use replog_service::http::health::{StorageHealth, committed_seq, millis};
+use replog_service::http::openapi::words::one_of;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 /// The answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, `recovering`, `read_only`, `fenced` or `stopping`.
+    #[schema(schema_with = statuses)]
     pub status: &'static str,
+    /// `master`.
     role: &'static str,
+    /// The history.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
     epoch: u64,
     /// This start of the master.
+    #[schema(value_type = uuid::Uuid)]
     instance: MasterId,
+    /// The last entry.
+    #[schema(value_type = u64)]
     last_seq: Seq,
     /// What a majority has committed of that, as far as it is known and stored.
+    #[schema(value_type = u64)]
     committed_seq: Seq,
     /// `connected`, `disconnected` or `denied`.
     pub broker: BrokerState,
+    /// Whether appends are refused.
     read_only: bool,
     /// Why there are no appends, as in the 503 of one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = reasons)]
     pub reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Who has taken over.
+    #[schema(nullable = false)]
     fenced_by: Option<Fenced>,
+    /// Whether enough members are alive.
     quorum: Quorum,
+    /// The write concern of a POST that names none, as a number of nodes.
     default_w: u32,
     /// Clients that wait for an answer to their POST.
     waiting: usize,
     storage: StorageHealth,
+    /// The secondaries that count.
     members: Vec<Member>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Secondaries that are not listed, and do not count.
     observers: Vec<Member>,
     /// Who has spoken while the master recovers, and cannot read all of its log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,60 +70,100 @@ pub struct Health {
     /// Listed members that have not answered a master that recovers; or had not when it began to serve: what only they hold is
     /// missing then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     not_heard: Vec<NodeId>,
     /// Messages that were dropped because of an epoch that no honest node can have.
     #[serde(skip_serializing_if = "is_zero")]
     forged: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Fenced {
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The node that told of it.
+    #[schema(value_type = Option<String>, nullable = false)]
     heard_from: Option<NodeId>,
     problem: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Quorum {
     needed: u32,
     alive: u32,
     ok: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct CannotRead {
+    #[schema(value_type = String)]
     id: NodeId,
+    #[schema(value_type = u64)]
     seq: Seq,
     problem: String,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct OtherVersion {
+    #[schema(value_type = String)]
     id: NodeId,
     version: u32,
     problem: String,
 }
 
 /// One secondary as the master sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Member {
+    #[schema(value_type = String)]
     id: NodeId,
+    #[schema(schema_with = member_statuses)]
     status: Status,
+    /// The last entry that it has acknowledged.
+    #[schema(value_type = u64)]
     acked_seq: Seq,
+    /// Entries of the master that it has not acknowledged.
     lag: u64,
+    /// How long ago it was heard; null where it never was.
+    #[schema(required = true)]
     last_seen_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The first entry that it holds back, because one before it is missing.
+    #[schema(value_type = Option<u64>, nullable = false)]
     held_from: Option<Seq>,
+    /// How often entries were sent to it again.
     retries: u64,
     /// The other history that it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>, nullable = false)]
     log_id: Option<LogId>,
     /// The first position at which it differs: another history shares nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false)]
     differs_from: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What stands in the way.
+    #[schema(nullable = false)]
     problem: Option<String>,
+}
+
+fn statuses() -> Object {
+    one_of(&["ok", "recovering", "read_only", "fenced", "stopping"])
+}
+
+fn reasons() -> Object {
+    one_of(&[
+        "recovering",
+        "no_quorum",
+        "fenced",
+        "disk_full",
+        "disk_failed",
+        "too_many_waiting",
+        "stopping",
+    ])
+}
+
+fn member_statuses() -> Object {
+    one_of(&["unknown", "healthy", "suspected", "unhealthy", "diverged"])
 }
 
 fn is_zero(n: &u64) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use replog_service::http::health::millis;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What goes wrong, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,10 +41,14 @@ impl Faults {
 }
 
 /// The faults as the answer of `/faults`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Faults)]
 pub struct FaultsAnswer {
+    /// How long each append waits before it is applied, in milliseconds.
     delay_ms: u64,
+    /// How often an error is answered instead of the ACK, after the entry was stored: 0 to 1.
     error_rate: f64,
+    /// How often an entry is lost before it is stored: 0 to 1.
     drop_rate: f64,
 }
 

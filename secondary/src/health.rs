@@ -3,33 +3,52 @@
 use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, StorageId, Time};
 use replog_service::broker::BrokerState;
 use replog_service::http::health::{StorageHealth, committed_seq, millis};
+use replog_service::http::openapi::words::one_of;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use crate::faulty::FaultyFollower;
 
 /// The answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, `catching_up` or `diverged`.
+    #[schema(schema_with = statuses)]
     pub status: &'static str,
+    /// `secondary`.
     role: &'static str,
+    /// Its name.
+    #[schema(value_type = String)]
     id: NodeId,
+    /// The history; null where it has heard of none yet.
+    #[schema(value_type = Option<uuid::Uuid>, required = true)]
     log_id: Option<LogId>,
+    /// The number of the leadership that it follows.
     epoch: u64,
     /// The start of the master that is followed.
+    #[schema(value_type = Option<uuid::Uuid>, required = true)]
     instance: Option<MasterId>,
     /// The id of the storage, new at each start.
+    #[schema(value_type = uuid::Uuid)]
     storage_id: StorageId,
+    /// The last entry.
+    #[schema(value_type = u64)]
     last_seq: Seq,
     /// Entries of the master that are not here yet, as far as it has said.
     pub lag: u64,
+    /// Entries that are held back because one before them is missing.
     held_back: u64,
+    /// Entries that came again.
     duplicates: u64,
     /// What a majority has committed of that, as far as it is known and stored.
+    #[schema(value_type = u64)]
     committed_seq: Seq,
     /// `connected`, `disconnected` or `denied`.
     pub broker: BrokerState,
+    /// How long ago the master was heard; null where it never was.
+    #[schema(required = true)]
     master_last_seen_ms: Option<u64>,
     /// Entries that were rolled back since the start because the master has others there; see `GET /diverged`.
     put_aside: u64,
@@ -38,7 +57,13 @@ pub struct Health {
     #[serde(skip_serializing_if = "is_zero")]
     forged: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What stands in the way.
+    #[schema(nullable = false)]
     problem: Option<String>,
+}
+
+fn statuses() -> Object {
+    one_of(&["ok", "catching_up", "diverged"])
 }
 
 fn is_zero(n: &u64) -> bool {

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{any, get, post};
 use replog_protocol::follower;
 use replog_protocol::ids::StorageId;
 use replog_service::client::Client;
@@ -17,21 +16,38 @@ use replog_service::http::calls::Caller;
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::granted;
+use replog_service::http::openapi::answers::{
+    Entry, EntryLists, EntryStream, NotModified, PythonList,
+};
+use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
+use replog_service::http::openapi::refusals::{
+    BodyTimeout, EncodedBody, Forbidden, NoSuchEntry, NotAcceptable, NotHereYet, OtherHistory,
+    ProblemDetails, TooLarge, Unavailable,
+};
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, body, reading, rollbacks, stream};
+use replog_service::http::{answer, body, openapi, reading, rollbacks, stream};
 use replog_service::node_task::NodeHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use utoipa_axum::router::UtoipaMethodRouterExt;
+use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::faults::{Faults, FaultsAnswer, FaultsChange};
 use crate::faulty::{Answer, Command, FaultyFollower};
 use crate::health::Health;
 use crate::new_storage;
+
+/// What a reader of the description should know first.
+const ABOUT: &str = "A secondary: holds what the master sends, in order and without a hole, and lists it. The master takes \
+    appends.\n\n\
+    Errors are problem details (RFC 9457). A query parameter or a field of a body that a call does not know is refused by name. \
+    `HEAD` is `GET` without its body, and `OPTIONS` of a path says in `Allow` what it takes.";
 
 /// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
 #[derive(Debug)]
@@ -46,48 +62,77 @@ pub struct Secondary {
 
 /// The paths of a secondary.
 pub fn router(secondary: Secondary) -> Router {
-    let router = Router::new()
-        .route("/messages", get(messages).layer(gzip()).fallback(not_here))
-        .route("/messages/stream", get(stream).layer(gzip()))
-        .route("/messages/{seq}", get(message))
-        .route("/append", any(not_here))
-        .route("/list", get(list))
-        .route("/clear", post(clear))
-        .route("/diverged", get(diverged))
-        .route("/rejoin", post(rejoin))
-        .route("/faults", get(faults).put(set_faults))
-        .route("/health", get(health))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz));
-    with_problem_fallbacks(router.with_state(Arc::new(secondary)))
+    let messages = routes!(messages).map(|calls| calls.layer(gzip()).fallback(not_here));
+    let router = openapi::begun(ABOUT)
+        .routes(messages)
+        .routes(routes!(stream).layer(gzip()))
+        .routes(routes!(message))
+        .routes(routes!(list))
+        .routes(routes!(clear))
+        .routes(routes!(diverged))
+        .routes(routes!(rejoin))
+        .routes(routes!(faults, set_faults))
+        .routes(routes!(health))
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        // No call of a secondary: it is here to say whose it is.
+        .route("/append", openapi::allowing(&[]).fallback(not_here));
+    with_problem_fallbacks(openapi::described(router).with_state(Arc::new(secondary)))
 }
 
 type Shared = State<Arc<Secondary>>;
 type NoQuery = Parameters<NoParameters>;
 
 /// An answer that says no more than that it is so.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Done {
+    /// That it is so, as a word.
+    #[schema(example = "ok")]
     status: &'static str,
 }
 
 /// The answer of `POST /rejoin`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Rejoining {
+    /// `rejoining`.
+    #[schema(example = "rejoining")]
     status: &'static str,
     /// How many entries were rolled back, and are kept.
     put_aside: u64,
 }
 
 /// The fields of `PUT /faults`; one that is missing stays as it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = FaultsChange)]
 #[serde(deny_unknown_fields)]
 struct FaultsBody {
+    /// How long each append waits before it is applied, in milliseconds.
+    #[schema(example = 500)]
     delay_ms: Option<u64>,
+    /// How often an error is answered instead of the ACK, after the entry was stored.
+    #[schema(minimum = 0, maximum = 1, example = 0.1)]
     error_rate: Option<f64>,
+    /// How often an entry is lost before it is stored.
+    #[schema(minimum = 0, maximum = 1, example = 0.1)]
     drop_rate: Option<f64>,
 }
 
+/// List the log
+///
+/// The entries from `from` on. With `wait` an empty answer waits until there is something to show; with `min_seq` every answer
+/// waits until that entry is here.
+#[utoipa::path(
+    get, path = "/messages", operation_id = "listMessages", tag = "messages",
+    params(ListParameters, IfNoneMatch),
+    responses(
+        (status = 200, response = EntryLists),
+        (status = 304, response = NotModified),
+        (status = 406, response = NotAcceptable),
+        (status = 410, response = OtherHistory),
+        (status = 503, response = Unavailable),
+        (status = 504, response = NotHereYet)
+    )
+)]
 async fn messages(
     State(secondary): Shared,
     Parameters(parameters): Parameters<ListParameters>,
@@ -96,6 +141,18 @@ async fn messages(
     reading::messages(secondary.log.clone(), parameters, &headers).await
 }
 
+/// Follow the log
+///
+/// Each entry from `from` on as it comes: server-sent events, or JSON lines for `Accept: application/x-ndjson`.
+#[utoipa::path(
+    get, path = "/messages/stream", operation_id = "streamMessages", tag = "messages",
+    params(StreamParameters, LastEventId),
+    responses(
+        (status = 200, response = EntryStream),
+        (status = 406, response = NotAcceptable),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn stream(
     State(secondary): Shared,
     Parameters(parameters): Parameters<StreamParameters>,
@@ -104,10 +161,27 @@ async fn stream(
     stream::events(secondary.log.clone(), parameters, &headers).await
 }
 
+/// List the log as text
+///
+/// A line per entry, counted from 0.
+#[utoipa::path(
+    get, path = "/list", operation_id = "listAsText", tag = "course",
+    responses((status = 200, response = PythonList), (status = 503, response = Unavailable))
+)]
 async fn list(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     reading::list(secondary.log.clone()).await
 }
 
+/// One entry
+#[utoipa::path(
+    get, path = "/messages/{seq}", operation_id = "getMessage", tag = "messages",
+    params(SeqPath),
+    responses(
+        (status = 200, description = "The entry.", body = Entry),
+        (status = 404, response = NoSuchEntry),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn message(
     State(secondary): Shared,
     SeqPath(seq): SeqPath,
@@ -118,19 +192,37 @@ async fn message(
 
 /// Whoever wants to append is sent to the master; axum adds the `Allow` header.
 async fn not_here() -> Problem {
-    let detail = "this is a secondary: the master takes appends";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    Problem::method_not_allowed("this is a secondary: the master takes appends")
 }
 
+/// How the secondary is
+#[utoipa::path(
+    get, path = "/health", operation_id = "getHealth", tag = "cluster",
+    responses(
+        (status = 200, description = "All of it, at one moment; whatever `status` is.", body = Health),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn health(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     secondary.health().await.map(|health| answer::json(&health))
 }
 
+/// Whether the program lives
+#[utoipa::path(
+    get, path = "/livez", operation_id = "getLive", tag = "cluster",
+    responses((status = 200, description = "It does.", body = Done))
+)]
 async fn livez(_: NoQuery) -> Response {
     answer::json(&Done { status: "ok" })
 }
 
-/// Ready when it has everything that the master has, and the broker grants what it needs.
+/// Whether the secondary is ready
+///
+/// It is when it has everything that the master has, and the broker grants what it needs.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "getReady", tag = "cluster",
+    responses((status = 200, description = "It is.", body = Done), (status = 503, response = Unavailable))
+)]
 async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     let health = secondary.health().await?;
     match health.status {
@@ -142,6 +234,20 @@ async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Proble
     }
 }
 
+/// Forget the log
+///
+/// Only with `--allow-clear`. The master fills the secondary again.
+#[utoipa::path(
+    post, path = "/clear", operation_id = "clearCopy", tag = "cluster",
+    responses(
+        (status = 200, description = "The copy is gone.", body = Done),
+        (status = 403, response = Forbidden),
+        (status = 408, response = BodyTimeout),
+        (status = 413, response = TooLarge),
+        (status = 415, response = EncodedBody),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn clear(
     State(secondary): Shared,
     caller: Caller,
@@ -172,11 +278,34 @@ async fn clear(
     Ok(answer::json(&Done { status: "cleared" }))
 }
 
-/// What was rolled back because the master has other entries there.
+/// What was rolled back and is kept
+///
+/// Entries that this node took out of its log because the master has other entries there.
+#[utoipa::path(
+    get, path = "/diverged", operation_id = "getDiverged", tag = "cluster",
+    responses((status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks))
+)]
 async fn diverged(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&secondary.log).await
 }
 
+/// Give up another history
+///
+/// For a secondary that holds another history than the master: rolls all of it back, keeps it, and follows the master.
+#[utoipa::path(
+    post, path = "/rejoin", operation_id = "rejoin", tag = "cluster",
+    responses(
+        (status = 200, description = "What was here was rolled back.", body = Rejoining),
+        (status = 408, response = BodyTimeout),
+        (status = 409, description = "The secondary holds the master's history: there is nothing to rejoin.",
+            body = ProblemDetails, content_type = "application/problem+json",
+            example = json!({"type": "about:blank", "title": "Conflict", "status": 409,
+                "detail": "this secondary is not diverged: there is nothing to rejoin"})),
+        (status = 413, response = TooLarge),
+        (status = 415, response = EncodedBody),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn rejoin(
     State(secondary): Shared,
     caller: Caller,
@@ -205,6 +334,15 @@ async fn rejoin(
     }))
 }
 
+/// Which faults happen on purpose
+#[utoipa::path(
+    get, path = "/faults", operation_id = "getFaults", tag = "faults",
+    responses(
+        (status = 200, description = "All of them.", body = FaultsAnswer),
+        (status = 403, response = Forbidden),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn faults(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     secondary.faults_allowed()?;
     let faults = secondary.node.inspect(|node, _| node.faults());
@@ -212,6 +350,22 @@ async fn faults(State(secondary): Shared, _: NoQuery) -> Result<Response, Proble
     Ok(answer::json(&FaultsAnswer::from(faults)))
 }
 
+/// Change the faults
+///
+/// Only with `--allow-faults`. A field that is missing or null stays as it is.
+#[utoipa::path(
+    put, path = "/faults", operation_id = "setFaults", tag = "faults",
+    request_body(content = FaultsBody, content_type = "application/json",
+        example = json!({"delay_ms": 5, "error_rate": 0.0, "drop_rate": 0.0})),
+    responses(
+        (status = 200, description = "All of them, from now on.", body = FaultsAnswer),
+        (status = 403, response = Forbidden),
+        (status = 408, response = BodyTimeout),
+        (status = 413, response = TooLarge),
+        (status = 415, response = EncodedBody),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn set_faults(
     State(secondary): Shared,
     _: NoQuery,

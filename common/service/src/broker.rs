@@ -1,9 +1,10 @@
 //! How this program's link to the broker is, as users see it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How the link to the broker is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BrokerState {
     /// There is no broker, or none that can be reached.

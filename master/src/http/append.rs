@@ -9,26 +9,46 @@ use replog_protocol::entry::Content;
 use replog_protocol::ids::{LogId, MessageId, Seq};
 use replog_protocol::leader::command::{Answer, Append, AppendRequest, Appended, Command, Load};
 use replog_protocol::request_id::RequestId;
+use replog_service::http::openapi::headers;
+use replog_service::http::openapi::refusals::{
+    BodyTimeout, Cleared, EncodedBody, NotReplicated, OtherContent, OtherPosition, TooLarge,
+    Unavailable,
+};
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body, query, request_id};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+use super::described::{Appending, LoadLines, MessageOrBatch};
 use super::outcome::{Sent, replicated};
 use super::parse::{AppendParameters, IdempotencyKey, MessageBody, NewMessage, Terms};
 use super::{Master, Shared, batch, bulk};
 
 /// The answer when enough nodes hold the message.
-#[derive(Serialize)]
-struct Replicated<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Replicated<'a> {
+    /// `replicated`.
     status: &'static str,
+    /// Its position.
+    #[schema(value_type = u64, minimum = 1)]
     seq: Seq,
+    /// Its id: the client's, or one that the master made.
+    #[schema(value_type = uuid::Uuid)]
     message_id: MessageId,
+    /// As it was sent.
+    #[schema(value_type = String)]
     content: &'a RawValue,
+    /// How many nodes were to hold it.
     w: u32,
+    /// How many do.
     acks: u32,
+    /// The history that it is in.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
+    /// The number of the leadership that placed it.
     epoch: u64,
+    /// Whether it was in the log already.
     duplicate: bool,
 }
 
@@ -38,6 +58,34 @@ enum Read {
     Batch(Vec<NewMessage>, Terms),
 }
 
+/// Append a message, a batch, or a bulk load
+///
+/// Answered when `w` nodes hold it, the master among them. A message with an id that is in the log already is not appended again: it
+/// joins the wait for the one that is there. Lines are appended as they come, in any number.
+#[utoipa::path(
+    post, path = "/messages", operation_id = "appendMessages", tag = "messages",
+    params(AppendParameters, headers::IdempotencyKey),
+    request_body(content(
+        (MessageOrBatch = "application/json", examples(
+            ("message" = (summary = "One message", value = json!({"content": "hello", "w": 1}))),
+            ("batch" = (summary = "A batch", value = json!([{"content": "a"}, {"content": "b"}])))
+        )),
+        (LoadLines = "application/x-ndjson")
+    )),
+    responses(
+        (status = 200, description = "As many nodes hold it as were asked for.", body = Appending<'_>, headers(
+            ("Location" = String, description = "Of one message: where it is.")
+        )),
+        (status = 408, response = BodyTimeout),
+        (status = 410, response = Cleared),
+        (status = 412, response = OtherPosition),
+        (status = 413, response = TooLarge),
+        (status = 415, response = EncodedBody),
+        (status = 422, response = OtherContent),
+        (status = 503, response = Unavailable),
+        (status = 504, response = NotReplicated)
+    )
+)]
 pub(super) async fn post_message(
     State(master): Shared,
     request: Request,

@@ -10,6 +10,7 @@ use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Master;
 use super::outcome::{Sent, refused, replicated};
@@ -17,19 +18,31 @@ use super::parse::{BatchElement, IdempotencyKey, NewMessage, Terms};
 
 /// The most messages of one batch: they get their places in one step, and meanwhile nobody else is served. Above it a bulk
 /// load is the better way.
-const MAX_MESSAGES: usize = 10_000;
+pub(super) const MAX_MESSAGES: usize = 10_000;
 
 /// The answer when enough nodes hold all of the batch.
-#[derive(Serialize)]
-struct BatchReplicated {
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchReplicated {
+    /// `replicated`.
     status: &'static str,
+    /// The lowest position of its messages.
+    #[schema(value_type = u64, minimum = 1)]
     first_seq: Seq,
+    /// The highest one.
+    #[schema(value_type = u64, minimum = 1)]
     last_seq: Seq,
+    /// How many messages it has.
     count: u64,
+    /// How many nodes were to hold all of it.
     w: u32,
+    /// How many do.
     acks: u32,
+    /// The history that it is in.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
+    /// The number of the leadership that placed it.
     epoch: u64,
+    /// Whether all of it was in the log already.
     duplicate: bool,
 }
 

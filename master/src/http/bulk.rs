@@ -18,6 +18,7 @@ use replog_service::http::lines::{Line, Lines};
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body, query, request_id};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Master;
 use super::outcome::{Sent, refused, replicated};
@@ -31,16 +32,28 @@ const RUN_LINES: usize = 4096;
 const SMALL_RUN_LINES: usize = 16;
 
 /// The answer when enough nodes hold every line.
-#[derive(Serialize)]
-struct Loaded {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Loaded {
+    /// `replicated`.
     status: &'static str,
+    /// How many messages it has.
     count: u64,
+    /// The lowest position of its messages.
+    #[schema(value_type = u64, minimum = 1)]
     first_seq: Seq,
+    /// The highest one.
+    #[schema(value_type = u64, minimum = 1)]
     last_seq: Seq,
+    /// How many of its messages were in the log already.
     duplicates: u64,
+    /// How many nodes were to hold all of it.
     w: u32,
+    /// How many do.
     acks: u32,
+    /// The history that it is in.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
+    /// The number of the leadership that placed it.
     epoch: u64,
 }
 

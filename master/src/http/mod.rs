@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod bulk;
 mod course;
+mod described;
 mod outcome;
 mod parse;
 mod status;
@@ -16,7 +17,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::leader::Leader;
@@ -27,21 +27,35 @@ use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Calls;
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::openapi::answers::{EntryLists, EntryStream, NotModified, PythonList};
+use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
+use replog_service::http::openapi::refusals::{
+    Cleared, NoSuchEntry, NotAcceptable, NotHereYet, NotReplicated, OtherHistory, Unavailable,
+};
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, reading, rollbacks, stream};
+use replog_service::http::{answer, openapi, reading, rollbacks, stream};
 use replog_service::node_task::NodeHandle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::UtoipaMethodRouterExt;
+use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::message_ids::MessageIds;
 
+use described::HeldEntry;
 use outcome::{Sent, replicated};
 use parse::HoldersParameters;
+
+/// What a reader of the description should know first.
+const ABOUT: &str = "The master: takes appends, gives them their order, replicates them to the secondaries.\n\n\
+    Errors are problem details (RFC 9457). A query parameter or a field of a body that a call does not know is refused by name. \
+    Bodies are read as JSON whatever their `Content-Type` says, but for `application/x-ndjson`. `HEAD` is `GET` without its body, \
+    and `OPTIONS` of a path says in `Allow` what it takes.";
 
 /// What a handler needs. A handler owns nothing that could be lost when its client hangs up.
 #[derive(Debug)]
@@ -78,32 +92,51 @@ pub fn calls(master: Master) -> Calls {
 
 /// The paths of a master.
 fn router(master: Arc<Master>) -> Router {
-    let router = Router::new()
-        .route("/", get(page))
-        .route(
-            "/messages",
-            get(messages).layer(gzip()).post(append::post_message),
-        )
-        .route("/messages/stream", get(stream).layer(gzip()))
-        .route("/messages/{seq}", get(message))
-        .route("/append", post(course::post_append))
-        .route("/list", get(list))
-        .route("/clear", post(status::clear))
-        .route("/diverged", get(diverged))
-        .route("/health", get(status::health))
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz));
-    with_problem_fallbacks(router.with_state(master))
+    let router = openapi::begun(ABOUT)
+        .routes(routes!(page))
+        .routes(routes!(messages).layer(gzip()))
+        .routes(routes!(append::post_message))
+        .routes(routes!(stream).layer(gzip()))
+        .routes(routes!(message))
+        .routes(routes!(course::post_append))
+        .routes(routes!(list))
+        .routes(routes!(status::clear))
+        .routes(routes!(diverged))
+        .routes(routes!(status::health))
+        .routes(routes!(status::livez))
+        .routes(routes!(status::readyz));
+    with_problem_fallbacks(openapi::described(router).with_state(master))
 }
 
 type Shared = State<Arc<Master>>;
 type NoQuery = Parameters<NoParameters>;
 
-/// The cluster's page in a browser: one file that reads `/health` and `/messages`.
+/// The cluster's page in a browser
+///
+/// One file that reads `/health` and `/messages`.
+#[utoipa::path(get, path = "/", operation_id = "getPage", tag = "description", responses(
+    (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8")
+))]
 async fn page(_: NoQuery) -> Html<&'static str> {
     Html(include_str!("page.html"))
 }
 
+/// List the log
+///
+/// The entries from `from` on. With `wait` an empty answer waits until there is something to show; with `min_seq` every answer
+/// waits until that entry is here.
+#[utoipa::path(
+    get, path = "/messages", operation_id = "listMessages", tag = "messages",
+    params(ListParameters, IfNoneMatch),
+    responses(
+        (status = 200, response = EntryLists),
+        (status = 304, response = NotModified),
+        (status = 406, response = NotAcceptable),
+        (status = 410, response = OtherHistory),
+        (status = 503, response = Unavailable),
+        (status = 504, response = NotHereYet)
+    )
+)]
 async fn messages(
     State(master): Shared,
     Parameters(parameters): Parameters<ListParameters>,
@@ -112,6 +145,18 @@ async fn messages(
     reading::messages(master.log.clone(), parameters, &headers).await
 }
 
+/// Follow the log
+///
+/// Each entry from `from` on as it comes: server-sent events, or JSON lines for `Accept: application/x-ndjson`.
+#[utoipa::path(
+    get, path = "/messages/stream", operation_id = "streamMessages", tag = "messages",
+    params(StreamParameters, LastEventId),
+    responses(
+        (status = 200, response = EntryStream),
+        (status = 406, response = NotAcceptable),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn stream(
     State(master): Shared,
     Parameters(parameters): Parameters<StreamParameters>,
@@ -120,10 +165,24 @@ async fn stream(
     stream::events(master.log.clone(), parameters, &headers).await
 }
 
+/// List the log as text
+///
+/// A line per entry, counted from 0.
+#[utoipa::path(
+    get, path = "/list", operation_id = "listAsText", tag = "course",
+    responses((status = 200, response = PythonList), (status = 503, response = Unavailable))
+)]
 async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     reading::list(master.log.clone()).await
 }
 
+/// What was rolled back and is kept
+///
+/// Entries that this node took out of its log because others have other entries there.
+#[utoipa::path(
+    get, path = "/diverged", operation_id = "getDiverged", tag = "cluster",
+    responses((status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks))
+)]
 async fn diverged(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&master.log).await
 }
@@ -135,7 +194,20 @@ struct Holders {
     acked_by: Vec<String>,
 }
 
-/// One entry, with who holds it; at once, or when so many nodes do as are asked for.
+/// One entry, with who holds it
+///
+/// At once; or with `w` as soon as so many nodes hold it, within `wait`.
+#[utoipa::path(
+    get, path = "/messages/{seq}", operation_id = "getMessage", tag = "messages",
+    params(SeqPath, HoldersParameters),
+    responses(
+        (status = 200, description = "The entry.", body = HeldEntry),
+        (status = 404, response = NoSuchEntry),
+        (status = 410, response = Cleared),
+        (status = 503, response = Unavailable),
+        (status = 504, response = NotReplicated)
+    )
+)]
 async fn message(
     State(master): Shared,
     SeqPath(seq): SeqPath,

@@ -12,6 +12,9 @@ use replog_service::http::problem::Problem;
 use replog_service::http::query::WaitTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::described::nodes;
 
 /// The longest time that a client may let a POST wait: more than anybody means, less than arithmetic minds.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -20,76 +23,106 @@ const MAX_KEY_CHARS: usize = 255;
 /// So many characters of what was sent are shown in a refusal.
 const MAX_SHOWN_CHARS: usize = 40;
 
-/// `POST /messages` as it comes; a field that is null is absent. The values are kept as they were written, so that a refusal
-/// names the number that was sent and not what became of it.
-#[derive(Debug, Deserialize)]
+/// One message; a field that is null is absent.
+// The values are kept as they were written, so that a refusal names the number that was sent and not what became of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Message)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageBody<'a> {
-    /// A string.
+    /// Any string, also the empty one.
     #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "hello")]
     content: Option<&'a RawValue>,
-    /// A whole number from 1, as a number or a string; `"majority"` or `"all"`.
+    /// How many nodes, the master included, are to hold the message before it is answered.
     #[serde(borrow)]
+    #[schema(schema_with = nodes, required = false)]
     w: Option<&'a RawValue>,
-    /// A UUID.
+    /// A UUID of the client's own: a retry with it is the same message.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", required = false)]
     message_id: Option<&'a RawValue>,
-    /// A whole number from 0, in milliseconds.
+    /// How long to wait for the nodes, in milliseconds: then 504, and the entry stays. Without it the answer takes as long as
+    /// they do.
     #[serde(borrow)]
+    #[schema(value_type = Option<u64>, maximum = 18446744073709551615u64, required = false, example = 500)]
     timeout_ms: Option<&'a RawValue>,
-    /// A whole number from 1.
+    /// Append only at this position, else 412.
     #[serde(borrow)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 18446744073709551615u64, required = false)]
     expected_seq: Option<&'a RawValue>,
 }
 
 /// The parameters of `POST /messages` and `POST /append`: other spellings of the fields, and for a batch or a load the only
 /// ones. The values are kept as they were written, as those of the fields are.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AppendParameters {
-    /// As [`MessageBody::w`], without quotes.
+    /// How many nodes are to hold everything before it is answered: a number from 1, `majority` or `all`.
+    #[param(
+        pattern = "^([1-9][0-9]{0,8}|majority|all)$",
+        nullable = false,
+        example = "1"
+    )]
     w: Option<String>,
-    /// As [`MessageBody::timeout_ms`].
+    /// How long to wait for them, in milliseconds.
+    #[param(value_type = Option<u64>, maximum = 18446744073709551615u64, nullable = false, example = 500)]
     timeout_ms: Option<String>,
-    /// As [`MessageBody::expected_seq`].
+    /// Append only at this position, else 412; of a batch or a load it is that of the first message.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 18446744073709551615u64, nullable = false)]
     expected_seq: Option<String>,
 }
 
 /// The parameters of `GET /messages/{seq}`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct HoldersParameters {
-    /// How many nodes are to hold the entry, as [`MessageBody::w`], without quotes.
+    /// How many nodes are to hold the entry: a number from 1, `majority` or `all`.
+    #[param(
+        pattern = "^([1-9][0-9]{0,8}|majority|all)$",
+        nullable = false,
+        example = "1"
+    )]
     w: Option<String>,
-    /// How long to wait for that.
+    /// How long to wait for that; needs `w` beside it.
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,9}ms|[0-9]{1,6}s|[0-9]{1,5}m|[0-9]{1,3}h)$", nullable = false,
+        example = "20ms")]
     wait: Option<WaitTime>,
 }
 
 /// One element of the array that is a batch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = BatchMessage)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchElement<'a> {
-    /// As in [`MessageBody`].
+    /// Any string, also the empty one.
     #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "hello")]
     content: Option<&'a RawValue>,
-    /// As in [`MessageBody`].
+    /// A UUID of the client's own: a retry with it is the same message.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", required = false)]
     message_id: Option<&'a RawValue>,
 }
 
 /// One line of a bulk load; also as a list shows it, so that an export can be loaded.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoadLine<'a> {
-    /// A whole number from 1: the position that the line gets, or has.
+    /// The position that the line gets, or has; else 412.
     #[serde(borrow)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 18446744073709551615u64, required = false)]
     seq: Option<&'a RawValue>,
     /// Ignored: a new entry is of this master's epoch.
     #[serde(rename = "epoch", borrow)]
+    #[schema(value_type = Option<serde_json::Value>, required = false)]
     _epoch: Option<&'a RawValue>,
-    /// As in [`MessageBody`].
+    /// A UUID of the client's own: a retry with it is the same message.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", required = false)]
     message_id: Option<&'a RawValue>,
-    /// As in [`MessageBody`].
+    /// Any string, also the empty one.
     #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "hello")]
     content: Option<&'a RawValue>,
 }
 
@@ -354,12 +387,14 @@ fn whole_number(name: &str, text: Option<&str>, least: u64) -> Result<Option<u64
     };
     // `u64::from_str` would also take "+2".
     let is_whole = text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|n| is_whole && *n >= least);
-    number.map(Some).ok_or_else(|| {
+    let number = text.parse().ok().filter(|_| is_whole);
+    number.filter(|n| *n >= least).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-        Problem::bad_request(format!(
-            "{name} must be a whole number from {least}, not {shown}"
-        ))
+        let allowed = match is_whole && number.is_none() && !text.is_empty() {
+            true => format!("at most {}", u64::MAX),
+            false => format!("a whole number from {least}"),
+        };
+        Problem::bad_request(format!("{name} must be {allowed}, not {shown}"))
     })
 }
 
@@ -445,6 +480,11 @@ mod tests {
                 "",
                 "?expected_seq=0",
                 "expected_seq must be a whole number from 1, not 0",
+            ),
+            (
+                "",
+                "?timeout_ms=18446744073709551616",
+                "timeout_ms must be at most 18446744073709551615",
             ),
             ("", "?w=1&w=1", "w is given twice"),
             (

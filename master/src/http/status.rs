@@ -8,38 +8,68 @@ use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
 use replog_service::http::calls::Caller;
 use replog_service::http::health::granted;
+use replog_service::http::openapi::refusals::{
+    BodyTimeout, EncodedBody, Forbidden, TooLarge, Unavailable,
+};
 use replog_service::http::problem::Problem;
 use replog_service::http::{answer, body};
 use replog_service::node_task::CommandError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::outcome::{refused, unavailable};
 use super::{Master, NoQuery, Shared};
 use crate::health::Health;
 
 /// The answer of `/livez` and `/readyz`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Fine {
+    /// `ok`.
+    #[schema(example = "ok")]
     status: &'static str,
 }
 
 /// The answer to a clearing.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Cleared {
+    /// `cleared`.
+    #[schema(example = "cleared")]
     status: &'static str,
+    /// The new history.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
+    /// The number of its first leadership.
     epoch: u64,
 }
 
+/// How the master and its secondaries are
+#[utoipa::path(
+    get, path = "/health", operation_id = "getHealth", tag = "cluster",
+    responses(
+        (status = 200, description = "All of it, at one moment; whatever `status` is.", body = Health),
+        (status = 503, response = Unavailable)
+    )
+)]
 pub(super) async fn health(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     current(&master).await.map(|health| answer::json(&health))
 }
 
+/// Whether the program lives
+#[utoipa::path(
+    get, path = "/livez", operation_id = "getLive", tag = "cluster",
+    responses((status = 200, description = "It does.", body = Fine))
+)]
 pub(super) async fn livez(_: NoQuery) -> Response {
     answer::json(&Fine { status: "ok" })
 }
 
-/// Ready when it takes appends, and the broker grants what it needs.
+/// Whether the master is ready
+///
+/// It is when it takes appends, and the broker grants what it needs.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "getReady", tag = "cluster",
+    responses((status = 200, description = "It is.", body = Fine), (status = 503, response = Unavailable))
+)]
 pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     let health = current(&master).await?;
     match health.status {
@@ -51,6 +81,20 @@ pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response
     }
 }
 
+/// Begin a new, empty history on every node
+///
+/// Only with `--allow-clear`. The answer does not wait for the secondaries; appends that wait are answered 410.
+#[utoipa::path(
+    post, path = "/clear", operation_id = "clearLog", tag = "cluster",
+    responses(
+        (status = 200, description = "The new history.", body = Cleared),
+        (status = 403, response = Forbidden),
+        (status = 408, response = BodyTimeout),
+        (status = 413, response = TooLarge),
+        (status = 415, response = EncodedBody),
+        (status = 503, response = Unavailable)
+    )
+)]
 pub(super) async fn clear(
     State(master): Shared,
     caller: Caller,

@@ -182,6 +182,9 @@ async fn a_message_is_appended_listed_and_shown_with_who_holds_it() {
         "seq": 2, "epoch": 1, "message_id": made["message_id"], "content": "two", "acks": 1, "acked_by": ["master"],
     });
     assert_eq!((status, one), (200, expected));
+    let request = Request::get("/messages/1").body(Body::empty()).unwrap();
+    let (_, held) = world.asks(request).await.unwrap();
+    serde_json::from_str::<HeldEntry>(&held).expect("as it is described");
     assert_eq!(world.get("/messages/3").await.0, 404);
 }
 

@@ -13,6 +13,7 @@ mod committed;
 mod connections;
 mod copies;
 mod curl;
+mod description;
 mod directories;
 mod disk;
 mod duplicates;

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
@@ -16,15 +17,19 @@ where
         .method_not_allowed_fallback(wrong_method)
 }
 
-async fn unknown_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", shortened(uri.path())))
+/// `OPTIONS *` is about the server and no path of it (RFC 9110, section 9.3.7): it is alive, and that is all.
+async fn unknown_path(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::not_found(format!("there is nothing at {}", shortened(uri.path()))).into_response()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     // axum adds the header: it knows what the route allows.
     let (method, path) = (shortened(method.as_str()), shortened(uri.path()));
     let detail = format!("{path} does not take {method}; the Allow header lists what it takes");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    Problem::method_not_allowed(detail)
 }
 
 fn shortened(text: &str) -> String {
@@ -34,7 +39,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{Request, Response};
+    use axum::http::Request;
     use axum::routing::{get, post};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
@@ -64,6 +69,7 @@ mod tests {
         for (method, path, status, allow) in [
             ("GET", "/nothing", 404, None),
             ("POST", "/messages/", 404, None),
+            ("OPTIONS", "/nothing", 404, None),
             ("DELETE", "/messages", 405, Some("GET,HEAD,POST")),
             ("GET", "/clear", 405, Some("POST")),
             ("HEAD", "/clear", 405, Some("POST")),
@@ -78,6 +84,13 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn options_of_the_server_itself_is_answered_with_nothing() {
+        let response = call("OPTIONS", "*").await;
+        assert_eq!(response.status(), 204);
+        assert!(!response.headers().contains_key("allow"));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use replog_protocol::repair::Repair;
 use replog_protocol::write_concern::WriteConcern;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::broker::BrokerState;
@@ -42,7 +43,7 @@ pub fn millis(time: Duration) -> u64 {
 }
 
 /// Where a log is kept, and how that is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StorageHealth {
     /// `memory` or `disk`.
     kind: &'static str,
@@ -54,6 +55,7 @@ pub struct StorageHealth {
     is_full: bool,
     /// Entries that were found damaged, and are not repaired yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<u64>)]
     damaged: Vec<Seq>,
 }
 

@@ -3,12 +3,14 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use replog_protocol::ids::Seq;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 
 /// The position in `/messages/{seq}`. A number beyond every log is a position too: there is nothing at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeqPath(pub Seq);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Path, names("seq"))]
+pub struct SeqPath(#[param(value_type = u64, minimum = 1, example = 1)] pub Seq);
 
 impl<S: Send + Sync> FromRequestParts<S> for SeqPath {
     type Rejection = Problem;

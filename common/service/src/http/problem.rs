@@ -42,9 +42,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 404.
+    /// 404 with reason `not_found`.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+        Self::new(StatusCode::NOT_FOUND, detail).with_reason("not_found")
+    }
+
+    /// 405 with reason `method_not_allowed`; the router adds the `Allow` header.
+    pub fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail).with_reason("method_not_allowed")
     }
 
     /// 413.
@@ -178,11 +183,11 @@ mod tests {
 
     #[test]
     fn without_a_reason_there_is_none() {
-        let problem = Problem::not_found("there is no entry 9").with_field("last_seq", 4);
+        let problem = Problem::bad_request("w is 9").with_field("index", 4);
         let json = serde_json::to_string(&problem).unwrap();
         let expected = concat!(
-            r#"{"type":"about:blank","title":"Not Found","status":404,"#,
-            r#""detail":"there is no entry 9","last_seq":4}"#
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"#,
+            r#""detail":"w is 9","index":4}"#
         );
         assert_eq!(json, expected);
     }

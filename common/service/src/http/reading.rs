@@ -14,6 +14,7 @@ use replog_protocol::ids::{LogId, Seq};
 use replog_protocol::node::Query;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::accept::{self, Form};
 use super::access::{LogAccess, Waited, read, unreadable};
@@ -35,19 +36,26 @@ pub(super) const LOG_ID: HeaderName = HeaderName::from_static("replog-log-id");
 const DIVERGED_FROM: HeaderName = HeaderName::from_static("replog-diverged-from");
 
 /// The parameters of `GET /messages`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListParameters {
     /// The first entry that is wanted.
+    #[param(value_type = Option<u64>, minimum = 1, nullable = false)]
     pub from: Option<Positive>,
     /// How many entries, at most.
+    #[param(value_type = Option<u64>, minimum = 1, nullable = false, example = 10)]
     pub limit: Option<Positive>,
     /// How long to wait for the first one, or for `min_seq`; at most 5 minutes count.
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,9}ms|[0-9]{1,6}s|[0-9]{1,5}m|[0-9]{1,3}h)$", nullable = false, example = "20ms")]
     pub wait: Option<WaitTime>,
     /// Answer only once this entry is here.
+    #[param(value_type = Option<u64>, minimum = 1, nullable = false)]
     pub min_seq: Option<Positive>,
-    /// Only entries that so many nodes hold.
+    /// Only entries that so many nodes hold: a number from 1, `majority` or `all`.
+    #[param(value_type = Option<String>, pattern = "^([1-9][0-9]{0,8}|majority|all)$", nullable = false, example = "majority")]
     pub committed: Option<CommittedBy>,
     /// Only of this history: 410 where another one is shown.
+    #[param(value_type = Option<uuid::Uuid>, nullable = false)]
     pub log_id: Option<HistoryId>,
 }
 

@@ -8,17 +8,19 @@ use replog_protocol::node::ReadError;
 use replog_storage::journal::Rollback;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::access::{LogAccess, off_thread, unreadable};
 use super::answer;
+use super::openapi::answers::Entry;
 use super::problem::Problem;
 
 /// The entries of a larger file are not shown, only its name.
 const MAX_FILE_BYTES: u64 = 8 << 20;
 
-/// The answer.
-#[derive(Debug, Serialize)]
-struct Rollbacks {
+/// What was rolled back and is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Rollbacks {
     /// The oldest first.
     tails: Vec<Tail>,
     /// How many entries could not be kept, because there were too many for the memory.
@@ -31,19 +33,24 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// The end of a log that was rolled back at one time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Tail {
     /// The history that it was the end of.
+    #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
+    #[schema(value_type = u64)]
     first_seq: Seq,
+    #[schema(value_type = u64)]
     last_seq: Seq,
     /// When, in milliseconds since 1970.
     at_ms: u64,
     /// The name of the file in the data directory that holds the entries.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     file: Option<String>,
     /// The entries; left out where a file holds more of them than [`MAX_FILE_BYTES`]: then the file is to be read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Entry>>, nullable = false)]
     entries: Option<Box<RawValue>>,
 }
 

@@ -14,6 +14,7 @@ use replog_protocol::ids::{Leadership, LogId, Seq};
 use replog_protocol::node::{Query, ReadError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{self, Form};
 use super::access::{LogAccess, Waited, read, unreadable};
@@ -33,20 +34,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The parameters of `GET /messages/stream`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct StreamParameters {
     /// The first entry that is wanted; a `Last-Event-ID` goes before it.
+    #[param(value_type = Option<u64>, minimum = 1, nullable = false)]
     pub from: Option<Positive>,
-    /// Only entries that so many nodes hold.
+    /// Only entries that so many nodes hold: a number from 1, `majority` or `all`.
+    #[param(value_type = Option<String>, pattern = "^([1-9][0-9]{0,8}|majority|all)$", nullable = false, example = "majority")]
     pub committed: Option<CommittedBy>,
 }
 
 /// The data of `event: reset`: what the client has from `from` on is of another log, and comes anew.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Reset {
     /// The history from now on.
+    #[schema(value_type = uuid::Uuid)]
     pub log_id: LogId,
     /// The first entry that may differ.
+    #[schema(value_type = u64, minimum = 1)]
     pub from: Seq,
 }
 
