@@ -21,8 +21,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::described::{Appending, LoadLines, MessageOrBatch};
+use super::idempotency_key::IdempotencyKey;
 use super::outcome::{Sent, replicated};
-use super::parse::{AppendParameters, IdempotencyKey, MessageBody, NewMessage, Terms};
+use super::parse::{MessageBody, NewMessage};
+use super::terms::{AppendParameters, Terms};
 use super::{Master, Shared, batch, bulk};
 
 /// The answer when enough nodes hold the message.

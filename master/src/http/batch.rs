@@ -13,8 +13,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Master;
+use super::idempotency_key::IdempotencyKey;
 use super::outcome::{Sent, refused, replicated};
-use super::parse::{BatchElement, IdempotencyKey, NewMessage, Terms};
+use super::parse::{BatchElement, NewMessage};
+use super::terms::Terms;
 
 /// The most messages of one batch: they get their places in one step, and meanwhile nobody else is served. Above it a bulk
 /// load is the better way.

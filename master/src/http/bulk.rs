@@ -21,8 +21,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Master;
+use super::idempotency_key::IdempotencyKey;
 use super::outcome::{Sent, refused, replicated};
-use super::parse::{AppendParameters, IdempotencyKey, LoadLine, NewMessage, Terms};
+use super::parse::{LoadLine, NewMessage};
+use super::terms::{AppendParameters, Terms};
 
 /// A run ends with the line that brings the bytes of its contents to this.
 const RUN_BYTES: usize = 256 << 10;

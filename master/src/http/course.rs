@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::described::nodes;
-use super::parse::{
-    AppendParameters, IdempotencyKey, NewMessage, Terms, content, message_id, one_id, terms,
-};
+use super::idempotency_key::IdempotencyKey;
+use super::parse::{NewMessage, content, message_id, one_id};
+use super::terms::{AppendParameters, Terms, terms};
 use super::{Shared, append};
 
 /// One message of the course task; a field that is null is absent. All but `msg` is as in `POST /messages`.

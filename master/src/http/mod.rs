@@ -5,9 +5,11 @@ mod batch;
 mod bulk;
 mod course;
 mod described;
+mod idempotency_key;
 mod outcome;
 mod parse;
 mod status;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +51,7 @@ use crate::message_ids::MessageIds;
 
 use described::HeldEntry;
 use outcome::{Sent, replicated};
-use parse::HoldersParameters;
+use terms::HoldersParameters;
 
 /// What a reader of the description should know first.
 const ABOUT: &str = "The master: takes appends, gives them their order, replicates them to the secondaries.\n\n\

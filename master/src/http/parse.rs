@@ -1,27 +1,21 @@
-//! From a POST to messages: each field, parameter and header checked, each refusal naming what was sent and what is allowed.
+//! From the body of a POST to messages: each field checked, each refusal naming what was sent and what is allowed.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{MessageId, Seq};
-use replog_protocol::write_concern::WriteConcern;
 use replog_service::http::problem::Problem;
-use replog_service::http::query::WaitTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::described::nodes;
+use super::idempotency_key::IdempotencyKey;
+use super::terms::{Terms, terms, whole_number};
 
-/// The longest time that a client may let a POST wait: more than anybody means, less than arithmetic minds.
-const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The longest `Idempotency-Key`, in characters.
-const MAX_KEY_CHARS: usize = 255;
 /// So many characters of what was sent are shown in a refusal.
-const MAX_SHOWN_CHARS: usize = 40;
+pub(super) const MAX_SHOWN_CHARS: usize = 40;
 
 /// One message; a field that is null is absent.
 // The values are kept as they were written, so that a refusal names the number that was sent and not what became of it.
@@ -50,43 +44,6 @@ pub(super) struct MessageBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 18446744073709551615u64, required = false)]
     expected_seq: Option<&'a RawValue>,
-}
-
-/// The parameters of `POST /messages` and `POST /append`: other spellings of the fields, and for a batch or a load the only
-/// ones. The values are kept as they were written, as those of the fields are.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct AppendParameters {
-    /// How many nodes are to hold everything before it is answered: a number from 1, `majority` or `all`.
-    #[param(
-        pattern = "^([1-9][0-9]{0,8}|majority|all)$",
-        nullable = false,
-        example = "1"
-    )]
-    w: Option<String>,
-    /// How long to wait for them, in milliseconds.
-    #[param(value_type = Option<u64>, maximum = 18446744073709551615u64, nullable = false, example = 500)]
-    timeout_ms: Option<String>,
-    /// Append only at this position, else 412; of a batch or a load it is that of the first message.
-    #[param(value_type = Option<u64>, minimum = 1, maximum = 18446744073709551615u64, nullable = false)]
-    expected_seq: Option<String>,
-}
-
-/// The parameters of `GET /messages/{seq}`.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct HoldersParameters {
-    /// How many nodes are to hold the entry: a number from 1, `majority` or `all`.
-    #[param(
-        pattern = "^([1-9][0-9]{0,8}|majority|all)$",
-        nullable = false,
-        example = "1"
-    )]
-    w: Option<String>,
-    /// How long to wait for that; needs `w` beside it.
-    #[param(value_type = Option<String>, pattern = "^([0-9]{1,9}ms|[0-9]{1,6}s|[0-9]{1,5}m|[0-9]{1,3}h)$", nullable = false,
-        example = "20ms")]
-    wait: Option<WaitTime>,
 }
 
 /// One element of the array that is a batch.
@@ -133,60 +90,6 @@ pub(super) struct NewMessage {
     pub(super) message_id: Option<MessageId>,
 }
 
-/// What a client asks for beside its messages, checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) w: Option<WriteConcern>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) expected_seq: Option<Seq>,
-}
-
-/// An `Idempotency-Key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IdempotencyKey(String);
-
-impl AppendParameters {
-    /// Checks every parameter. `listed` is how many members are, if they are.
-    pub(super) fn check(&self, listed: Option<usize>) -> Result<Terms, Problem> {
-        let (ms, seq) = (self.timeout_ms.as_deref(), self.expected_seq.as_deref());
-        let w = self.w.as_deref();
-        Ok(Terms {
-            w: w.map(|w| write_concern(w, listed)).transpose()?,
-            timeout: timeout(ms)?,
-            expected_seq: whole_number("expected_seq", seq, 1)?.map(Seq),
-        })
-    }
-}
-
-impl HoldersParameters {
-    /// How many nodes are to hold the entry, if that is asked, and how long to wait for them. `listed` is how many members
-    /// are, if they are.
-    pub(super) fn check(
-        &self,
-        listed: Option<usize>,
-    ) -> Result<Option<(WriteConcern, Duration)>, Problem> {
-        let wait = self.wait.map_or(Duration::ZERO, |wait| wait.0);
-        match self.w.as_deref() {
-            Some(w) => Ok(Some((write_concern(w, listed)?, wait.min(MAX_TIMEOUT)))),
-            None if self.wait.is_some() => Err(Problem::bad_request(
-                "wait needs w beside it: for how many nodes?",
-            )),
-            None => Ok(None),
-        }
-    }
-}
-
-impl Terms {
-    /// What the fields of a body ask for, beside the parameters.
-    pub(super) fn or(self, parameters: Self) -> Result<Self, Problem> {
-        Ok(Self {
-            w: given_once("w", self.w, parameters.w)?,
-            timeout: given_once("timeout_ms", self.timeout, parameters.timeout)?,
-            expected_seq: given_once("expected_seq", self.expected_seq, parameters.expected_seq)?,
-        })
-    }
-}
-
 impl MessageBody<'_> {
     /// Checks every field. `key` is the `Idempotency-Key`, another spelling of an id; `parameters` are other spellings of the
     /// other fields; `listed` is how many members are, if they are.
@@ -227,82 +130,6 @@ impl LoadLine<'_> {
     }
 }
 
-impl IdempotencyKey {
-    /// The key of a request, if it has one: a string of 1 to 255 characters, bare, or as the IETF draft has it, a string of
-    /// RFC 9651 in double quotes, in which a backslash stands before each `"` and `\`.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let mut keys = headers.get_all("idempotency-key").iter();
-        let Some(first) = keys.next() else {
-            return Ok(None);
-        };
-        let first = Self::parse(first.as_bytes())?;
-        for other in keys {
-            if Self::parse(other.as_bytes())? != first {
-                let detail = "two different Idempotency-Key headers are given: send one of them";
-                return Err(Problem::bad_request(detail));
-            }
-        }
-        Ok(Some(first))
-    }
-
-    fn parse(value: &[u8]) -> Result<Self, Problem> {
-        let wrong = || {
-            Problem::bad_request(format!(
-                "Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters, bare or in double quotes"
-            ))
-        };
-        let value = std::str::from_utf8(value).map_err(|_| wrong())?;
-        let key = match value.strip_prefix('"') {
-            Some(quoted) => unquoted(quoted).ok_or_else(wrong)?,
-            None => value.to_owned(),
-        };
-        let fits = (1..=MAX_KEY_CHARS).contains(&key.chars().count());
-        fits.then_some(Self(key)).ok_or_else(wrong)
-    }
-
-    /// The message id that it stands for.
-    pub(super) fn message_id(&self) -> MessageId {
-        MessageId::from_key(&self.0)
-    }
-
-    /// The message id that it stands for in the line of a load with that number.
-    pub(super) fn message_id_of_line(&self, number: u64) -> MessageId {
-        MessageId::from_key(&format!("{}/{number}", self.0))
-    }
-}
-
-/// The string that a quoted one stands for, from after its first quote on; `None` if it does not end with its only other one.
-fn unquoted(quoted: &str) -> Option<String> {
-    let mut string = String::with_capacity(quoted.len());
-    let mut chars = quoted.chars();
-    loop {
-        match chars.next()? {
-            '"' => return chars.as_str().is_empty().then_some(string),
-            '\\' => string.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
-            other => string.push(other),
-        }
-    }
-}
-
-/// What the fields of a body ask for beside the message.
-pub(super) fn terms(
-    w: Option<&RawValue>,
-    timeout_ms: Option<&RawValue>,
-    expected_seq: Option<&RawValue>,
-    listed: Option<usize>,
-) -> Result<Terms, Problem> {
-    let w = w.map(|raw| match string(raw) {
-        Some(text) => write_concern(&text, listed),
-        None => write_concern(raw.get(), listed),
-    });
-    let seq = whole_number("expected_seq", expected_seq.map(RawValue::get), 1)?;
-    Ok(Terms {
-        w: w.transpose()?,
-        timeout: timeout(timeout_ms.map(RawValue::get))?,
-        expected_seq: seq.map(Seq),
-    })
-}
-
 /// A JSON string, kept as it was written: copied, or as a part of the bytes that it `lies_in`.
 pub(super) fn content(
     name: &str,
@@ -321,36 +148,6 @@ pub(super) fn content(
             "{name} must be a string of whole Unicode characters, not {shown}"
         ))
     })
-}
-
-/// `2`, `majority`, `all`.
-fn write_concern(text: &str, listed: Option<usize>) -> Result<WriteConcern, Problem> {
-    text.parse().map_err(|error| {
-        let nodes = listed.map(|n| WriteConcern::All.nodes(n));
-        let range = nodes.map_or(String::new(), |n| {
-            format!("; numbers are from 1 to {n} here")
-        });
-        Problem::bad_request(format!("{error}{range}"))
-    })
-}
-
-fn timeout(ms: Option<&str>) -> Result<Option<Duration>, Problem> {
-    let ms = whole_number("timeout_ms", ms, 0)?;
-    Ok(ms.map(|ms| Duration::from_millis(ms).min(MAX_TIMEOUT)))
-}
-
-/// What is given as a field, as a parameter, or as both if they are the same.
-fn given_once<T: PartialEq>(
-    name: &str,
-    field: Option<T>,
-    parameter: Option<T>,
-) -> Result<Option<T>, Problem> {
-    match (field, parameter) {
-        (Some(a), Some(b)) if a != b => Err(Problem::bad_request(format!(
-            "{name} is given in the body and in the URL, and they differ: send one of them"
-        ))),
-        (a, b) => Ok(a.or(b)),
-    }
 }
 
 pub(super) fn message_id(raw: Option<&RawValue>) -> Result<Option<MessageId>, Problem> {
@@ -380,26 +177,8 @@ pub(super) fn one_id(
     }
 }
 
-/// A number without sign, point and exponent.
-fn whole_number(name: &str, text: Option<&str>, least: u64) -> Result<Option<u64>, Problem> {
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    // `u64::from_str` would also take "+2".
-    let is_whole = text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| is_whole);
-    number.filter(|n| *n >= least).map(Some).ok_or_else(|| {
-        let shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-        let allowed = match is_whole && number.is_none() && !text.is_empty() {
-            true => format!("at most {}", u64::MAX),
-            false => format!("a whole number from {least}"),
-        };
-        Problem::bad_request(format!("{name} must be {allowed}, not {shown}"))
-    })
-}
-
 /// The string that a JSON value is.
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let is_string = raw.get().starts_with('"');
     is_string
         .then(|| serde_json::from_str::<String>(raw.get()).ok())?
@@ -413,10 +192,14 @@ fn shown(raw: &RawValue) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use replog_protocol::write_concern::WriteConcern;
     use replog_service::http::body::object;
     use replog_service::http::query;
 
     use super::*;
+    use crate::http::terms::AppendParameters;
 
     fn check(body: &str) -> Result<(NewMessage, Terms), String> {
         check_with(body, "")
@@ -599,61 +382,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_an_id_in_another_spelling() {
-        let key = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append("idempotency-key", value.parse().expect("a header"));
-            }
-            let key = IdempotencyKey::of(&headers);
-            key.map_err(|problem| problem.status().as_u16())
-        };
-        let id = |values: &[&str]| key(values).map(|key| key.map(|key| key.message_id()));
-        let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
+    fn an_id_is_given_once() {
         let uuid = "6ba7b8109dad11d180b400c04fd430c8";
         let parsed = MessageId::parse(uuid).expect("a UUID");
-        let of = |key| Ok(Some(MessageId::from_key(key)));
-        assert_eq!(id(&[]), Ok(None));
-        assert_eq!(id(&[uuid]), Ok(Some(parsed)));
-        assert_eq!(id(&["a1", "a1"]), of("a1"));
-        // As the IETF draft writes it.
-        assert_eq!(id(&[&format!("\"{uuid}\"")]), Ok(Some(parsed)));
-        assert_eq!(id(&[r#""a1""#]), of("a1"));
-        assert_eq!(
-            id(&[r#""a1""#, "a1"]),
-            of("a1"),
-            "one key, spelled in two ways"
-        );
-        assert_eq!(id(&[r#""a \"b\" \\ c""#]), of(r#"a "b" \ c"#));
-        assert_eq!(id(&[r#"a"b\c"#]), of(r#"a"b\c"#), "bare it is what it is");
-        assert_eq!(id(&[&longest]), of(&longest));
-        assert_eq!(id(&[&format!("\"{longest}\"")]), of(&longest));
-        // CASES 12b.
-        assert_eq!(key(&["a1", "b2"]), Err(400));
-        for wrong in [
-            "",
-            r#""""#,
-            r#"""#,
-            r#""a"#,
-            r#""a"b"#,
-            r#""a";p=1"#,
-            r#""\a""#,
-            r#""a\""#,
-            &too_long,
-        ] {
-            assert_eq!(key(&[wrong]), Err(400), "{wrong}");
-        }
-
-        let key = |key: &str| IdempotencyKey(key.to_owned());
+        let key = |key: &str| IdempotencyKey::from(key);
         assert!(one_id(Some(parsed), Some(&key("another"))).is_err());
         assert_eq!(
             one_id(Some(parsed), Some(&key(uuid))).ok(),
             Some(Some(parsed))
         );
-        assert_eq!(one_id(None, Some(&key("a"))).ok(), of("a").ok());
-        // Computed with Python: uuid.uuid5(uuid.NAMESPACE_URL, "order 66/12").
-        let line = key("order 66").message_id_of_line(12).to_string();
-        assert_eq!(line, "414cd6c0-c8c7-574c-b63f-8f3bc655e632");
+        let id = Some(MessageId::from_key("a"));
+        assert_eq!(one_id(None, Some(&key("a"))).ok(), Some(id));
     }
 
     #[test]

@@ -65,7 +65,7 @@ struct Reader {
     /// What the client has before `next`; nothing is known of a client that names no history, until one is shown.
     had: Option<Had>,
     /// The log that was compared last with what the client has.
-    compared: Option<(Log, Compared)>,
+    compared: Option<(LogIdentity, Compared)>,
     /// Made, and not sent yet.
     ready: String,
     has_begun: bool,
@@ -75,12 +75,12 @@ struct Reader {
 
 /// What tells one log from another on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Log {
+struct LogIdentity {
     leadership: Leadership,
     generation: u64,
 }
 
-impl Log {
+impl LogIdentity {
     /// `None` while the node has none that may be shown.
     fn of(view: &View) -> Option<Self> {
         let shown = &view.snapshot;
@@ -125,7 +125,7 @@ pub async fn events(
         has_ended: false,
         _permit: permit,
     };
-    if let Some(log) = Log::of(&view) {
+    if let Some(log) = LogIdentity::of(&view) {
         let entered = reader.enter(log, &view).await;
         entered.map_err(|error| unreadable(&error))?;
     }
@@ -177,7 +177,9 @@ impl Reader {
                 }
                 Waited::TimedOut => continue,
             };
-            let Some(log) = Log::of(&view) else { continue };
+            let Some(log) = LogIdentity::of(&view) else {
+                continue;
+            };
             let read = match self.is_to_be_compared(log, &view) {
                 true => self.enter(log, &view).await,
                 false => self.read(&view).await,
@@ -194,7 +196,7 @@ impl Reader {
     /// Waits for something to do.
     async fn news(&self) -> Waited {
         let is_news = |view: &View| {
-            Log::of(view)
+            LogIdentity::of(view)
                 .is_some_and(|log| self.is_to_be_compared(log, view) || self.has_entries(view))
         };
         self.access.wait_at(self.level, KEEP_ALIVE, is_news).await
@@ -208,7 +210,7 @@ impl Reader {
     }
 
     /// Whether what the client has may not be in this log, and is to be looked for.
-    fn is_to_be_compared(&self, log: Log, view: &View) -> bool {
+    fn is_to_be_compared(&self, log: LogIdentity, view: &View) -> bool {
         match &self.compared {
             None => true,
             Some((before, Compared::Behind(end))) => *before != log || view.snapshot.last >= *end,
@@ -217,8 +219,9 @@ impl Reader {
     }
 
     /// Waits until another log is shown than this one.
-    async fn await_other(&self, log: Log) -> Result<(), ReadError> {
-        let is_other = |view: &View| Log::of(view).is_none_or(|shown| !log.goes_on_as(&shown));
+    async fn await_other(&self, log: LogIdentity) -> Result<(), ReadError> {
+        let is_other =
+            |view: &View| LogIdentity::of(view).is_none_or(|shown| !log.goes_on_as(&shown));
         match self.access.wait_for(KEEP_ALIVE, is_other).await {
             Waited::TimedOut => Err(ReadError::Gone),
             Waited::Reached(_) | Waited::Stopping => Ok(()),
@@ -226,7 +229,7 @@ impl Reader {
     }
 
     /// Goes on in this log: where the client has what is not in it, from there.
-    async fn enter(&mut self, log: Log, view: &View) -> Result<(), ReadError> {
+    async fn enter(&mut self, log: LogIdentity, view: &View) -> Result<(), ReadError> {
         let leadership = log.leadership;
         let compared = match &self.had {
             None => Compared::Same,
@@ -289,7 +292,7 @@ impl Reader {
         let batch = batch.filter(|_| self.access.is_current(view));
         let batch = batch.ok_or(ReadError::Gone)?;
         // A log may be rolled back and written on before that is shown. What follows is of another epoch then.
-        if let (Some(had), Some(log)) = (&self.had, Log::of(view))
+        if let (Some(had), Some(log)) = (&self.had, LogIdentity::of(view))
             && !had.ends_in(batch.epoch())
             && had.compare(log.leadership, view).await? != Compared::Same
         {
