@@ -249,10 +249,8 @@ async fn message(
         }
     });
     let holders = holders.await.ok_or_else(Problem::stopping)?;
-    Ok(answer::json_bytes(answer::with_fields(
-        entry.text(),
-        &holders,
-    )?))
+    let body = answer::with_fields(entry.text(), &holders)?;
+    Ok(reading::marked(answer::json_bytes(body), &view))
 }
 
 /// The id of the entry at that position.

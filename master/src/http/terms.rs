@@ -124,13 +124,21 @@ pub(super) fn terms(
 
 /// `2`, `majority`, `all`.
 fn write_concern(text: &str, listed: Option<usize>) -> Result<WriteConcern, Problem> {
-    text.parse().map_err(|error| {
+    let w = text.parse().map_err(|error| {
         let nodes = listed.map(|n| WriteConcern::All.nodes(n));
         let range = nodes.map_or(String::new(), |n| {
             format!("; numbers are from 1 to {n} here")
         });
         Problem::bad_request(format!("{error}{range}"))
-    })
+    })?;
+    match (w, listed) {
+        // Among listed members it is refused anyway, with the number of nodes.
+        (WriteConcern::Count(n), None) if u32::try_from(n).is_err() => {
+            let detail = format!("w must be at most {}, not {text}", u32::MAX);
+            Err(Problem::bad_request(detail))
+        }
+        (w, _) => Ok(w),
+    }
 }
 
 fn timeout(ms: Option<&str>) -> Result<Option<Duration>, Problem> {
@@ -172,4 +180,35 @@ pub(super) fn whole_number(
         };
         Problem::bad_request(format!("{name} must be {allowed}, not {shown}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_no_cluster_can_have_is_refused_where_nobody_is_listed() {
+        let of = |text: &str, listed| {
+            let parameters = AppendParameters {
+                w: Some(text.to_owned()),
+                ..AppendParameters::default()
+            };
+            let terms = parameters.check(listed);
+            terms
+                .map(|terms| terms.w)
+                .map_err(|p| p.detail().to_owned())
+        };
+        let most = u64::from(u32::MAX);
+        assert_eq!(
+            of(&most.to_string(), None),
+            Ok(Some(WriteConcern::Count(most)))
+        );
+        let detail = "w must be at most 4294967295, not 5000000000";
+        assert_eq!(of("5000000000", None), Err(detail.to_owned()));
+        // The leader refuses it with the number of nodes.
+        assert_eq!(
+            of("5000000000", Some(2)),
+            Ok(Some(WriteConcern::Count(5_000_000_000)))
+        );
+    }
 }

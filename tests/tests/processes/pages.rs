@@ -144,6 +144,10 @@ async fn who_has_a_list_is_told_that_nothing_is_new_by_every_node() {
                 let head = http.request(Method::HEAD, "/messages", &[], Bytes::new());
                 let head = head.await?.expect(200)?;
                 ensure!(head.body.is_empty() && head.header("etag") == Some(&*tag));
+                let head = http.request(Method::HEAD, "/messages", &headers, Bytes::new());
+                let head = head.await?.expect(304)?;
+                // It would be that of the 200.
+                ensure!(head.header("content-length").is_none());
             }
             cluster.post("two", 2).await?.expect(200)?;
             let headers = [("if-none-match", &*tag)];

@@ -49,13 +49,10 @@ async fn ranges_and_single_entries() {
                 ensure!(one["seq"] == 3 && one["content"] == "message 3", "{one}");
                 ensure!(one["message_id"].is_string() && one["epoch"] == 1, "{one}");
             }
-            let one = cluster
-                .master
-                .http()
-                .get("/messages/5")
-                .await?
-                .expect(200)?
-                .json()?;
+            let answer = cluster.master.http().get("/messages/5").await?;
+            let answer = answer.expect(200)?;
+            ensure!(answer.header("replog-log-id").is_some());
+            let one = answer.json()?;
             ensure!(
                 one["acks"] == 2 && one["acked_by"] == json!(["master", "secondary1"]),
                 "{one}"

@@ -101,6 +101,16 @@ impl<W: Waiter> Clients<W> {
         self.tell(waiter, Answer::ClearedMeanwhile(appended));
     }
 
+    /// How many clients wait that have not hung up.
+    pub(super) fn waiting_still(&self) -> usize {
+        let commit = self.commit.waits().map(|wait| &wait.waiter.1);
+        let undecided = self.undecided.iter().map(|(wait, _)| &wait.waiter.1);
+        let parked = self.parked.iter().map(|(_, p)| &p.append.waiter);
+        let looking_up = self.looking_up.values().map(|l| &l.pending.append.waiter);
+        let all = commit.chain(undecided).chain(parked).chain(looking_up);
+        all.filter(|waiter| !waiter.has_left()).count() + self.when_cleared.len()
+    }
+
     /// Frees the places of clients that have hung up.
     pub(super) fn forget_who_left(&mut self) {
         self.commit.purge(|(_, waiter)| waiter.has_left());

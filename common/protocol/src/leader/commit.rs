@@ -131,6 +131,11 @@ impl<W> Commit<W> {
         self.len
     }
 
+    /// Everybody who waits.
+    pub fn waits(&self) -> impl Iterator<Item = &Wait<W>> {
+        self.waiting.values().flatten().map(|(_, wait)| wait)
+    }
+
     /// Lets a client in.
     pub fn wait(&mut self, wait: Wait<W>) {
         let ticket = Ticket(self.next_ticket);

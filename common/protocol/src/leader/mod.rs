@@ -1365,10 +1365,10 @@ impl<W: Waiter> Leader<W> {
         self.clients.commit().acked_by(seq).filter(move |_| is_same)
     }
 
-    /// How many clients wait.
+    /// How many clients wait that have not hung up. It looks at each of them.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.clients.waiting()
+        self.clients.waiting_still()
     }
 
     /// The listed members that were not seen when it began to serve, and have not been since; and those of which a start

@@ -597,7 +597,9 @@ fn who_hangs_up_frees_its_place_and_leaves_its_entry() {
         (told, last),
         (vec![refused(Unavailable::TooManyWaiting)], Seq(2))
     );
+    assert_eq!(leader.waiting(), 2);
     callers[0].0.set(true);
+    assert_eq!(leader.waiting(), 1, "who has hung up waits no more");
     let (told, last) = step(&mut leader, post(3));
     assert_eq!((told, last), (vec![], Seq(3)));
     assert_eq!(leader.waiting(), 2);

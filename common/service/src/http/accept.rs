@@ -62,9 +62,7 @@ pub fn form(headers: &HeaderMap, offered: &[Form]) -> Result<Form, Problem> {
             "Accept excludes everything that this call answers with: {}",
             names.join(", ")
         );
-        Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
-            .with_reason("not_acceptable")
-            .with_field("offered", names)
+        Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with_field("offered", names)
     })
 }
 
@@ -125,7 +123,7 @@ mod tests {
             Ok(form) => Some(form),
             Err(problem) => {
                 assert_eq!(problem.status(), 406);
-                assert_eq!(problem.reason(), Some("not_acceptable"));
+                assert_eq!(problem.reason(), "not_acceptable");
                 None
             }
         }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -327,6 +328,10 @@ impl Future for Answer {
         };
         let (note, request_id) = self.rest.take().expect("polled after its end");
         response.headers_mut().insert(X_REQUEST_ID, request_id);
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // The router says how long the empty body is, which stands for that of the 200 here (RFC 9110, section 8.6).
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         if let Some(mut line) = self.line.take() {
             line.answered(response.status());
         }

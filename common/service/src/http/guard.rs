@@ -107,7 +107,7 @@ impl Guard {
             "the Host {host:?} is not this node's; taken are an IP address, localhost, a name without a dot{own}: \
              --allow-origin names further ones"
         );
-        Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).with_reason("misdirected")
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, detail)
     }
 
     fn check_site(&self, head: &Parts, authority: &Authority<'_>) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! Errors over HTTP: RFC 9457 problem details.
 //!
 //! `type` is `about:blank`: the status says it all, with its own phrase as `title`. What differs between two occurrences is in
-//! `detail`, for people, and in `reason` and further fields, for programs.
+//! `detail`, for people, and in `reason`, a word that every error has, and further fields, for programs.
 
 use std::fmt;
 
@@ -20,18 +20,18 @@ pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/prob
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    reason: Option<&'static str>,
+    reason: &'static str,
     fields: Vec<(&'static str, Box<RawValue>)>,
     retry_after_s: Option<u32>,
 }
 
 impl Problem {
-    /// An error of that status; `detail` is a sentence for the person who reads it.
+    /// An error of that status, with the word that goes with it; `detail` is a sentence for the person who reads it.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
-            reason: None,
+            reason: word_of(status),
             fields: Vec::new(),
             retry_after_s: None,
         }
@@ -42,14 +42,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 404 with reason `not_found`.
+    /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail).with_reason("not_found")
+        Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 405 with reason `method_not_allowed`; the router adds the `Allow` header.
+    /// 405; the router adds the `Allow` header.
     pub fn method_not_allowed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail).with_reason("method_not_allowed")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 
     /// 413.
@@ -75,10 +75,10 @@ impl Problem {
         Self::unavailable("stopping", "this node is stopping")
     }
 
-    /// A word for programs, right after the standard fields.
+    /// Another word for programs than the one of the status.
     #[must_use]
     pub fn with_reason(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
+        self.reason = reason;
         self
     }
 
@@ -111,9 +111,9 @@ impl Problem {
         &self.detail
     }
 
-    /// The word for programs, if there is one.
+    /// The word for programs.
     #[must_use]
-    pub fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> &'static str {
         self.reason
     }
 }
@@ -137,9 +137,7 @@ impl Serialize for Problem {
         object.serialize_entry("title", self.status.canonical_reason().unwrap_or("Error"))?;
         object.serialize_entry("status", &self.status.as_u16())?;
         object.serialize_entry("detail", &self.detail)?;
-        if let Some(reason) = self.reason {
-            object.serialize_entry("reason", reason)?;
-        }
+        object.serialize_entry("reason", self.reason)?;
         for (name, value) in &self.fields {
             object.serialize_entry(name, value)?;
         }
@@ -156,6 +154,27 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+/// The word of an error that is told from no other one of its status.
+fn word_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::FORBIDDEN => "not_allowed",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+        StatusCode::REQUEST_TIMEOUT => "request_timeout",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::GONE => "cleared",
+        StatusCode::PRECONDITION_FAILED => "expected_seq",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_encoding",
+        StatusCode::MISDIRECTED_REQUEST => "misdirected",
+        StatusCode::UNPROCESSABLE_ENTITY => "message_id_taken",
+        StatusCode::INTERNAL_SERVER_ERROR => "internal",
+        _ => "error",
     }
 }
 
@@ -182,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reason_there_is_none() {
+    fn without_a_reason_of_its_own_it_is_that_of_the_status() {
         let problem = Problem::bad_request("w is 9").with_field("index", 4);
         let json = serde_json::to_string(&problem).unwrap();
         let expected = concat!(
             r#"{"type":"about:blank","title":"Bad Request","status":400,"#,
-            r#""detail":"w is 9","index":4}"#
+            r#""detail":"w is 9","reason":"bad_request","index":4}"#
         );
         assert_eq!(json, expected);
     }

@@ -145,9 +145,13 @@ pub async fn events(
 
 /// The `Last-Event-ID` of a client that comes back: the last entry that it has.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
-    let Some(id) = headers.get("last-event-id") else {
+    let mut ids = headers.get_all("last-event-id").iter();
+    let Some(id) = ids.next() else {
         return Ok(None);
     };
+    if ids.next().is_some() {
+        return Err(Problem::bad_request("Last-Event-ID is there twice"));
+    }
     let wrong = || {
         Problem::bad_request(
             "Last-Event-ID must be <seq>@<log_id>.<epoch> as in the id of an event, also without the epoch, or the seq alone",

@@ -21,7 +21,7 @@ fn refusal(guard: &Guard, request: &str, headers: &[(&str, &str)]) -> (u16, &'st
         Ok(()) => (0, ""),
         Err(problem) => {
             assert!(problem.detail().len() < 400, "{}", problem.detail());
-            (problem.status().as_u16(), problem.reason().unwrap())
+            (problem.status().as_u16(), problem.reason())
         }
     }
 }

@@ -20,8 +20,7 @@ pub struct ProblemDetails {
     /// What is wrong, and what is allowed, as a sentence.
     pub detail: String,
     /// A word for programs.
-    #[schema(nullable = false)]
-    pub reason: Option<Reason>,
+    pub reason: Reason,
     /// Where the message is, or the entry that cannot be read.
     #[schema(value_type = Option<u64>, nullable = false)]
     pub seq: Option<Seq>,
@@ -69,6 +68,24 @@ pub struct ProblemDetails {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
+    /// 400: something in the request is wrong.
+    BadRequest,
+    /// 403: a setting does not open the call.
+    NotAllowed,
+    /// 408: the body did not come in time.
+    RequestTimeout,
+    /// 409: the node is not in a state for that.
+    Conflict,
+    /// 410: the log was cleared meanwhile.
+    Cleared,
+    /// 412: the position is not the one that was expected.
+    ExpectedSeq,
+    /// 413: the body, or a message in it, is too large.
+    TooLarge,
+    /// 422: the id of a message is that of another one.
+    MessageIdTaken,
+    /// 500: a bug, or a disk that cannot be read.
+    Internal,
     /// 400: there is no `Host`.
     MissingHost,
     /// 400: there are two `Host` headers.
@@ -127,7 +144,7 @@ pub enum Reason {
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Bad Request", "status": 400,
-        "detail": "there is no parameter \"form\": this call takes none"})
+        "detail": "there is no parameter \"form\": this call takes none", "reason": "bad_request"})
 )]
 pub struct BadRequest(pub ProblemDetails);
 
@@ -136,7 +153,7 @@ pub struct BadRequest(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Forbidden", "status": 403,
-        "detail": "clearing the log is not allowed here: start with REPLOG_ALLOW_CLEAR=true"})
+        "detail": "clearing the log is not allowed here: start with REPLOG_ALLOW_CLEAR=true", "reason": "not_allowed"})
 )]
 pub struct Forbidden(pub ProblemDetails);
 
@@ -164,7 +181,7 @@ pub struct NotAcceptable(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Request Timeout", "status": 408,
-        "detail": "the body did not come in time"})
+        "detail": "the body did not come in time", "reason": "request_timeout"})
 )]
 pub struct BodyTimeout(pub ProblemDetails);
 
@@ -183,7 +200,7 @@ pub struct OtherHistory(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Gone", "status": 410,
-        "detail": "the log was cleared while this message waited",
+        "detail": "the log was cleared while this message waited", "reason": "cleared",
         "message_id": "01a1fde5-5097-734c-94be-648d26ebba25"})
 )]
 pub struct Cleared(pub ProblemDetails);
@@ -193,7 +210,7 @@ pub struct Cleared(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Precondition Failed", "status": 412,
-        "detail": "expected_seq is not the next position, which is 3", "last_seq": 2})
+        "detail": "expected_seq is not the next position, which is 3", "reason": "expected_seq", "last_seq": 2})
 )]
 pub struct OtherPosition(pub ProblemDetails);
 
@@ -202,7 +219,7 @@ pub struct OtherPosition(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Payload Too Large", "status": 413,
-        "detail": "the body is larger than this server takes, 8388608 bytes"})
+        "detail": "the body is larger than this server takes, 8388608 bytes", "reason": "too_large"})
 )]
 pub struct TooLarge(pub ProblemDetails);
 
@@ -222,7 +239,7 @@ pub struct EncodedBody(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Unprocessable Entity", "status": 422,
-        "detail": "message_id 01a1fde5-5097-734c-94be-648d26ebba25 is in the log at 1 with another content", "seq": 1})
+        "detail": "message_id 01a1fde5-5097-734c-94be-648d26ebba25 is in the log at 1 with another content", "reason": "message_id_taken", "seq": 1})
 )]
 pub struct OtherContent(pub ProblemDetails);
 
@@ -262,7 +279,7 @@ pub struct TooManyConnections(pub ProblemDetails);
 #[response(
     content_type = "application/problem+json",
     example = json!({"type": "about:blank", "title": "Internal Server Error", "status": 500,
-        "detail": "this is a bug; the server's log says more"})
+        "detail": "this is a bug; the server's log says more", "reason": "internal"})
 )]
 pub struct InternalError(pub ProblemDetails);
 
