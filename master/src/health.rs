@@ -146,8 +146,11 @@ struct Member {
     problem: Option<String>,
 }
 
+/// What a master can be doing.
+pub(crate) const STATUSES: [&str; 5] = ["ok", "recovering", "read_only", "fenced", "stopping"];
+
 fn statuses() -> Object {
-    one_of(&["ok", "recovering", "read_only", "fenced", "stopping"])
+    one_of(&STATUSES)
 }
 
 fn reasons() -> Object {
@@ -236,7 +239,8 @@ impl Health {
     }
 }
 
-fn status(unavailable: Option<Unavailable>) -> &'static str {
+/// What a master is doing that takes no appends for that reason, or takes them: one of [`STATUSES`].
+pub(crate) fn status(unavailable: Option<Unavailable>) -> &'static str {
     match unavailable {
         None => "ok",
         Some(Unavailable::Stopping) => "stopping",

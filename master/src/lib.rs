@@ -10,10 +10,12 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+pub mod append_metrics;
 pub mod config;
 pub mod health;
 pub mod http;
 pub mod message_ids;
+pub mod metrics;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

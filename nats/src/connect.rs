@@ -9,7 +9,7 @@ use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions};
 use tokio::sync::mpsc;
 
 use crate::denials::{AccessEvent, watch_access};
-use crate::events::Events;
+use crate::events::{Events, Occurrences};
 use crate::link::LinkError;
 use crate::nats_link::{Control, Subscription};
 use crate::options::{LinkOptions, OptionsError, random_seed, reconnect_delay};
@@ -19,11 +19,15 @@ const CONTROL_CAPACITY: usize = 64;
 /// What the broker says of this program's permissions, and was not looked at yet: more than any node has subjects.
 const ACCESS_CAPACITY: usize = 64;
 
-/// Starts the task that connects; it ends when the receiver that is handed out is dropped.
-pub(crate) fn start(options: LinkOptions) -> Result<mpsc::Receiver<Control>, OptionsError> {
+/// Starts the task that connects; it ends when the receiver that is handed out is dropped. `dropped` counts messages that this
+/// program was too slow for.
+pub(crate) fn start(
+    options: LinkOptions,
+    dropped: Arc<Occurrences>,
+) -> Result<mpsc::Receiver<Control>, OptionsError> {
     let (control, receiver) = mpsc::channel(CONTROL_CAPACITY);
     let (to_access, access) = mpsc::channel(ACCESS_CAPACITY);
-    let events = Arc::new(Events::new(control.clone(), to_access));
+    let events = Arc::new(Events::new(control.clone(), to_access, dropped));
     let called_back = Arc::clone(&events);
     let connect = options.connect_options()?.event_callback(move |event| {
         let events = Arc::clone(&called_back);

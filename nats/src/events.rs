@@ -1,7 +1,7 @@
 //! What the client library says of the connection, for the log and for the link.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::{ClientError, Event, ServerError};
@@ -24,7 +24,7 @@ pub(crate) struct Events {
     /// When everything was subscribed to for the first time.
     ready_at: OnceLock<Instant>,
     was_connected: AtomicBool,
-    dropped: Occurrences,
+    dropped: Arc<Occurrences>,
     forbidden: Occurrences,
     not_admitted: Occurrences,
 }
@@ -32,17 +32,22 @@ pub(crate) struct Events {
 /// Counts what may happen a thousand times a second, and says when it is worth a line: the first time, and each time when there
 /// are twice as many.
 #[derive(Debug, Default)]
-struct Occurrences(AtomicU64);
+pub(crate) struct Occurrences(AtomicU64);
 
 impl Events {
-    /// `control` leads to the link, `access` to the task that tries again what is refused.
-    pub(crate) fn new(control: mpsc::Sender<Control>, access: mpsc::Sender<AccessEvent>) -> Self {
+    /// `control` leads to the link, `access` to the task that tries again what is refused; `dropped` counts messages that this
+    /// program was too slow for.
+    pub(crate) fn new(
+        control: mpsc::Sender<Control>,
+        access: mpsc::Sender<AccessEvent>,
+        dropped: Arc<Occurrences>,
+    ) -> Self {
         Self {
             control,
             access,
             ready_at: OnceLock::new(),
             was_connected: AtomicBool::new(false),
-            dropped: Occurrences::default(),
+            dropped,
             forbidden: Occurrences::default(),
             not_admitted: Occurrences::default(),
         }
@@ -124,6 +129,11 @@ impl Events {
 }
 
 impl Occurrences {
+    /// How many there were by now.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Counts one more; how many there are, if that is worth a line.
     fn note(&self) -> Option<u64> {
         let times = self.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -154,15 +164,18 @@ mod tests {
         events: Events,
         control: mpsc::Receiver<Control>,
         access: mpsc::Receiver<AccessEvent>,
+        dropped: Arc<Occurrences>,
     }
 
     fn harness() -> Harness {
         let (to_control, control) = mpsc::channel(8);
         let (to_access, access) = mpsc::channel(8);
+        let dropped = Arc::new(Occurrences::default());
         Harness {
-            events: Events::new(to_control, to_access),
+            events: Events::new(to_control, to_access, Arc::clone(&dropped)),
             control,
             access,
+            dropped,
         }
     }
 
@@ -225,6 +238,15 @@ mod tests {
         h.events.set_ready();
         h.events.on_event(refused()).await;
         assert_eq!(h.access.try_recv(), Ok(AccessEvent::Denied(Denial::User)));
+    }
+
+    #[tokio::test]
+    async fn what_the_client_library_drops_is_counted() {
+        let h = harness();
+        for expected in 1..=3 {
+            h.events.on_event(Event::SlowConsumer(7)).await;
+            assert_eq!(h.dropped.count(), expected);
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub trait Link: Send + 'static {
     /// The next event. Cancel-safe: a future that is dropped has taken nothing.
     fn next(&mut self) -> impl Future<Output = LinkEvent> + Send;
 
+    /// How many messages were dropped in this process so far, because it did not take them in time (NATS: a slow consumer).
+    fn dropped(&self) -> u64 {
+        0
+    }
+
     /// Waits until the messages that were taken have left this process, for half a second at most; at once where that means
     /// nothing. For the last message before a program ends.
     fn flush(&mut self) -> impl Future<Output = ()> + Send {

@@ -1,6 +1,7 @@
 //! The [`Link`] over a real NATS connection.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::connect;
+use crate::events::Occurrences;
 use crate::link::{Denial, Link, LinkError, LinkEvent, Payload};
 use crate::options::{LinkOptions, OptionsError};
 use crate::subjects::Subjects;
@@ -33,6 +35,8 @@ pub struct NatsLink {
     client: Option<Client>,
     inbound: SelectAll<Subscription>,
     reported: Reported,
+    /// Messages that this program was too slow for.
+    dropped: Arc<Occurrences>,
 }
 
 /// What the program knows of the broker: the last event of this kind that it was handed.
@@ -74,14 +78,16 @@ impl NatsLink {
     /// # Errors
     /// Options that cannot be used.
     pub fn open(options: LinkOptions) -> Result<Self, OptionsError> {
+        let dropped = Arc::new(Occurrences::default());
         Ok(Self {
             subjects: Subjects::of(&options.cluster),
-            control: connect::start(options)?,
+            control: connect::start(options, Arc::clone(&dropped))?,
             client: None,
             inbound: SelectAll::new(),
             reported: Reported::Down {
                 since: Instant::now(),
             },
+            dropped,
         })
     }
 
@@ -201,6 +207,11 @@ impl Link for NatsLink {
                 return event;
             }
         }
+    }
+
+    /// At least so many: the client library's events are hints.
+    fn dropped(&self) -> u64 {
+        self.dropped.count()
     }
 
     async fn flush(&mut self) {

@@ -62,8 +62,11 @@ pub struct Health {
     problem: Option<String>,
 }
 
+/// What a secondary can be doing.
+pub(crate) const STATUSES: [&str; 3] = ["ok", "catching_up", "diverged"];
+
 fn statuses() -> Object {
-    one_of(&["ok", "catching_up", "diverged"])
+    one_of(&STATUSES)
 }
 
 fn is_zero(n: &u64) -> bool {

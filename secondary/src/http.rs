@@ -12,12 +12,12 @@ use replog_protocol::follower;
 use replog_protocol::ids::StorageId;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
-use replog_service::http::calls::Caller;
+use replog_service::http::calls::{Caller, Calls};
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::granted;
 use replog_service::http::openapi::answers::{
-    Entry, EntryLists, EntryStream, NotModified, PythonList,
+    Entry, EntryLists, EntryStream, Metrics, NotModified, PythonList,
 };
 use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
 use replog_service::http::openapi::refusals::{
@@ -30,6 +30,7 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, body, openapi, reading, rollbacks, stream};
+use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ use crate::config::Config;
 use crate::faults::{Faults, FaultsAnswer, FaultsChange};
 use crate::faulty::{Answer, Command, FaultyFollower};
 use crate::health::Health;
+use crate::metrics::FollowerMetrics;
 use crate::new_storage;
 
 /// What a reader of the description should know first.
@@ -58,6 +60,13 @@ pub struct Secondary {
     allow_clear: bool,
     /// Whether `/faults` is open.
     allow_faults: bool,
+    scraper: Scraper,
+}
+
+/// The calls of a secondary.
+pub fn calls(secondary: Secondary) -> Calls {
+    let metrics = Arc::clone(secondary.scraper.http());
+    Calls::counted_in(metrics, router(secondary))
 }
 
 /// The paths of a secondary.
@@ -75,6 +84,7 @@ pub fn router(secondary: Secondary) -> Router {
         .routes(routes!(health))
         .routes(routes!(livez))
         .routes(routes!(readyz))
+        .routes(routes!(metrics))
         // No call of a secondary: it is here to say whose it is.
         .route("/append", openapi::allowing(&[]).fallback(not_here));
     with_problem_fallbacks(openapi::described(router).with_state(Arc::new(secondary)))
@@ -232,6 +242,26 @@ async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Proble
             format!("not caught up: {other}, {} entries behind", health.lag),
         )),
     }
+}
+
+/// What is counted and measured
+///
+/// For Prometheus: the log, how far it is behind the master, the journal, the broker, HTTP and the process.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = "cluster",
+    responses((status = 200, response = Metrics), (status = 503, response = Unavailable))
+)]
+async fn metrics(State(secondary): Shared, _: NoQuery) -> Result<MetricsPage, Problem> {
+    let mut page = secondary
+        .scraper
+        .page(&secondary.node, &secondary.log)
+        .await;
+    let (kind, broker) = (secondary.log.now().reader.kind(), secondary.node.broker());
+    let follower =
+        (secondary.node).inspect(move |node, now| FollowerMetrics::of(node, kind, broker, now));
+    let follower = follower.await.ok_or_else(Problem::stopping)?;
+    follower.write(&mut page);
+    Ok(page)
 }
 
 /// Forget the log
@@ -418,6 +448,14 @@ impl Secondary {
             node,
             allow_clear: config.common.allow_clear,
             allow_faults: config.common.allow_faults,
+            scraper: Scraper::new(
+                ProcessInfo::starting(
+                    "secondary",
+                    config.node().to_string(),
+                    env!("CARGO_PKG_VERSION"),
+                ),
+                Arc::new(HttpMetrics::default()),
+            ),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod faults;
 pub mod faulty;
 pub mod health;
 pub mod http;
+pub mod metrics;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,7 +28,6 @@ use replog_protocol::node::Identity;
 use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
-use replog_service::http::calls::Calls;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
 use replog_service::program::{self, Program};
 use replog_service::settings::CommonArgs;
@@ -119,8 +119,7 @@ pub async fn run<L: Link>(
         .map_or_else(|e| e.to_string(), |a| a.to_string());
     info!(%addr, %node, %storage, "the secondary listens");
     let guard = config.common.guard(&config.http_addr);
-    let router = http::router(http::Secondary::new(handle, &config, stop.clone()));
-    let calls = Calls::from(router).guarded_by(guard);
+    let calls = http::calls(http::Secondary::new(handle, &config, stop.clone())).guarded_by(guard);
     program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }
 

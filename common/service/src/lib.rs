@@ -7,6 +7,7 @@
 //! | [`program`], [`exit`] | from arguments to a running program, and to its exit code and last line |
 //! | [`settings`], [`nearest`] | every setting is a flag and an environment variable; the known name that a wrong one is nearest to |
 //! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
+//! | [`metrics`] | what is counted, and the page that Prometheus reads |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
 //! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |
 //! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
@@ -28,6 +29,7 @@ pub mod healthcheck;
 pub mod http;
 pub mod link;
 pub mod logging;
+pub mod metrics;
 pub mod nearest;
 pub mod node_task;
 pub mod program;

@@ -35,6 +35,7 @@ pub fn check(subject: &mut impl Subject) {
     keeps_to_the_limits_of_a_read(&mut *subject.empty());
     ends_a_page_where_an_epoch_ends(&mut *subject.empty());
     keeps_large_and_many(&mut *subject.empty());
+    says_how_many_bytes_it_takes(&mut *subject.empty());
     finds_messages(&mut *subject.empty());
     forgets_its_end(&mut *subject.empty());
     replaces_its_end_in_one_write(&mut *subject.empty());
@@ -68,6 +69,16 @@ fn reads_what_was_appended(journal: &mut dyn Journal) {
     for (first, last) in [(0, 250), (251, 251), (251, 300), (9, 8)] {
         assert_eq!(reader.read(&range(first, last, 999)), Ok(None));
     }
+}
+
+fn says_how_many_bytes_it_takes(journal: &mut dyn Journal) {
+    let empty = journal.reader().bytes().expect("readable");
+    let large = entries(1..=1, 3 << 20);
+    let text: usize = large.iter().map(EntryBatch::bytes).sum();
+    append(journal, large);
+    let full = journal.reader().bytes().expect("readable");
+    assert!(full >= text as u64, "{full} bytes for {text} of entries");
+    assert!(full > empty, "{full} after {empty}");
 }
 
 fn refuses_holes_and_repeats(journal: &mut dyn Journal) {

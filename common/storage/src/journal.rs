@@ -70,6 +70,13 @@ pub trait LogReader: fmt::Debug + Send + Sync {
         0
     }
 
+    /// How many bytes the log takes: in memory, or as the files that lie on a disk, with the room that is reserved in them. May
+    /// wait for a disk.
+    ///
+    /// # Errors
+    /// The disk refused.
+    fn bytes(&self) -> Result<u64, ReadError>;
+
     /// Whether the journal still lies where it was opened; may wait for a disk. Asked now and then, because a directory that
     /// was removed would otherwise be written to without an error.
     ///

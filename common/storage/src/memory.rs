@@ -149,6 +149,10 @@ impl LogReader for MemoryLog {
         self.rollbacks.dropped_entries()
     }
 
+    fn bytes(&self) -> Result<u64, ReadError> {
+        Ok(u64::try_from(self.segments().bytes()).unwrap_or(u64::MAX))
+    }
+
     fn kind(&self) -> StorageKind {
         StorageKind::Memory
     }

@@ -37,6 +37,11 @@ impl Segments {
         self.batches.back().map(EntryBatch::last_position)
     }
 
+    /// How much memory all of them take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes entries that follow the last one.
     pub(crate) fn push(&mut self, batch: EntryBatch) {
         let is_of_open_epoch = self.last().is_some_and(|l| l.epoch == batch.epoch());

@@ -183,10 +183,12 @@ impl Master {
         load: Option<Load>,
         request_id: Option<RequestId>,
     ) -> Result<Option<Answer>, Problem> {
+        let w = terms.w.unwrap_or(self.default_w);
+        let measured = self.appends.begin(w);
         let answer = self.node.ask(|waiter| {
             Command::Append(Append {
                 requests,
-                w: terms.w.unwrap_or(self.default_w),
+                w,
                 timeout: terms.timeout,
                 expected_seq: terms.expected_seq,
                 load,
@@ -194,6 +196,8 @@ impl Master {
                 waiter,
             })
         });
-        Ok(answer.await?)
+        let answer = answer.await;
+        measured.ended(&answer);
+        Ok(answer?)
     }
 }

@@ -29,7 +29,9 @@ use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Calls;
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
-use replog_service::http::openapi::answers::{EntryLists, EntryStream, NotModified, PythonList};
+use replog_service::http::openapi::answers::{
+    EntryLists, EntryStream, Metrics, NotModified, PythonList,
+};
 use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
 use replog_service::http::openapi::refusals::{
     Cleared, NoSuchEntry, NotAcceptable, NotHereYet, NotReplicated, OtherHistory, Unavailable,
@@ -40,14 +42,17 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, openapi, reading, rollbacks, stream};
+use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::UtoipaMethodRouterExt;
 use utoipa_axum::routes;
 
+use crate::append_metrics::AppendMetrics;
 use crate::config::Config;
 use crate::message_ids::MessageIds;
+use crate::metrics::LeaderMetrics;
 
 use described::HeldEntry;
 use outcome::{Sent, replicated};
@@ -75,13 +80,16 @@ pub struct Master {
     stop: CancellationToken,
     /// Whether `POST /clear` is open.
     allow_clear: bool,
+    appends: AppendMetrics,
+    scraper: Scraper,
 }
 
 /// The calls of a master.
 pub fn calls(master: Master) -> Calls {
     let master = Arc::new(master);
-    let calls =
-        Calls::from(router(Arc::clone(&master))).with_endless_bodies(bulk::has_endless_body);
+    let metrics = Arc::clone(master.scraper.http());
+    let calls = Calls::counted_in(metrics, router(Arc::clone(&master)))
+        .with_endless_bodies(bulk::has_endless_body);
     calls.with_shortcut(Method::POST, "/messages", move |request| {
         let master = Arc::clone(&master);
         Box::pin(async move {
@@ -106,7 +114,8 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(diverged))
         .routes(routes!(status::health))
         .routes(routes!(status::livez))
-        .routes(routes!(status::readyz));
+        .routes(routes!(status::readyz))
+        .routes(routes!(metrics));
     with_problem_fallbacks(openapi::described(router).with_state(master))
 }
 
@@ -187,6 +196,27 @@ async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
 )]
 async fn diverged(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&master.log).await
+}
+
+/// What is counted and measured
+///
+/// For Prometheus: the log, the members, appends, the journal, the broker, HTTP and the process.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = "cluster",
+    responses((status = 200, response = Metrics), (status = 503, response = Unavailable))
+)]
+async fn metrics(State(master): Shared, _: NoQuery) -> Result<MetricsPage, Problem> {
+    let mut page = master.scraper.page(&master.node, &master.log).await;
+    let kind = master.log.now().reader.kind();
+    let counts = Arc::clone(master.node.metrics());
+    let leader = (master.node)
+        .inspect(move |leader, now| LeaderMetrics::of(leader, kind, &counts.growth(), now));
+    let leader = leader.await.ok_or_else(Problem::stopping)?;
+    leader.write(&mut page);
+    let counts = master.node.metrics();
+    counts.write_recoveries(leader.at(), &mut page);
+    master.appends.write(&mut page);
+    Ok(page)
 }
 
 /// What the master knows of one entry beside the entry itself.
@@ -277,6 +307,11 @@ impl Master {
             listed: config.secondaries.as_ref().map(Vec::len),
             default_w: config.default_w,
             allow_clear: config.common.allow_clear,
+            appends: AppendMetrics::default(),
+            scraper: Scraper::new(
+                ProcessInfo::starting("master", "master".to_owned(), env!("CARGO_PKG_VERSION")),
+                Arc::new(HttpMetrics::default()),
+            ),
         }
     }
 }

@@ -23,6 +23,7 @@ mod killed;
 mod late;
 mod lies;
 mod masters;
+mod metrics;
 mod names;
 mod nodes;
 mod order;

@@ -89,6 +89,12 @@ impl Progress {
         !self.in_flight.is_empty()
     }
 
+    /// How many appends were sent and not answered; at most [`MAX_IN_FLIGHT`].
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// The entries that may be sent now: the first, the last at most, and for how many bytes there is room.
     #[must_use]
     pub fn sendable(&self, tail: Seq, window_bytes: usize) -> Option<(Seq, Seq, usize)> {

@@ -25,6 +25,7 @@ pub struct LogAccess {
     views: Views,
     stop: CancellationToken,
     streams: Arc<Semaphore>,
+    max_streams: usize,
     wants_committed: Arc<Notify>,
 }
 
@@ -57,6 +58,7 @@ impl LogAccess {
             views,
             stop,
             streams: Arc::new(Semaphore::new(streams)),
+            max_streams: streams,
             wants_committed,
         }
     }
@@ -163,6 +165,12 @@ impl LogAccess {
                 "the master has to ask the secondaries first what they hold, once the broker is there",
             )),
         }
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.max_streams - self.streams.available_permits()
     }
 
     /// Room for one more stream, given back when the permit is dropped.

@@ -11,6 +11,8 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::metrics::HttpMetrics;
+
 /// What a connection waits for. Two waits that are equal are one wait that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -36,9 +38,19 @@ pub(super) struct Activity {
     requests: AtomicU64,
     writes: AtomicU64,
     is_blocked: AtomicBool,
+    /// What the answers on all connections are counted in.
+    metrics: Arc<HttpMetrics>,
 }
 
 impl Activity {
+    /// Nothing has moved yet; the answers are counted in `metrics`.
+    pub(super) fn new(metrics: Arc<HttpMetrics>) -> Self {
+        Self {
+            metrics,
+            ..Self::default()
+        }
+    }
+
     /// What the connection waits for now.
     pub(super) fn wait(&self) -> Wait {
         if self.is_blocked.load(Ordering::Relaxed) {
@@ -75,6 +87,11 @@ impl Answering {
     pub(super) fn begin(activity: &Arc<Activity>) -> Self {
         activity.turn.store(TURN_SERVER, Ordering::Relaxed);
         Self(Arc::clone(activity))
+    }
+
+    /// What the answer is to be counted in.
+    pub(super) fn metrics(&self) -> &HttpMetrics {
+        &self.0.metrics
     }
 }
 

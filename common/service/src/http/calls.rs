@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use axum::http::{Method, Request};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use futures_util::FutureExt;
 use tower::{Layer, Service};
@@ -19,6 +20,7 @@ use tower_http::cors::CorsLayer;
 
 use super::guard::{Guard, is_preflight};
 use super::problem::Problem;
+use crate::metrics::HttpMetrics;
 
 /// An answer that is being made.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -52,6 +54,7 @@ pub struct Calls {
     guard: Arc<Guard>,
     /// Only where pages of other origins may call: nobody else pays for it.
     cors: Option<CorsLayer>,
+    metrics: Arc<HttpMetrics>,
 }
 
 /// Which handler answers which call.
@@ -87,11 +90,40 @@ impl Calls {
             path,
             handler: Arc::new(handler),
         });
+        if let Some(shortcut) = &shortcut {
+            self.metrics.set_shortcut(&shortcut.method, path);
+        }
         let routes = Routes {
             shortcut,
             ..self.routes
         };
         Self { routes, ..self }
+    }
+
+    /// The calls of that router, counted in `metrics`, for whom [`Guard::default`] lets through.
+    #[must_use]
+    pub fn counted_in(metrics: Arc<HttpMetrics>, router: Router) -> Self {
+        Self {
+            routes: Routes {
+                router: router.layer(from_fn(with_route)),
+                shortcut: None,
+            },
+            has_endless_body: |_| false,
+            guard: Arc::default(),
+            cors: None,
+            metrics,
+        }
+    }
+
+    /// What the calls are counted in.
+    pub(super) fn metrics(&self) -> &Arc<HttpMetrics> {
+        &self.metrics
+    }
+
+    /// Whether a request with that head is the call of [`Calls::with_shortcut`].
+    pub(super) fn is_shortcut(&self, head: &Parts) -> bool {
+        let shortcut = self.routes.shortcut.as_ref();
+        shortcut.is_some_and(|shortcut| shortcut.is(&head.method, head.uri.path()))
     }
 
     /// The same calls, for whom that guard lets through.
@@ -147,12 +179,27 @@ impl Calls {
     }
 }
 
+impl Shortcut {
+    fn is(&self, method: &Method, path: &str) -> bool {
+        path == self.path && *method == self.method
+    }
+}
+
+/// Lets an answer say which route it came from.
+async fn with_route(request: Request<Body>, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
 impl Routes {
     /// The shortcut is not told where the request comes from: nothing is kept for it but the request.
     fn call(&self, mut request: Request<Body>, caller: Caller) -> Answering {
         if let Some(shortcut) = &self.shortcut
-            && request.uri().path() == shortcut.path
-            && request.method() == shortcut.method
+            && shortcut.is(request.method(), request.uri().path())
         {
             return (shortcut.handler)(request);
         }
@@ -185,16 +232,10 @@ impl Service<Request<Body>> for Called {
     }
 }
 
-/// Guarded by [`Guard::default`].
+/// Guarded by [`Guard::default`]; nobody reads what is counted.
 impl From<Router> for Calls {
     fn from(router: Router) -> Self {
-        let shortcut = None;
-        Self {
-            routes: Routes { router, shortcut },
-            has_endless_body: |_| false,
-            guard: Arc::default(),
-            cors: None,
-        }
+        Self::counted_in(Arc::default(), router)
     }
 }
 

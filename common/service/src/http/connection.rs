@@ -11,9 +11,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::extract::MatchedPath;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -34,6 +35,7 @@ use super::problem::Problem;
 use super::request_id::{RequestIdMaker, X_REQUEST_ID};
 use super::request_log::RequestLine;
 use super::server::HttpLimits;
+use crate::metrics::HttpMetrics;
 
 /// hyper's own lower bound of its buffer.
 const MIN_BUFFER_BYTES: usize = 8192;
@@ -101,7 +103,12 @@ impl Connections {
             self.limits.header_timeout = self.limits.header_timeout.min(REFUSAL_TIMEOUT);
             self.limits.idle_timeout = self.limits.idle_timeout.min(REFUSAL_TIMEOUT);
         }
-        let activity = Arc::new(Activity::default());
+        let metrics = Arc::clone(self.calls.metrics());
+        let _open = metrics.accepted();
+        if place.is_none() {
+            metrics.refused();
+        }
+        let activity = Arc::new(Activity::new(metrics));
         let requests = Requests {
             calls: self.calls,
             caller: Caller(stream.peer_addr().ok()),
@@ -291,6 +298,10 @@ impl HyperService<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Answer {
         let note = Answering::begin(&self.activity);
         let (head, body) = request.into_parts();
+        let called = match self.calls.is_shortcut(&head) {
+            true => Called::Shortcut,
+            false => Called::Method(head.method.clone()),
+        };
         let request_id = self.request_ids.borrow_mut().of(&head.headers);
         let line = RequestLine::begin(&head, self.caller, &request_id);
         let making = match self.admitted(&head, body) {
@@ -300,7 +311,29 @@ impl HyperService<Request<Incoming>> for Requests {
         Answer {
             making,
             rest: Some((note, request_id)),
+            called,
             line,
+        }
+    }
+}
+
+/// What is called, as far as it is to be counted.
+enum Called {
+    /// The call that is found before the router looks.
+    Shortcut,
+    /// Another one, by that method.
+    Method(Method),
+}
+
+impl Called {
+    fn count(&self, response: &Response, metrics: &HttpMetrics) {
+        let status = response.status();
+        match self {
+            Self::Shortcut => metrics.answered_shortcut(status),
+            Self::Method(method) => {
+                let route = response.extensions().get().map(MatchedPath::as_str);
+                metrics.answered(route, method, status);
+            }
         }
     }
 }
@@ -310,6 +343,7 @@ struct Answer {
     making: calls::Answering,
     /// What goes on with the answer, until there is one: the note with its body, the id with its head.
     rest: Option<(Answering, HeaderValue)>,
+    called: Called,
     line: Option<Box<RequestLine>>,
 }
 
@@ -327,6 +361,7 @@ impl Future for Answer {
             }
         };
         let (note, request_id) = self.rest.take().expect("polled after its end");
+        self.called.count(&response, note.metrics());
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         if response.status() == StatusCode::NOT_MODIFIED {
             // The router says how long the empty body is, which stands for that of the 200 here (RFC 9110, section 8.6).

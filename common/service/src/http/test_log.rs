@@ -97,6 +97,10 @@ impl LogReader for TestLog {
         Ok(self.rollbacks.clone())
     }
 
+    fn bytes(&self) -> Result<u64, ReadError> {
+        Ok(self.batches.iter().map(|b| b.bytes() as u64).sum())
+    }
+
     fn kind(&self) -> StorageKind {
         StorageKind::Memory
     }

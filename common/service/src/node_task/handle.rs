@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use replog_protocol::ids::Time;
 use replog_protocol::node::Node;
@@ -11,6 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::broker::BrokerState;
 use crate::client::Client;
+use crate::metrics::NodeMetrics;
 use crate::snapshot::{View, Views};
 
 /// A closure that looks at the node, in the node's task.
@@ -23,7 +23,7 @@ pub struct NodeHandle<N: Node> {
     wants_committed: Arc<Notify>,
     views: watch::Receiver<View>,
     broker: watch::Receiver<BrokerState>,
-    undecodable: Arc<AtomicU64>,
+    metrics: Arc<NodeMetrics>,
 }
 
 /// A command that the node never gets: nothing has happened.
@@ -44,7 +44,7 @@ impl<N: Node> NodeHandle<N> {
         wants_committed: Arc<Notify>,
         views: watch::Receiver<View>,
         broker: watch::Receiver<BrokerState>,
-        undecodable: Arc<AtomicU64>,
+        metrics: Arc<NodeMetrics>,
     ) -> Self {
         Self {
             commands,
@@ -52,7 +52,7 @@ impl<N: Node> NodeHandle<N> {
             wants_committed,
             views,
             broker,
-            undecodable,
+            metrics,
         }
     }
 
@@ -115,10 +115,10 @@ impl<N: Node> NodeHandle<N> {
         *self.broker.borrow()
     }
 
-    /// How many messages came that could not be read, since the start.
+    /// What the task counts.
     #[must_use]
-    pub fn undecodable(&self) -> u64 {
-        self.undecodable.load(Ordering::Relaxed)
+    pub fn metrics(&self) -> &Arc<NodeMetrics> {
+        &self.metrics
     }
 }
 
@@ -130,7 +130,7 @@ impl<N: Node> Clone for NodeHandle<N> {
             wants_committed: Arc::clone(&self.wants_committed),
             views: self.views.clone(),
             broker: self.broker.clone(),
-            undecodable: Arc::clone(&self.undecodable),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use replog_nats::Payload;
@@ -12,6 +11,7 @@ use replog_protocol::wire::{Address, DecodeError, Message};
 use tracing::warn;
 
 use super::message_log::{Direction, MessageLog};
+use crate::metrics::NodeMetrics;
 
 /// What cannot be acted on is warned of that often, at most, for each sender and kind of message: whoever can publish can send
 /// a million of them.
@@ -55,16 +55,16 @@ impl Warnings {
 /// Decodes messages; counts what cannot be read.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    undecodable: Arc<AtomicU64>,
+    metrics: Arc<NodeMetrics>,
     warnings: Warnings,
     log: MessageLog,
 }
 
 impl Inbox {
-    /// Counts in `undecodable`.
-    pub(super) fn new(undecodable: Arc<AtomicU64>) -> Self {
+    /// Counts in `metrics`.
+    pub(super) fn new(metrics: Arc<NodeMetrics>) -> Self {
         Self {
-            undecodable,
+            metrics,
             warnings: Warnings::default(),
             log: MessageLog::new(Direction::Received),
         }
@@ -84,15 +84,21 @@ impl Inbox {
         match Message::decode(&address, &frame) {
             Ok(message) => {
                 self.log.log(&address, &message);
+                if let Message::Append(append) = &message
+                    && let Some(entries) = &append.entries
+                {
+                    self.metrics.received(entries.count());
+                }
                 Some(Input::Message(message))
             }
             // What that means is the node's to decide; that nobody acts on it is said in any case.
             Err(error @ DecodeError::Version(version)) => {
+                self.metrics.of_other_version();
                 self.warn(&address, &error, now);
                 Some(Input::OtherVersion(address, version))
             }
             Err(error) => {
-                self.undecodable.fetch_add(1, Ordering::Relaxed);
+                self.metrics.could_not_decode();
                 self.warn(&address, &error, now);
                 None
             }

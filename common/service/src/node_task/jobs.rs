@@ -4,11 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{Seq, Time};
 use replog_protocol::node::{Page, Purpose, Read, WriteJob, WriteResult};
 use replog_storage::journal::{Begun, Journal, LogReader};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{error, info};
+
+use crate::metrics::NodeMetrics;
 
 /// The journal is asked that often which entries it has found damaged: readers over HTTP find them as well.
 const DAMAGE_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,6 +25,9 @@ pub(super) struct JournalJobs {
     journal: Box<dyn Journal>,
     reader: Arc<dyn LogReader>,
     write: Option<JoinHandle<WriteResult>>,
+    /// When the last write began, and how many entries it has.
+    writing: (Instant, u64),
+    metrics: Arc<NodeMetrics>,
     reads: JoinSet<Vec<Page>>,
     check: Option<JoinHandle<Result<(), String>>>,
     check_at: Time,
@@ -40,13 +47,15 @@ pub(super) enum Finished {
 }
 
 impl JournalJobs {
-    /// Nothing is being done yet; the first looks are due `now`.
-    pub(super) fn new(journal: Box<dyn Journal>, now: Time) -> Self {
+    /// Nothing is being done yet; the first looks are due `now`. Counts in `metrics`.
+    pub(super) fn new(journal: Box<dyn Journal>, metrics: Arc<NodeMetrics>, now: Time) -> Self {
         let reader = journal.reader();
         Self {
             journal,
             reader,
             write: None,
+            writing: (Instant::now(), 0),
+            metrics,
             reads: JoinSet::new(),
             check: None,
             check_at: now,
@@ -64,6 +73,8 @@ impl JournalJobs {
     /// Hands a write to the journal; its result, if it has ended already.
     pub(super) fn write(&mut self, job: WriteJob) -> Option<WriteResult> {
         assert!(self.write.is_none(), "one write at a time");
+        let entries = job.entries.iter().map(EntryBatch::count).sum();
+        self.writing = (Instant::now(), entries);
         match self.journal.write(job) {
             Begun::Done(result) => Some(self.written(result)),
             Begun::Blocking(run) => {
@@ -76,6 +87,11 @@ impl JournalJobs {
     fn written(&mut self, result: WriteResult) -> WriteResult {
         self.write = None;
         self.reader = self.journal.reader();
+        let (began, entries) = self.writing;
+        self.metrics.wrote(entries, began.elapsed());
+        if result == WriteResult::DiskFull {
+            self.metrics.found_no_room();
+        }
         match &result {
             WriteResult::DiskFull if !self.is_full => {
                 self.is_full = true;

@@ -25,7 +25,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -44,6 +43,7 @@ use tracing::{debug, info, warn};
 use crate::broker::{BrokerLink, BrokerState};
 use crate::clock::{Clock, wall_ms};
 use crate::exit::Failure;
+use crate::metrics::NodeMetrics;
 use crate::snapshot::View;
 
 use event_log::EventLog;
@@ -102,6 +102,7 @@ pub struct NodeTask<N: Node, L, D> {
     inbox: Inbox,
     outbox: Outbox,
     event_log: EventLog,
+    metrics: Arc<NodeMetrics>,
     /// What the timer is set to; `None` when the timer has rung, or was never set.
     timer_at: Option<Time>,
 }
@@ -142,7 +143,7 @@ where
             reader: journal.reader(),
         });
         let (broker, broker_state) = watch::channel(BrokerState::default());
-        let undecodable = Arc::new(AtomicU64::new(0));
+        let metrics = Arc::new(NodeMetrics::default());
         let wants_committed = Arc::new(Notify::new());
         let task = Self {
             node,
@@ -159,10 +160,11 @@ where
             broker,
             broker_link: BrokerLink::default(),
             snapshot,
-            jobs: JournalJobs::new(journal, options.clock.now()),
-            inbox: Inbox::new(Arc::clone(&undecodable)),
-            outbox: Outbox::default(),
+            jobs: JournalJobs::new(journal, Arc::clone(&metrics), options.clock.now()),
+            inbox: Inbox::new(Arc::clone(&metrics)),
+            outbox: Outbox::new(Arc::clone(&metrics)),
             event_log: EventLog::default(),
+            metrics: Arc::clone(&metrics),
             timer_at: None,
         };
         let handle = NodeHandle::new(
@@ -171,7 +173,7 @@ where
             wants_committed,
             view,
             broker_state,
-            undecodable,
+            metrics,
         );
         (task, handle)
     }
@@ -255,7 +257,10 @@ where
     fn apply(&mut self, woken: Woken<N>, now: Time) -> ControlFlow<Ended> {
         match woken {
             Woken::Stop => self.tell_to_stop(now),
-            Woken::Inspection(inspection) => inspection(&self.node, now),
+            Woken::Inspection(inspection) => {
+                self.metrics.set_unread(self.link.dropped());
+                inspection(&self.node, now);
+            }
             Woken::Link(event) => return self.link_event(event, now),
             Woken::Finished(Finished::Write(result)) => {
                 self.node.step(Input::Written(result), now);
@@ -274,6 +279,7 @@ where
     fn link_event(&mut self, event: LinkEvent, now: Time) -> ControlFlow<Ended> {
         let input = match event {
             LinkEvent::Up { max_payload } => {
+                self.metrics.connected();
                 self.show_broker(|link| link.is_up = true);
                 Some(Input::Link(LinkState::Up { max_payload }))
             }
@@ -402,6 +408,7 @@ where
         self.pages(pages, now);
         self.outbox.send(&mut self.link, ready.messages);
         if let Some(snapshot) = ready.snapshot {
+            self.metrics.growth().note(snapshot.last, now);
             self.snapshot = snapshot.clone();
             self.views.send_replace(View {
                 snapshot,
@@ -412,6 +419,7 @@ where
         let leadership = self.snapshot.leadership.unwrap_or_default();
         for event in ready.events {
             self.event_log.log(&event, &self.speaker, &leadership);
+            self.metrics.note(&event, now);
             self.publish(&event, &leadership);
         }
         match ready.end {

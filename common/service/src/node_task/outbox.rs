@@ -1,29 +1,34 @@
 //! From what the node wants sent to what leaves on the link.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use replog_nats::Link;
+use replog_protocol::entry::EntryBatch;
 use replog_protocol::node::Outbound;
-use replog_protocol::wire::{Address, AppendEntries, Message};
+use replog_protocol::wire::{AppendEntries, Message};
 use tracing::debug;
 
 use super::message_log::{Direction, MessageLog};
 use crate::clock::wall_ms;
+use crate::metrics::NodeMetrics;
 
 /// Encodes and sends messages.
 #[derive(Debug)]
 pub(super) struct Outbox {
     log: MessageLog,
-}
-
-impl Default for Outbox {
-    fn default() -> Self {
-        Self {
-            log: MessageLog::new(Direction::Sent),
-        }
-    }
+    metrics: Arc<NodeMetrics>,
 }
 
 impl Outbox {
+    /// Counts in `metrics`.
+    pub(super) fn new(metrics: Arc<NodeMetrics>) -> Self {
+        Self {
+            log: MessageLog::new(Direction::Sent),
+            metrics,
+        }
+    }
+
     /// Sends them in their order. The same entries to several secondaries, one after the other, are encoded once.
     pub(super) fn send<L: Link>(&mut self, link: &mut L, messages: Vec<Outbound>) {
         if messages.is_empty() {
@@ -38,6 +43,10 @@ impl Outbox {
         } in messages
         {
             self.log.log(&to, &message);
+            let entries = match &message {
+                Message::Append(append) => append.entries.as_ref().map_or(0, EntryBatch::count),
+                _ => 0,
+            };
             let payload = match (message, &encoded) {
                 (Message::Append(append), Some((former, payload))) if is_same(former, &append) => {
                     payload.clone()
@@ -51,14 +60,13 @@ impl Outbox {
                     payload
                 }
             };
-            send(link, &to, reply_to.as_ref(), payload);
+            if !link.send(&to, reply_to.as_ref(), payload) {
+                self.metrics.could_not_send();
+                debug!(%to, "not sent: the link is down or full");
+            } else if entries > 0 {
+                self.metrics.sent(entries);
+            }
         }
-    }
-}
-
-fn send<L: Link>(link: &mut L, to: &Address, reply_to: Option<&Address>, payload: Bytes) {
-    if !link.send(to, reply_to, payload) {
-        debug!(%to, "not sent: the link is down or full");
     }
 }
 

@@ -25,6 +25,15 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     /// The names of all files, in any order.
     fn list(&self) -> io::Result<Vec<String>>;
 
+    /// Bytes of all files together; of one that is taken away meanwhile, none.
+    fn bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for name in self.list()? {
+            bytes += unless_gone(self.open(&name).and_then(|file| file.len()))?;
+        }
+        Ok(bytes)
+    }
+
     /// Makes the names durable.
     fn sync_names(&self) -> io::Result<()>;
 
@@ -161,6 +170,15 @@ impl Medium for Directory {
         Ok(names?.into_iter().filter_map(Result::ok).collect())
     }
 
+    fn bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for found in fs::read_dir(&self.log)? {
+            // No file is opened: descriptors are for those who read and write.
+            bytes += unless_gone(found?.metadata().map(|metadata| metadata.len()))?;
+        }
+        Ok(bytes)
+    }
+
     fn sync_names(&self) -> io::Result<()> {
         sync_dir(&self.log)
     }
@@ -209,6 +227,14 @@ impl MediumFile for File {
 
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(Some(FileId::of(&self.metadata()?)))
+    }
+}
+
+/// The bytes of a file that was listed; none where it is gone by now.
+fn unless_gone(bytes: io::Result<u64>) -> io::Result<u64> {
+    match bytes {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        bytes => bytes,
     }
 }
 

@@ -220,6 +220,11 @@ impl LogReader for DiskReader {
         }
     }
 
+    fn bytes(&self) -> Result<u64, ReadError> {
+        let bytes = self.shared.store.files.medium().bytes();
+        bytes.map_err(|error| ReadError::Failed(error.to_string()))
+    }
+
     fn check(&self) -> Result<(), String> {
         match self.shared.store.failure() {
             Some(why) => Err(why.to_owned()),

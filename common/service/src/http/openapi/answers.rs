@@ -107,6 +107,14 @@ pub enum EntryStream {
 #[response(headers(("ETag" = String, description = "The tag that the client has sent.")))]
 pub struct NotModified;
 
+/// Metrics in Prometheus' text format: for each metric its help, its type, and its series.
+#[derive(Debug, ToResponse)]
+#[response(
+    content_type = "text/plain; version=0.0.4; charset=utf-8",
+    example = json!("# HELP replog_last_seq The last entry that is durable here.\n# TYPE replog_last_seq gauge\nreplog_last_seq 3\n")
+)]
+pub struct Metrics(pub String);
+
 /// The log as text: a line per entry, as Python prints a tuple of a number, from 0, and a string.
 #[derive(Debug, ToResponse)]
 #[response(

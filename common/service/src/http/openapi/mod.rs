@@ -72,6 +72,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::EntryStream,
             answers::NotModified,
             answers::PythonList,
+            answers::Metrics,
             refusals::BadRequest,
             refusals::Forbidden,
             refusals::NoSuchEntry,

@@ -248,6 +248,10 @@ impl LogReader for TestReader {
         Ok(Vec::new())
     }
 
+    fn bytes(&self) -> Result<u64, ReadError> {
+        Ok(0)
+    }
+
     fn check(&self) -> Result<(), String> {
         self.gone.lock().unwrap().take().map_or(Ok(()), Err)
     }

@@ -60,7 +60,7 @@ async fn what_cannot_be_read_is_counted_and_goes_no_further() {
         .send(delivered(address.clone(), good.encode(1)))
         .unwrap();
     assert_eq!(world.input().await, format!("Message({good:?})"));
-    assert_eq!(world.handle.undecodable(), 4);
+    assert_eq!(world.handle.metrics().undecodable(), 4);
 
     // Another version is no such thing: it is a sign of life.
     let foreign = r#"{"kind":"heartbeat","v":9}"#;
@@ -77,7 +77,7 @@ async fn what_cannot_be_read_is_counted_and_goes_no_further() {
     world.link.send(nobody).unwrap();
     let expected = format!("NoResponders({address:?})");
     assert_eq!(world.input().await, expected);
-    assert_eq!(world.handle.undecodable(), 4);
+    assert_eq!(world.handle.metrics().undecodable(), 4);
 }
 
 #[tokio::test(start_paused = true)]
