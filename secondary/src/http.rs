@@ -16,8 +16,9 @@ use replog_service::http::calls::{Caller, Calls};
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::granted;
+use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
-    Entry, EntryLists, EntryStream, Metrics, NotModified, PythonList,
+    Entry, EntryLists, EntryStream, HealthStream, Metrics, NotModified, PythonList,
 };
 use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
 use replog_service::http::openapi::refusals::{
@@ -29,7 +30,7 @@ use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, body, openapi, reading, rollbacks, stream};
+use replog_service::http::{answer, body, health_stream, openapi, reading, rollbacks, stream};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,7 @@ pub struct Secondary {
     allow_clear: bool,
     /// Whether `/faults` is open.
     allow_faults: bool,
+    health_feed: Arc<HealthFeed>,
     scraper: Scraper,
 }
 
@@ -82,6 +84,7 @@ pub fn router(secondary: Secondary) -> Router {
         .routes(routes!(rejoin))
         .routes(routes!(faults, set_faults))
         .routes(routes!(health))
+        .routes(routes!(health_stream))
         .routes(routes!(livez))
         .routes(routes!(readyz))
         .routes(routes!(metrics))
@@ -215,6 +218,30 @@ async fn not_here() -> Problem {
 )]
 async fn health(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     secondary.health().await.map(|health| answer::json(&health))
+}
+
+/// How the secondary is, as it changes
+///
+/// All that `/health` says, as server-sent events: at once, then at each change, at least every two seconds.
+#[utoipa::path(
+    get, path = "/health/stream", operation_id = "streamHealth", tag = "cluster",
+    responses(
+        (status = 200, response = HealthStream),
+        (status = 406, response = NotAcceptable),
+        (status = 503, response = Unavailable)
+    )
+)]
+async fn health_stream(
+    State(secondary): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (access, feed) = (secondary.log.clone(), Arc::clone(&secondary.health_feed));
+    let read = move || {
+        let secondary = Arc::clone(&secondary);
+        async move { secondary.health().await }
+    };
+    health_stream::events(access, feed, &headers, read).await
 }
 
 /// Whether the program lives
@@ -448,6 +475,7 @@ impl Secondary {
             node,
             allow_clear: config.common.allow_clear,
             allow_faults: config.common.allow_faults,
+            health_feed: Arc::default(),
             scraper: Scraper::new(
                 ProcessInfo::starting(
                     "secondary",

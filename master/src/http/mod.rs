@@ -29,6 +29,7 @@ use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Calls;
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
     EntryLists, EntryStream, Metrics, NotModified, PythonList,
 };
@@ -80,6 +81,7 @@ pub struct Master {
     stop: CancellationToken,
     /// Whether `POST /clear` is open.
     allow_clear: bool,
+    health_feed: Arc<HealthFeed>,
     appends: AppendMetrics,
     scraper: Scraper,
 }
@@ -113,6 +115,7 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(status::clear))
         .routes(routes!(diverged))
         .routes(routes!(status::health))
+        .routes(routes!(status::health_stream))
         .routes(routes!(status::livez))
         .routes(routes!(status::readyz))
         .routes(routes!(metrics));
@@ -307,6 +310,7 @@ impl Master {
             listed: config.secondaries.as_ref().map(Vec::len),
             default_w: config.default_w,
             allow_clear: config.common.allow_clear,
+            health_feed: Arc::default(),
             appends: AppendMetrics::default(),
             scraper: Scraper::new(
                 ProcessInfo::starting("master", "master".to_owned(), env!("CARGO_PKG_VERSION")),

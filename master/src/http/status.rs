@@ -1,4 +1,6 @@
-//! `GET /health`, `/livez`, `/readyz` and `POST /clear`.
+//! `GET /health`, `/health/stream`, `/livez`, `/readyz` and `POST /clear`.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -8,11 +10,12 @@ use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
 use replog_service::http::calls::Caller;
 use replog_service::http::health::granted;
+use replog_service::http::openapi::answers::HealthStream;
 use replog_service::http::openapi::refusals::{
-    BodyTimeout, EncodedBody, Forbidden, TooLarge, Unavailable,
+    BodyTimeout, EncodedBody, Forbidden, NotAcceptable, TooLarge, Unavailable,
 };
 use replog_service::http::problem::Problem;
-use replog_service::http::{answer, body};
+use replog_service::http::{answer, body, health_stream};
 use replog_service::node_task::CommandError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -52,6 +55,30 @@ struct Cleared {
 )]
 pub(super) async fn health(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     current(&master).await.map(|health| answer::json(&health))
+}
+
+/// How the master and its secondaries are, as it changes
+///
+/// All that `/health` says, as server-sent events: at once, then at each change, at least every two seconds.
+#[utoipa::path(
+    get, path = "/health/stream", operation_id = "streamHealth", tag = "cluster",
+    responses(
+        (status = 200, response = HealthStream),
+        (status = 406, response = NotAcceptable),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn health_stream(
+    State(master): Shared,
+    _: NoQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (access, feed) = (master.log.clone(), Arc::clone(&master.health_feed));
+    let read = move || {
+        let master = Arc::clone(&master);
+        async move { current(&master).await }
+    };
+    health_stream::events(access, feed, &headers, read).await
 }
 
 /// Whether the program lives

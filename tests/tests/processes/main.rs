@@ -18,6 +18,7 @@ mod directories;
 mod disk;
 mod duplicates;
 mod guard;
+mod health_stream;
 mod hostile;
 mod killed;
 mod late;

@@ -83,6 +83,11 @@ impl LogAccess {
         self.stop.is_cancelled()
     }
 
+    /// Waits until the program is about to end.
+    pub(super) async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Whether the log that `view` shows is the one that is shown now: neither its end nor all of it was taken out since.
     #[must_use]
     pub fn is_current(&self, view: &View) -> bool {

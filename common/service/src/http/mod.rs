@@ -10,6 +10,7 @@
 //! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
 //! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
 //! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
+//! | [`health_stream`] | the health of a node, as it changes |
 //! | [`openapi`] | what describes all that to programs, made from it |
 //! | [`access`], [`committed`], [`reading`], `listing`, [`stream`], `event_id`, [`rollbacks`] | the log, read |
 
@@ -30,6 +31,7 @@ pub mod fallbacks;
 pub mod fields;
 pub mod guard;
 pub mod health;
+pub mod health_stream;
 pub mod lines;
 mod listing;
 pub mod openapi;

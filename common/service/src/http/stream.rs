@@ -31,7 +31,7 @@ const PIECE_BYTES: usize = 64 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Tells a proxy (nginx) to pass on each piece as it comes.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The parameters of `GET /messages/stream`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]

@@ -102,6 +102,26 @@ pub enum EntryStream {
     Lines(#[content("application/x-ndjson")] EntryLines),
 }
 
+/// One server-sent event of a node's health.
+#[derive(Clone, Debug, ToSchema)]
+pub struct HealthEvent {
+    /// `health`.
+    #[schema(schema_with = health_event_names)]
+    pub event: String,
+    /// JSON: all that `/health` answers.
+    #[schema(content_media_type = "application/json")]
+    pub data: String,
+}
+
+fn health_event_names() -> Object {
+    one_of(&["health"])
+}
+
+/// Server-sent events; the schema is that of each. The answer does not end by itself.
+#[derive(Debug, ToResponse)]
+#[response(content_type = "text/event-stream")]
+pub struct HealthStream(pub HealthEvent);
+
 /// The client has the list already: nothing has changed since the answer with that `ETag`.
 #[derive(Debug, ToResponse)]
 #[response(headers(("ETag" = String, description = "The tag that the client has sent.")))]

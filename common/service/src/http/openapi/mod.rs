@@ -65,6 +65,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::EntryLines,
             answers::MessageList,
             answers::StreamEvent,
+            answers::HealthEvent,
             super::stream::Reset
         ),
         responses(
@@ -73,6 +74,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::NotModified,
             answers::PythonList,
             answers::Metrics,
+            answers::HealthStream,
             refusals::BadRequest,
             refusals::Forbidden,
             refusals::NoSuchEntry,
