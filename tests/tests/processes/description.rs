@@ -151,10 +151,7 @@ async fn options_and_refused_methods_say_what_a_path_takes() {
                         ensure!(allowed == expected, "{path} of {}: {allow}", node.name());
                         if status == 405 {
                             let problem: ProblemDetails = parsed(&answer)?;
-                            ensure!(
-                                problem.reason == Some(Reason::MethodNotAllowed),
-                                "{problem:?}"
-                            );
+                            ensure!(problem.reason == Reason::MethodNotAllowed, "{problem:?}");
                         }
                     }
                 }
@@ -162,7 +159,7 @@ async fn options_and_refused_methods_say_what_a_path_takes() {
                     .request(Method::OPTIONS, "/nothing", &[], "".into())
                     .await?;
                 let problem: ProblemDetails = parsed(&nothing.expect(404)?)?;
-                ensure!(problem.reason == Some(Reason::NotFound), "{problem:?}");
+                ensure!(problem.reason == Reason::NotFound, "{problem:?}");
             }
             let http = cluster.secondary(1).http();
             let append = http.request(Method::POST, "/append", &[], "".into());
@@ -196,9 +193,9 @@ async fn answers_that_are_written_by_hand_are_as_described() {
                 }
                 let late = node.get("/messages?min_seq=2&committed=all").await?;
                 let problem: ProblemDetails = parsed(&late.expect(504)?)?;
-                ensure!(problem.reason == Some(Reason::Timeout), "{problem:?}");
+                ensure!(problem.reason == Reason::Timeout, "{problem:?}");
                 let problem: ProblemDetails = parsed(&node.get("/messages/9").await?.expect(404)?)?;
-                ensure!(problem.reason == Some(Reason::NotFound), "{problem:?}");
+                ensure!(problem.reason == Reason::NotFound, "{problem:?}");
                 let lines = [("accept", "application/x-ndjson")];
                 let lines = node
                     .request(Method::GET, "/messages", &lines, "".into())

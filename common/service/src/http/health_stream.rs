@@ -281,7 +281,7 @@ mod tests {
         let refused = node.watch(access.clone(), &feed).await.unwrap_err();
         assert_eq!(refused.status(), 503);
         drop(first);
-        node.watch(access, &feed).await.unwrap();
+        let _open = node.watch(access, &feed).await.unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("accept", HeaderValue::from_static("application/json"));
         let read = move || node.clone().health();
