@@ -17,9 +17,9 @@ use super::parse::{BatchElement, LoadLine, MessageBody};
 pub(super) fn nodes() -> Schema {
     let number = ObjectBuilder::new()
         .schema_type(Type::Integer)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::UInt64)))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::UInt32)))
         .minimum(Some(1))
-        .maximum(Some(u64::MAX));
+        .maximum(Some(u32::MAX));
     let word = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^([1-9][0-9]{0,8}|majority|all)$"));
