@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use replog_protocol::ids::{LogId, MasterId, NodeId};
 use replog_protocol::leader::LeaderConfig;
 use replog_protocol::leader::dedup::DeduplicateBy;
 use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
+use replog_protocol::node_url::NodeUrl;
 use replog_protocol::write_concern::WriteConcern;
+use replog_service::healthcheck::HealthcheckArgs;
+use replog_service::program::RestoreArgs;
 use replog_service::settings::values::{HttpAddr, positive_duration};
 use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
 
 /// The master of a replicated log over NATS: takes appends over HTTP, gives them their order, replicates them.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "replog-master", version)]
+#[command(name = "replog-master", version = replog_service::RELEASE)]
 pub struct Config {
     /// Where HTTP listens.
     #[arg(
@@ -83,8 +87,15 @@ pub struct Config {
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the master at --http-addr whether it lives: exit code 0 if so.
-    Healthcheck,
+    /// Ask the master at --http-addr whether it is ready: exit code 0 if so.
+    Healthcheck(HealthcheckArgs),
+    /// Make a data directory of a backup: the log in it is a history of its own, which replaces that of the backup.
+    Restore(RestoreArgs),
+    /// Print what makes a shell complete these flags: source <(replog-master completions bash).
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
 /// A master that recovers asks again that often, at least.
@@ -150,9 +161,14 @@ impl Settings for Config {
 }
 
 impl Config {
-    /// What the leader is started with; `sends_unwritten` as its journal allows.
+    /// What the leader is started with: `sends_unwritten` as its journal allows, `url` as clients reach it.
     #[must_use]
-    pub fn leader(&self, master: MasterId, sends_unwritten: bool) -> LeaderConfig {
+    pub fn leader(
+        &self,
+        master: MasterId,
+        sends_unwritten: bool,
+        url: Option<NodeUrl>,
+    ) -> LeaderConfig {
         let (args, liveness) = (&self.replication, &self.common.liveness);
         LeaderConfig {
             master,
@@ -182,6 +198,7 @@ impl Config {
                 seed: master.0.as_u64_pair().0,
                 ..Replication::default()
             },
+            url,
         }
     }
 }
@@ -231,7 +248,7 @@ mod tests {
             "100ms",
         ];
         let config = config(&flags).unwrap();
-        let leader = config.leader(MasterId::default(), true);
+        let leader = config.leader(MasterId::default(), true, None);
         assert_eq!(leader.listed.map(|l| l.len()), Some(2));
         assert_eq!(leader.remember_ids, None);
         assert_eq!(leader.recovery.listen, Duration::from_millis(100));

@@ -1,18 +1,22 @@
 //! `GET /health`: the master and its secondaries, at one moment.
 
+use replog_nats::Denial;
 use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Unavailable, Waiter};
 use replog_protocol::leader::health::Status;
 use replog_protocol::leader::peer::Peer;
 use replog_protocol::leader::phase::Phase;
+use replog_protocol::node_url::NodeUrl;
 use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::broker::BrokerState;
-use replog_service::http::health::{StorageHealth, committed_seq, millis};
+use replog_service::http::health::{Running, StorageHealth, committed_seq, millis};
 use replog_service::http::openapi::words::one_of;
+use replog_service::http::readiness::Readiness;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
@@ -21,9 +25,11 @@ use utoipa::openapi::schema::Object;
 pub struct Health {
     /// `ok`, `recovering`, `read_only`, `fenced` or `stopping`.
     #[schema(schema_with = statuses)]
-    pub status: &'static str,
+    status: &'static str,
     /// `master`.
     role: &'static str,
+    #[serde(flatten)]
+    running: Running,
     /// The history.
     #[schema(value_type = uuid::Uuid)]
     log_id: LogId,
@@ -38,13 +44,13 @@ pub struct Health {
     #[schema(value_type = u64)]
     committed_seq: Seq,
     /// `connected`, `disconnected` or `denied`.
-    pub broker: BrokerState,
+    broker: BrokerState,
     /// Whether appends are refused.
     read_only: bool,
     /// Why there are no appends, as in the 503 of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = reasons)]
-    pub reason: Option<&'static str>,
+    reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Who has taken over.
     #[schema(nullable = false)]
@@ -118,6 +124,10 @@ struct Member {
     id: NodeId,
     #[schema(schema_with = member_statuses)]
     status: Status,
+    /// Where clients reach it, by its own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    url: Option<NodeUrl>,
     /// The last entry that it has acknowledged.
     #[schema(value_type = u64)]
     acked_seq: Seq,
@@ -174,19 +184,22 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Health {
-    /// Reads it off the leader, whose log is in that kind of storage and whose link is like that. `default_w` is the write
-    /// concern of a POST that names none.
+    /// Reads it off the leader, which runs like that, whose log is in that kind of storage and whose link is like that.
+    /// `default_w` is the write concern of a POST that names none.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
+        running: Running,
         default_w: WriteConcern,
         kind: StorageKind,
         broker: BrokerState,
+        denial: Option<Denial>,
         now: Time,
     ) -> Self {
         let last_seq = leader.log().durable();
         let peers = leader.peers();
-        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last_seq, now);
+        let denial = denial.as_ref();
+        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last_seq, denial, now);
         let (members, observers): (Vec<_>, Vec<_>) =
             peers.iter().partition(|(id, _)| peers.is_member(id));
         let unavailable = leader.unavailable(now);
@@ -194,6 +207,7 @@ impl Health {
         Self {
             status: status(unavailable),
             role: "master",
+            running,
             log_id: leader.leadership().log_id,
             epoch: leader.leadership().epoch.n,
             instance: leader.leadership().epoch.master,
@@ -237,6 +251,30 @@ impl Health {
             forged: leader.forged(),
         }
     }
+
+    /// Whether the master can take appends and replicate them. Without a broker it serves those that ask for one node, and is
+    /// not ready all the same.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let (entries, status) = (self.last_seq, self.status);
+        let readiness = Readiness::default();
+        let readiness = match status {
+            "recovering" => {
+                let detail = "the master asks the secondaries what they hold";
+                readiness.failed("recovered", "recovering", detail)
+            }
+            _ => readiness.passed("recovered", format!("{entries} entries")),
+        };
+        let readiness = self.storage.check(readiness);
+        let readiness = match (self.reason, status) {
+            (_, "ok" | "recovering") => readiness.passed("appends", "taken"),
+            (reason, _) => {
+                let detail = format!("the master takes no appends: {status}");
+                readiness.failed("appends", reason.unwrap_or(status), detail)
+            }
+        };
+        readiness.broker(self.broker)
+    }
 }
 
 /// What a master is doing that takes no appends for that reason, or takes them: one of [`STATUSES`].
@@ -248,6 +286,22 @@ pub(crate) fn status(unavailable: Option<Unavailable>) -> &'static str {
         Some(Unavailable::Recovering) => "recovering",
         Some(_) => "read_only",
     }
+}
+
+/// What `nats service stats` shows of a master.
+pub(crate) fn stats<W: Waiter>(leader: &Leader<W>, now: Time) -> Value {
+    let last_seq = leader.log().durable();
+    let peers = leader.peers();
+    let members = peers.iter().filter(|(id, _)| peers.is_member(id));
+    let behind = members.map(|(_, peer)| last_seq.after(peer.matched()));
+    json!({
+        "status": status(leader.unavailable(now)),
+        "epoch": leader.leadership().epoch.n,
+        "last_seq": last_seq.0,
+        "lag": behind.max().unwrap_or(0),
+        "members": peers.count(),
+        "alive": peers.alive(now),
+    })
 }
 
 impl Fenced {
@@ -274,11 +328,12 @@ impl CannotRead {
 }
 
 impl Member {
-    fn of(id: &NodeId, peer: &Peer, last: Seq, now: Time) -> Self {
+    fn of(id: &NodeId, peer: &Peer, last: Seq, denial: Option<&Denial>, now: Time) -> Self {
         let other = peer.other_history();
         Self {
             id: id.clone(),
             status: peer.status(now),
+            url: peer.url().cloned(),
             acked_seq: peer.matched(),
             lag: last.after(peer.matched()),
             last_seen_ms: peer.health().silence(now).map(millis),
@@ -286,21 +341,53 @@ impl Member {
             retries: peer.retries(),
             log_id: other,
             differs_from: other.map(|_| Seq(1)),
-            problem: match (peer.has_clash(now), other) {
-                (true, _) => Some(format!(
-                    "two secondaries answer under the name {id}: stop one; the newer one counts, so restart the older one if that is to stay"
-                )),
-                (false, Some(log_id)) => Some(format!(
-                    "{id} holds another history ({log_id}) and counts for nothing; POST /rejoin on it rolls that back and \
-                     makes it follow this one"
-                )),
-                (false, None) if peer.forged() > 0 => Some(format!(
-                    "{} messages in the name of {id} were dropped: their epoch is more than 2^32 above this master's, so \
-                     somebody forges them",
-                    peer.forged()
-                )),
-                (false, None) => None,
-            },
+            problem: problem_of(id, peer, denial, now),
+        }
+    }
+}
+
+/// What stands in a secondary's way, for operators: the first of what is known.
+fn problem_of(id: &NodeId, peer: &Peer, denial: Option<&Denial>, now: Time) -> Option<String> {
+    if peer.has_clash(now) {
+        return Some(format!(
+            "two secondaries answer under the name {id}: stop one; the newer one counts, so restart the older one if that is to stay"
+        ));
+    }
+    if let Some(log_id) = peer.other_history() {
+        return Some(format!(
+            "{id} holds another history ({log_id}) and counts for nothing; POST /rejoin on it rolls that back and makes it \
+             follow this one"
+        ));
+    }
+    if let Some(denial) = denial.filter(|denial| concerns(denial, id)) {
+        return Some(format!("{denial}; it is tried again until it holds"));
+    }
+    if let Some(seq) = peer.damaged() {
+        return Some(format!(
+            "entry {seq} cannot be read from the disk of {id}; it is sent to it again"
+        ));
+    }
+    if let Some((seq, bytes)) = peer.stuck_at(now) {
+        return Some(format!(
+            "entry {seq} is sent again and again, in a message of {bytes} bytes, and not acknowledged, although {id} answers: a \
+             link on the way may take no message of that size (max_payload of a leaf node), or lose what is sent to {id}"
+        ));
+    }
+    (peer.forged() > 0).then(|| {
+        format!(
+            "{} messages in the name of {id} were dropped: their epoch is more than 2^32 above this master's, so somebody \
+             forges them",
+            peer.forged()
+        )
+    })
+}
+
+/// Whether what the broker refuses is a subject of that secondary.
+fn concerns(denial: &Denial, id: &NodeId) -> bool {
+    match denial {
+        Denial::User => false,
+        Denial::Subscribe(subject) | Denial::Publish(subject) => {
+            subject.rsplit('.').next() == Some(id.as_str())
         }
     }
 }

@@ -29,16 +29,20 @@ use replog_protocol::leader::dedup::DeduplicateBy;
 use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
+use replog_service::http::health::Running;
+use replog_service::link::LinkOwner;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
-use replog_service::program::{self, Program};
+use replog_service::program::{self, OtherTask, Program};
+use replog_service::service_stats::ServiceStats;
 use replog_service::settings::CommonArgs;
 use replog_service::settings::values::HttpAddr;
-use replog_service::{link, storage};
+use replog_service::{RELEASE, link, storage};
 use replog_storage::directory::{Owner, Role};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use config::Command;
 pub use config::Config;
 
 /// Handlers that may wait for a look at the leader.
@@ -60,22 +64,37 @@ impl Program for Config {
         &mut self.common
     }
 
+    fn node_name(&self) -> String {
+        "master".to_owned()
+    }
+
     fn http_addr(&self) -> &HttpAddr {
         &self.http_addr
     }
 
-    fn is_healthcheck(&self) -> bool {
-        self.command.is_some()
+    fn other_task(&self) -> Option<OtherTask> {
+        Some(match self.command.as_ref()? {
+            Command::Healthcheck(args) => OtherTask::Ask(args.question()),
+            Command::Restore(args) => OtherTask::Restore(args.clone()),
+            Command::Completions { shell } => OtherTask::Complete(*shell),
+        })
     }
 
     async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
-        let subscriptions = Subjects::of_master;
-        let link = link::open(&self.common.nats, Self::NAME.to_owned(), subscriptions)?;
-        run(self, listener, link, stop).await
+        let owner = LinkOwner {
+            program: Self::NAME,
+            about: "the master of a replicated log: takes appends over HTTP",
+            version: env!("CARGO_PKG_VERSION"),
+            node: "master",
+            connection: Self::NAME,
+        };
+        let stats = ServiceStats::default();
+        let link = link::open(&self.common.nats, owner, Subjects::of_master, &stats)?;
+        run(self, listener, link, stats, stop).await
     }
 }
 
-/// Serves on `listener` and replicates over `link` until `stop` is cancelled; then answers everybody and returns.
+/// Serves on `listener` and replicates over `link` until `stop` is cancelled, with `stats` kept up to date; then answers everybody and returns.
 ///
 /// # Errors
 /// What ended the master before: the broker refuses this program, another master lives, the log cannot be written.
@@ -83,6 +102,7 @@ pub async fn run<L: Link>(
     config: Config,
     listener: TcpListener,
     link: L,
+    stats: ServiceStats,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let owner = Owner {
@@ -93,7 +113,10 @@ pub async fn run<L: Link>(
     let by_content = config.deduplicate_by == DeduplicateBy::Content;
     let (journal, restored) = storage::open(&config.common.storage, owner, by_content).await?;
     let master = MasterId(uuid::Uuid::new_v4());
-    let leader = Leader::new(config.leader(master, journal.allows_early_send()), restored);
+    let port = listener.local_addr().map_or(0, |addr| addr.port());
+    let url = config.common.url(&config.http_addr, port);
+    let leader = config.leader(master, journal.allows_early_send(), url.clone());
+    let leader = Leader::new(leader, restored);
     let options = NodeTaskOptions {
         speaker: Speaker::Master,
         clock: Clock::start(),
@@ -107,8 +130,23 @@ pub async fn run<L: Link>(
     let addr = listener
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
-    info!(%addr, instance = %master, "the master listens");
+    info!(
+        version = RELEASE,
+        %addr,
+        cluster = config.common.nats.cluster,
+        storage = config.common.storage.description(),
+        instance = %master,
+        "the master listens"
+    );
+    let (watched, until) = (node.clone(), stop.clone());
+    let read = move || {
+        let watched = watched.clone();
+        async move { watched.inspect(health::stats).await }
+    };
+    tokio::spawn(stats.keep_up(read, until));
     let guard = config.common.guard(&config.http_addr);
-    let calls = http::calls(http::Master::new(node, &config, stop.clone())).guarded_by(guard);
+    let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
+    let http = http::Master::new(node, &config, running, stop.clone());
+    let calls = http::calls(http).guarded_by(guard);
     program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }

@@ -61,7 +61,16 @@ async fn run(
             events.set_ready();
             let ready = Control::Ready(client.clone(), subscriptions);
             if control.send(ready).await.is_ok() {
-                watch_access(client, access, control).await;
+                let service = async {
+                    if let Some(service) = &options.service {
+                        service.serve(&client).await;
+                    }
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    () = watch_access(client.clone(), access, control) => {}
+                    () = service => {}
+                }
             }
         }
         Err(error) => drop(control.send(Control::Fatal(error)).await),

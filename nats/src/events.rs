@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::denials::AccessEvent;
 use crate::link::{Denial, LinkError};
 use crate::nats_link::Control;
+use crate::service::is_about_services;
 
 /// A permission that is missing shows right after the first connection is made; one that is refused later was lost, and may come
 /// back.
@@ -27,6 +28,7 @@ pub(crate) struct Events {
     dropped: Arc<Occurrences>,
     forbidden: Occurrences,
     not_admitted: Occurrences,
+    no_service: Occurrences,
 }
 
 /// Counts what may happen a thousand times a second, and says when it is worth a line: the first time, and each time when there
@@ -50,6 +52,7 @@ impl Events {
             dropped,
             forbidden: Occurrences::default(),
             not_admitted: Occurrences::default(),
+            no_service: Occurrences::default(),
         }
     }
 
@@ -96,6 +99,15 @@ impl Events {
     }
 
     async fn on_forbidden(&self, text: String) {
+        if is_about_services(&text) {
+            if self.no_service.note() == Some(1) {
+                tracing::warn!(
+                    error = text,
+                    "the broker does not permit NATS services: this node shows up in none (--no-nats-service leaves it out)"
+                );
+            }
+            return;
+        }
         let is_start = self.ready_at.get().is_none_or(|at| at.elapsed() < START);
         if is_start {
             let fatal = Control::Fatal(LinkError::Permission(text));
@@ -213,6 +225,18 @@ mod tests {
             assert_eq!(event, AccessEvent::Denied(denial));
         }
         assert!(h.control.try_recv().is_err(), "it goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_without_services_is_no_obstacle() {
+        let mut h = harness();
+        h.events.set_ready();
+        for refused in ["Subscription to \"$SRV.PING\"", "Publish to \"_INBOX.a.b\""] {
+            let text = format!("Permissions Violation for {refused}");
+            let event = Event::ServerError(ServerError::Other(text));
+            h.events.on_event(event).await;
+        }
+        assert!(h.control.try_recv().is_err() && h.access.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ mod events;
 mod link;
 mod nats_link;
 mod options;
+mod service;
 mod subjects;
 
 pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_user_info};
@@ -29,4 +30,5 @@ pub use credentials::{Credentials, CredentialsError};
 pub use link::{Denial, Link, LinkError, LinkEvent, Payload};
 pub use nats_link::NatsLink;
 pub use options::{LinkOptions, OptionsError, SUBSCRIPTION_CAPACITY};
+pub use service::NatsService;
 pub use subjects::Subjects;

@@ -6,6 +6,7 @@ use async_nats::ConnectOptions;
 
 use crate::broker_url::{BrokerUrl, UserInfo};
 use crate::credentials::{Credentials, CredentialsError};
+use crate::service::NatsService;
 
 /// How many messages may wait in this process, for each subscription; a message that comes beyond is dropped, the newest first.
 /// It has to exceed what can be in flight at one time: the window of a secondary on its side, the windows of all secondaries on
@@ -32,6 +33,8 @@ pub struct LinkOptions {
     pub cluster: String,
     /// The subjects to listen to, see [`Subjects`](crate::Subjects).
     pub subscriptions: Vec<String>,
+    /// What to be among the NATS services, if anything.
+    pub service: Option<NatsService>,
 }
 
 /// Options that cannot be used. Each is one line and shows no secret.
@@ -48,8 +51,11 @@ pub enum OptionsError {
 }
 
 impl LinkOptions {
-    /// The client library's options, without what is called back.
-    pub(crate) fn connect_options(&self) -> Result<ConnectOptions, OptionsError> {
+    /// The client library's options, without what is called back: for tools that only listen.
+    ///
+    /// # Errors
+    /// Credentials that cannot be used.
+    pub fn connect_options(&self) -> Result<ConnectOptions, OptionsError> {
         let seed = random_seed();
         let options = self.credentials()?.into_connect_options()?;
         Ok(options
@@ -108,6 +114,7 @@ mod tests {
             name: "test".into(),
             cluster: "test".into(),
             subscriptions: Vec::new(),
+            service: None,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use replog_protocol::ids::NodeId;
+use replog_service::healthcheck::HealthcheckArgs;
 use replog_service::settings::values::{HttpAddr, duration, rate};
 use replog_service::settings::{CommonArgs, Environment, Settings, WrongSetting};
 
@@ -11,7 +13,7 @@ use crate::faults::Faults;
 
 /// A secondary of a replicated log over NATS: holds what the master sends, in order, and lists it.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "replog-secondary", version)]
+#[command(name = "replog-secondary", version = replog_service::RELEASE)]
 pub struct Config {
     /// Where HTTP listens.
     #[arg(
@@ -34,6 +36,9 @@ pub struct Config {
     /// Share of entries, 0 to 1, that are lost before they are stored.
     #[arg(long, env = "REPLOG_DROP_RATE", value_name = "RATE", value_parser = rate, default_value = "0", help_heading = "Faults on purpose")]
     pub drop_rate: f64,
+    /// Entries that it may be behind the master and still be ready.
+    #[arg(long, env = "REPLOG_READY_LAG", value_name = "N", default_value = "0")]
+    pub ready_lag: u64,
     /// What every node has.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -45,8 +50,13 @@ pub struct Config {
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the secondary at --http-addr whether it lives: exit code 0 if so.
-    Healthcheck,
+    /// Ask the secondary at --http-addr whether it is ready: exit code 0 if so.
+    Healthcheck(HealthcheckArgs),
+    /// Print what makes a shell complete these flags: source <(replog-secondary completions bash).
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
 impl Settings for Config {

@@ -15,7 +15,7 @@ use replog_service::http::access::LogAccess;
 use replog_service::http::calls::{Caller, Calls};
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
-use replog_service::http::health::granted;
+use replog_service::http::health::Running;
 use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
     Entry, EntryLists, EntryStream, HealthStream, Metrics, NotModified, PythonList,
@@ -28,11 +28,13 @@ use replog_service::http::openapi::refusals::{
 use replog_service::http::path::SeqPath;
 use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
+use replog_service::http::readiness::{IsReady, NotReady, ReadinessParameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, body, health_stream, openapi, reading, rollbacks, stream};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
+use replog_service::settings::LivenessArgs;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -61,6 +63,10 @@ pub struct Secondary {
     allow_clear: bool,
     /// Whether `/faults` is open.
     allow_faults: bool,
+    liveness: LivenessArgs,
+    /// Entries that it may be behind and still be ready.
+    ready_lag: u64,
+    running: Running,
     health_feed: Arc<HealthFeed>,
     scraper: Scraper,
 }
@@ -204,8 +210,13 @@ async fn message(
 }
 
 /// Whoever wants to append is sent to the master; axum adds the `Allow` header.
-async fn not_here() -> Problem {
-    Problem::method_not_allowed("this is a secondary: the master takes appends")
+async fn not_here(State(secondary): Shared) -> Problem {
+    let problem = Problem::method_not_allowed("this is a secondary: the master takes appends");
+    let master = (secondary.node).inspect(|node, _| node.follower().master_url().cloned());
+    match master.await.flatten() {
+        Some(url) => problem.with_field("master", url),
+        None => problem,
+    }
 }
 
 /// How the secondary is
@@ -255,20 +266,18 @@ async fn livez(_: NoQuery) -> Response {
 
 /// Whether the secondary is ready
 ///
-/// It is when it has everything that the master has, and the broker grants what it needs.
+/// It is when it has everything that the master has, but for `--ready-lag` entries, as of now: the master was heard just before.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReady", tag = "cluster",
-    responses((status = 200, description = "It is.", body = Done), (status = 503, response = Unavailable))
+    params(ReadinessParameters),
+    responses((status = 200, response = IsReady), (status = 503, response = NotReady))
 )]
-async fn readyz(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
+async fn readyz(
+    State(secondary): Shared,
+    Parameters(parameters): Parameters<ReadinessParameters>,
+) -> Result<Response, Problem> {
     let health = secondary.health().await?;
-    match health.status {
-        "ok" => granted(health.broker).map(|()| answer::json(&Done { status: "ok" })),
-        other => Err(Problem::unavailable(
-            other,
-            format!("not caught up: {other}, {} entries behind", health.lag),
-        )),
-    }
+    Ok(health.readiness(secondary.ready_lag).answer(parameters))
 }
 
 /// What is counted and measured
@@ -284,8 +293,14 @@ async fn metrics(State(secondary): Shared, _: NoQuery) -> Result<MetricsPage, Pr
         .page(&secondary.node, &secondary.log)
         .await;
     let (kind, broker) = (secondary.log.now().reader.kind(), secondary.node.broker());
-    let follower =
-        (secondary.node).inspect(move |node, now| FollowerMetrics::of(node, kind, broker, now));
+    let (running, liveness) = (secondary.running.clone(), secondary.liveness);
+    let follower = (secondary.node).inspect(move |node, now| {
+        FollowerMetrics::of(
+            node,
+            &Health::of(node, running, liveness, kind, broker, now),
+            now,
+        )
+    });
     let follower = follower.await.ok_or_else(Problem::stopping)?;
     follower.write(&mut page);
     Ok(page)
@@ -462,11 +477,12 @@ fn allowed(is_open: bool, what: &str, variable: &str) -> Result<(), Problem> {
 }
 
 impl Secondary {
-    /// Reaches `node`, with those settings, until `stop` is cancelled.
+    /// Reaches `node`, with those settings, which runs like that, until `stop` is cancelled.
     #[must_use]
     pub fn new(
         node: NodeHandle<FaultyFollower<Client<Answer>>>,
         config: &Config,
+        running: Running,
         stop: CancellationToken,
     ) -> Self {
         let max_streams = config.common.http.max_streams;
@@ -475,6 +491,9 @@ impl Secondary {
             node,
             allow_clear: config.common.allow_clear,
             allow_faults: config.common.allow_faults,
+            liveness: config.common.liveness,
+            ready_lag: config.ready_lag,
+            running,
             health_feed: Arc::default(),
             scraper: Scraper::new(
                 ProcessInfo::starting(
@@ -499,9 +518,9 @@ impl Secondary {
         self.log.store_committed();
         let view = self.log.now();
         let (kind, broker) = (view.reader.kind(), self.node.broker());
-        let health = self
-            .node
-            .inspect(move |node, now| Health::of(node, kind, broker, now));
+        let (running, liveness) = (self.running.clone(), self.liveness);
+        let health = (self.node)
+            .inspect(move |node, now| Health::of(node, running, liveness, kind, broker, now));
         health.await.ok_or_else(Problem::stopping)
     }
 

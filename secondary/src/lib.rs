@@ -28,16 +28,20 @@ use replog_protocol::node::Identity;
 use replog_service::client::Client;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
+use replog_service::http::health::Running;
+use replog_service::link::LinkOwner;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
-use replog_service::program::{self, Program};
+use replog_service::program::{self, OtherTask, Program};
+use replog_service::service_stats::ServiceStats;
 use replog_service::settings::CommonArgs;
 use replog_service::settings::values::HttpAddr;
-use replog_service::{link, storage};
+use replog_service::{RELEASE, link, storage};
 use replog_storage::directory::{Owner, Role};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use config::Command;
 pub use config::Config;
 use faulty::{Answer, FaultyFollower, Reply};
 
@@ -60,24 +64,39 @@ impl Program for Config {
         &mut self.common
     }
 
+    fn node_name(&self) -> String {
+        self.node().to_string()
+    }
+
     fn http_addr(&self) -> &HttpAddr {
         &self.http_addr
     }
 
-    fn is_healthcheck(&self) -> bool {
-        self.command.is_some()
+    fn other_task(&self) -> Option<OtherTask> {
+        Some(match self.command.as_ref()? {
+            Command::Healthcheck(args) => OtherTask::Ask(args.question()),
+            Command::Completions { shell } => OtherTask::Complete(*shell),
+        })
     }
 
     async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
         let node = self.node();
         let name = format!("{}/{node}", Self::NAME);
         let subscriptions = |subjects: &Subjects| subjects.of_secondary(&node);
-        let link = link::open(&self.common.nats, name, subscriptions)?;
-        run(self, listener, link, stop).await
+        let owner = LinkOwner {
+            program: Self::NAME,
+            about: "a secondary of a replicated log: lists what the master sends",
+            version: env!("CARGO_PKG_VERSION"),
+            node: node.as_str(),
+            connection: &name,
+        };
+        let stats = ServiceStats::default();
+        let link = link::open(&self.common.nats, owner, subscriptions, &stats)?;
+        run(self, listener, link, stats, stop).await
     }
 }
 
-/// Serves on `listener` and follows over `link` until `stop` is cancelled.
+/// Serves on `listener` and follows over `link` until `stop` is cancelled, with `stats` kept up to date.
 ///
 /// # Errors
 /// What ended the secondary before: the broker refuses this program, another secondary has its name, the log cannot be written.
@@ -85,6 +104,7 @@ pub async fn run<L: Link>(
     config: Config,
     listener: TcpListener,
     link: L,
+    stats: ServiceStats,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let node = config.node();
@@ -95,6 +115,8 @@ pub async fn run<L: Link>(
     };
     let (journal, restored) = storage::open(&config.common.storage, owner, false).await?;
     let (storage, seed) = (new_storage(), uuid::Uuid::new_v4().as_u64_pair().0);
+    let port = listener.local_addr().map_or(0, |addr| addr.port());
+    let url = config.common.url(&config.http_addr, port);
     let follower = FollowerConfig {
         identity: Identity {
             node: node.clone(),
@@ -102,6 +124,7 @@ pub async fn run<L: Link>(
         },
         heartbeat_interval: config.common.liveness.heartbeat_interval,
         seed,
+        url: url.clone(),
     };
     let follower = FaultyFollower::new(Follower::new(follower, restored), config.faults(), seed);
     let options = NodeTaskOptions {
@@ -117,9 +140,29 @@ pub async fn run<L: Link>(
     let addr = listener
         .local_addr()
         .map_or_else(|e| e.to_string(), |a| a.to_string());
-    info!(%addr, %node, %storage, "the secondary listens");
+    info!(
+        version = RELEASE,
+        %addr,
+        %node,
+        cluster = config.common.nats.cluster,
+        storage = config.common.storage.description(),
+        storage_id = %storage,
+        "the secondary listens"
+    );
+    let (watched, until) = (handle.clone(), stop.clone());
+    let liveness = config.common.liveness;
+    let read = move || {
+        let watched = watched.clone();
+        async move {
+            let stats = watched.inspect(move |node, now| health::stats(node, liveness, now));
+            stats.await
+        }
+    };
+    tokio::spawn(stats.keep_up(read, until));
     let guard = config.common.guard(&config.http_addr);
-    let calls = http::calls(http::Secondary::new(handle, &config, stop.clone())).guarded_by(guard);
+    let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
+    let http = http::Secondary::new(handle, &config, running, stop.clone());
+    let calls = http::calls(http).guarded_by(guard);
     program::serve(listener, calls, config.common.http.limits(), task, stop).await
 }
 

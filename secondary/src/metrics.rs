@@ -1,10 +1,7 @@
 //! What a secondary says at a scrape: its log, and how far that is behind the master.
 
 use replog_protocol::ids::{Seq, Time};
-use replog_service::broker::BrokerState;
-use replog_service::http::health::committed_seq;
 use replog_service::metrics::MetricsPage;
-use replog_storage::journal::StorageKind;
 
 use crate::faulty::FaultyFollower;
 use crate::health::{Health, STATUSES};
@@ -16,7 +13,7 @@ pub struct FollowerMetrics {
     last_seq: Seq,
     committed_seq: Seq,
     epoch: u64,
-    lag: u64,
+    lag: Option<u64>,
     held_back: u64,
     duplicates: u64,
     master_last_seen_seconds: f64,
@@ -26,23 +23,18 @@ pub struct FollowerMetrics {
 }
 
 impl FollowerMetrics {
-    /// Reads them off the node, whose log is in that kind of storage and whose link is like that.
+    /// Reads them off the node, and its health at that moment.
     #[must_use]
-    pub fn of<W>(
-        node: &FaultyFollower<W>,
-        kind: StorageKind,
-        broker: BrokerState,
-        now: Time,
-    ) -> Self {
+    pub fn of<W>(node: &FaultyFollower<W>, health: &Health, now: Time) -> Self {
         let follower = node.follower();
         let position = follower.position();
         let silence = follower.master_seen().map(|seen| now.since(seen));
         Self {
-            status: Health::of(node, kind, broker, now).status,
+            status: health.status,
             last_seq: position.last.seq,
-            committed_seq: committed_seq(follower.log(), kind),
+            committed_seq: health.committed_seq,
             epoch: position.epoch.n,
-            lag: follower.master_tail().after(position.upto),
+            lag: health.lag,
             held_back: follower.held_back(),
             duplicates: follower.duplicates(),
             master_last_seen_seconds: silence.unwrap_or(now.since(Time::ZERO)).as_secs_f64(),
@@ -76,11 +68,13 @@ impl FollowerMetrics {
             "The number of the leadership that is followed",
             self.epoch,
         );
-        page.gauge(
-            "replog_lag_entries",
-            "Entries of the master that are not here yet, as far as it has said",
-            self.lag,
-        );
+        if let Some(lag) = self.lag {
+            page.gauge(
+                "replog_lag_entries",
+                "Entries of the master that are not here yet; absent while the master is silent, and nobody knows",
+                lag,
+            );
+        }
         page.gauge(
             "replog_held_back_entries",
             "Entries that are held back because one before them is missing",

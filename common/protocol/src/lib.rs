@@ -90,6 +90,7 @@ pub mod ids;
 pub mod leader;
 pub mod log;
 pub mod node;
+pub mod node_url;
 pub mod repair;
 pub mod request_id;
 pub mod tally;

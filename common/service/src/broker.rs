@@ -1,5 +1,6 @@
 //! How this program's link to the broker is, as users see it.
 
+use replog_nats::Denial;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,20 +18,20 @@ pub enum BrokerState {
 }
 
 /// What is heard of the link, and what that comes to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BrokerLink {
     /// Whether the broker is there.
     pub(crate) is_up: bool,
-    /// Whether the broker refuses something.
-    pub(crate) is_denied: bool,
+    /// What the broker refuses, if anything; where it refuses several things, one of them.
+    pub(crate) denial: Option<Denial>,
 }
 
 impl BrokerLink {
-    pub(crate) fn state(self) -> BrokerState {
-        match (self.is_denied, self.is_up) {
-            (true, _) => BrokerState::Denied,
-            (false, true) => BrokerState::Connected,
-            (false, false) => BrokerState::Disconnected,
+    pub(crate) fn state(&self) -> BrokerState {
+        match (&self.denial, self.is_up) {
+            (Some(_), _) => BrokerState::Denied,
+            (None, true) => BrokerState::Connected,
+            (None, false) => BrokerState::Disconnected,
         }
     }
 }

@@ -20,6 +20,7 @@
 )]
 
 pub mod allocator;
+pub mod backup;
 pub mod broker;
 pub mod client;
 pub mod clock;
@@ -33,7 +34,11 @@ pub mod metrics;
 pub mod nearest;
 pub mod node_task;
 pub mod program;
+pub mod service_stats;
 pub mod settings;
 pub mod signals;
 pub mod snapshot;
 pub mod storage;
+
+/// Which release this is, with its commit where that is known: what `--version` says.
+pub const RELEASE: &str = env!("REPLOG_RELEASE");

@@ -1,11 +1,16 @@
 //! Log lines, on standard error through a writer that never makes a request wait for a slow disk or pipe.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
+use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{LogFormat, SettingsExit};
@@ -15,12 +20,12 @@ use crate::settings::{LogFormat, SettingsExit};
 pub struct LogGuard(#[expect(dead_code, reason = "held for its Drop")] WorkerGuard);
 
 /// Starts the log, at the level that `RUST_LOG` names (`info` when unset or empty): a level, or a comma list of
-/// `target=level`, where a target stands for all that begin with it (`replog=debug`). Lines are dropped rather than waited
-/// for when 128,000 are queued. A subscriber that is already installed stays.
+/// `target=level`, where a target stands for all that begin with it (`replog=debug`). Each line names the `node`. Lines are
+/// dropped rather than waited for when 128,000 are queued. A subscriber that is already installed stays.
 ///
 /// # Errors
 /// `RUST_LOG` cannot be read as a filter.
-pub fn init(program: &str, format: LogFormat) -> Result<LogGuard, SettingsExit> {
+pub fn init(program: &str, node: &str, format: LogFormat) -> Result<LogGuard, SettingsExit> {
     let directives = std::env::var("RUST_LOG").unwrap_or_default();
     let filter = filter(&directives).map_err(|e| {
         SettingsExit::Wrong(format!(
@@ -34,14 +39,80 @@ pub fn init(program: &str, format: LogFormat) -> Result<LogGuard, SettingsExit> 
         .with_writer(writer)
         .with_ansi(colours);
     let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            let first = format!("{node} ");
+            lines
+                .map_event_format(|inner| Named { first, inner })
+                .boxed()
+        }
+        LogFormat::Json => {
+            let first = format!(r#"{{"node":"{node}","#);
+            let lines = lines.json().flatten_event(true);
+            lines
+                .map_event_format(|inner| NamedJson { first, inner })
+                .boxed()
+        }
     };
     // A subscriber may be installed already when a test runs both programs in one process.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init();
     Ok(LogGuard(guard))
+}
+
+/// Lines of text that begin with the node's name: the lines of several nodes are often read as one file.
+struct Named<F> {
+    first: String,
+    inner: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Named<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writer.write_str(&self.first)?;
+        self.inner.format_event(context, writer, event)
+    }
+}
+
+/// JSON objects of which the node's name is the first field.
+struct NamedJson<F> {
+    /// In place of the brace that begins an object.
+    first: String,
+    inner: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for NamedJson<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.inner
+            .format_event(context, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => {
+                writer.write_str(&self.first)?;
+                writer.write_str(rest)
+            }
+            None => writer.write_str(&line),
+        }
+    }
 }
 
 fn filter(directives: &str) -> Result<Targets, ParseError> {

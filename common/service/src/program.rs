@@ -1,19 +1,77 @@
 //! From arguments to a running program, and to its exit code: the same for both.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
+use clap_complete::Shell;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::exit::{Exit, Failure};
+use crate::healthcheck::Question;
 use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits};
-use crate::settings::values::HttpAddr;
+use crate::settings::values::{HttpAddr, subject_token};
 use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
-use crate::{allocator, descriptors, healthcheck, logging, signals};
+use crate::{allocator, backup, descriptors, healthcheck, logging, signals};
+
+/// What a program can do instead of serving.
+#[derive(Clone, Debug)]
+pub enum OtherTask {
+    /// Ask a node that runs.
+    Ask(Question),
+    /// Print what makes that shell complete the program's flags.
+    Complete(Shell),
+    /// Make a data directory of a backup.
+    Restore(RestoreArgs),
+}
+
+/// The flags of `restore`.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArgs {
+    /// The backup, as `GET /backup` answers; `-` reads it from the input.
+    #[arg(long, value_name = "TAR")]
+    from: PathBuf,
+    /// The directory to make; it must not be there, or be empty.
+    #[arg(long = "data-dir", id = "restored_dir", value_name = "DIR")]
+    dir: PathBuf,
+    /// The cluster that the master will be of.
+    #[arg(
+        long = "cluster",
+        id = "restored_cluster",
+        env = "REPLOG_CLUSTER",
+        value_name = "NAME",
+        value_parser = subject_token,
+        default_value = "default"
+    )]
+    cluster: String,
+}
+
+impl RestoreArgs {
+    /// What was restored, or why nothing was, as a line for people.
+    fn restore(&self) -> Result<String, String> {
+        let dir = self.dir.display();
+        let backup: Box<dyn io::Read> = match self.from.as_os_str() == "-" {
+            true => Box::new(io::stdin().lock()),
+            false => {
+                let file = File::open(&self.from);
+                Box::new(file.map_err(|error| format!("{}: {error}", self.from.display()))?)
+            }
+        };
+        let restored = backup::restore(backup, &self.dir, &self.cluster);
+        let restored = restored.map_err(|error| format!("nothing was restored: {error}"))?;
+        Ok(format!(
+            "{} entries were restored into {dir}: history {}, which replaces {}",
+            restored.entries, restored.log_id, restored.replaces
+        ))
+    }
+}
 
 /// What [`main`] needs to know of a program.
 pub trait Program: Settings + Send + 'static {
@@ -26,11 +84,14 @@ pub trait Program: Settings + Send + 'static {
     /// The same, to be fitted to what this machine allows.
     fn common_mut(&mut self) -> &mut CommonArgs;
 
+    /// The node's name, in log lines.
+    fn node_name(&self) -> String;
+
     /// Where HTTP listens.
     fn http_addr(&self) -> &HttpAddr;
 
-    /// Whether nothing is to be served, only a living node is to be asked whether it lives.
-    fn is_healthcheck(&self) -> bool;
+    /// What is to be done instead of serving, if anything.
+    fn other_task(&self) -> Option<OtherTask>;
 
     /// Runs until `stop` is cancelled: the program's one token, which everything that waits is to wait for as well.
     ///
@@ -59,13 +120,30 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end::<P>(Failure::cannot_start(format!("no runtime: {error}"))),
     };
-    if program.is_healthcheck() {
-        return match runtime.block_on(healthcheck::check(program.http_addr())) {
-            Ok(()) => Exit::Stopped.into(),
-            Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
-        };
+    match program.other_task() {
+        None => {}
+        Some(OtherTask::Ask(question)) => {
+            return match runtime.block_on(healthcheck::ask(program.http_addr(), question)) {
+                Ok(()) => Exit::Stopped.into(),
+                Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
+            };
+        }
+        Some(OtherTask::Complete(shell)) => {
+            clap_complete::generate(shell, &mut P::command(), P::NAME, &mut io::stdout());
+            return Exit::Stopped.into();
+        }
+        Some(OtherTask::Restore(args)) => {
+            return match args.restore() {
+                Ok(said) => {
+                    println!("{said}");
+                    Exit::Stopped.into()
+                }
+                Err(why) => end::<P>(Failure::cannot_start(why)),
+            };
+        }
     }
-    let guard = match logging::init(P::NAME, program.common().log_format) {
+    let node = program.node_name();
+    let guard = match logging::init(P::NAME, &node, program.common().log_format) {
         Ok(guard) => guard,
         Err(exit) => return exit.report().into(),
     };

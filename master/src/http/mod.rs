@@ -24,11 +24,13 @@ use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Answer, Await, Command};
 use replog_protocol::write_concern::WriteConcern;
+use replog_service::backup::Manifest;
 use replog_service::client::Client;
 use replog_service::http::access::LogAccess;
 use replog_service::http::calls::Calls;
 use replog_service::http::compression::gzip;
 use replog_service::http::fallbacks::with_problem_fallbacks;
+use replog_service::http::health::Running;
 use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
     EntryLists, EntryStream, Metrics, NotModified, PythonList,
@@ -81,6 +83,8 @@ pub struct Master {
     stop: CancellationToken,
     /// Whether `POST /clear` is open.
     allow_clear: bool,
+    cluster: String,
+    running: Running,
     health_feed: Arc<HealthFeed>,
     appends: AppendMetrics,
     scraper: Scraper,
@@ -114,6 +118,7 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(list))
         .routes(routes!(status::clear))
         .routes(routes!(diverged))
+        .routes(routes!(backup))
         .routes(routes!(status::health))
         .routes(routes!(status::health_stream))
         .routes(routes!(status::livez))
@@ -199,6 +204,29 @@ async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
 )]
 async fn diverged(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&master.log).await
+}
+
+/// A backup of the log
+///
+/// A tar of the log as it is now: entries, epochs, and what the history has replaced. `replog-master restore` makes a data directory
+/// of it. Nothing is written on this node.
+#[utoipa::path(
+    get, path = "/backup", operation_id = "getBackup", tag = "cluster",
+    responses(
+        (status = 200, description = "The backup; one that breaks off is not complete, and `restore` says so.", body = Vec<u8>,
+            content_type = "application/x-tar"),
+        (status = 503, response = Unavailable)
+    )
+)]
+async fn backup(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+    master.log.readable().await?;
+    let log = (master.node).inspect(|leader, _| {
+        let log = leader.log();
+        (log.hard_state().clone(), log.durable())
+    });
+    let (hard_state, last) = log.await.ok_or_else(Problem::stopping)?;
+    let manifest = Manifest::new(master.cluster.clone(), hard_state, last);
+    replog_service::backup::backup(master.log.clone(), manifest).await
 }
 
 /// What is counted and measured
@@ -293,11 +321,12 @@ fn id_of(batch: &EntryBatch, seq: Seq) -> Result<MessageId, Problem> {
 }
 
 impl Master {
-    /// Reaches `node`, with those settings, until `stop` is cancelled.
+    /// Reaches `node`, with those settings, which runs like that, until `stop` is cancelled.
     #[must_use]
     pub fn new(
         node: NodeHandle<Leader<Client<Answer>>>,
         config: &Config,
+        running: Running,
         stop: CancellationToken,
     ) -> Self {
         let max_streams = config.common.http.max_streams;
@@ -310,6 +339,8 @@ impl Master {
             listed: config.secondaries.as_ref().map(Vec::len),
             default_w: config.default_w,
             allow_clear: config.common.allow_clear,
+            cluster: config.common.nats.cluster.clone(),
+            running,
             health_feed: Arc::default(),
             appends: AppendMetrics::default(),
             scraper: Scraper::new(

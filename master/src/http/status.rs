@@ -9,12 +9,13 @@ use axum::response::Response;
 use replog_protocol::ids::LogId;
 use replog_protocol::leader::command::{Answer, AppendError, Command};
 use replog_service::http::calls::Caller;
-use replog_service::http::health::granted;
 use replog_service::http::openapi::answers::HealthStream;
 use replog_service::http::openapi::refusals::{
     BodyTimeout, EncodedBody, Forbidden, NotAcceptable, TooLarge, Unavailable,
 };
 use replog_service::http::problem::Problem;
+use replog_service::http::query::Parameters;
+use replog_service::http::readiness::{IsReady, NotReady, ReadinessParameters};
 use replog_service::http::{answer, body, health_stream};
 use replog_service::node_task::CommandError;
 use serde::Serialize;
@@ -24,7 +25,7 @@ use super::outcome::{refused, unavailable};
 use super::{Master, NoQuery, Shared};
 use crate::health::Health;
 
-/// The answer of `/livez` and `/readyz`.
+/// The answer of `/livez`.
 #[derive(Serialize, ToSchema)]
 struct Fine {
     /// `ok`.
@@ -92,20 +93,18 @@ pub(super) async fn livez(_: NoQuery) -> Response {
 
 /// Whether the master is ready
 ///
-/// It is when it takes appends, and the broker grants what it needs.
+/// It is when it takes appends, has room for them, and has a broker that grants what it needs.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReady", tag = "cluster",
-    responses((status = 200, description = "It is.", body = Fine), (status = 503, response = Unavailable))
+    params(ReadinessParameters),
+    responses((status = 200, response = IsReady), (status = 503, response = NotReady))
 )]
-pub(super) async fn readyz(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
+pub(super) async fn readyz(
+    State(master): Shared,
+    Parameters(parameters): Parameters<ReadinessParameters>,
+) -> Result<Response, Problem> {
     let health = current(&master).await?;
-    match health.status {
-        "ok" => granted(health.broker).map(|()| answer::json(&Fine { status: "ok" })),
-        other => Err(Problem::unavailable(
-            health.reason.unwrap_or(other),
-            format!("the master takes no appends: {other}"),
-        )),
-    }
+    Ok(health.readiness().answer(parameters))
 }
 
 /// Begin a new, empty history on every node
@@ -169,8 +168,9 @@ async fn current(master: &Master) -> Result<Health, Problem> {
     master.log.store_committed();
     let view = master.log.now();
     let (kind, default_w) = (view.reader.kind(), master.default_w);
-    let broker = master.node.broker();
-    let health =
-        (master.node).inspect(move |node, now| Health::of(node, default_w, kind, broker, now));
+    let (broker, denial) = (master.node.broker(), master.node.denial());
+    let running = master.running.clone();
+    let health = (master.node)
+        .inspect(move |node, now| Health::of(node, running, default_w, kind, broker, denial, now));
     health.await.ok_or_else(Problem::stopping)
 }

@@ -9,6 +9,7 @@ use replog_protocol::event::Speaker;
 use replog_protocol::ids::MasterId;
 use replog_protocol::leader::command::Reply;
 use replog_protocol::node::Restored;
+use replog_protocol::node_url::NodeUrl;
 use replog_protocol::wire::Address;
 use replog_service::clock::Clock;
 use replog_service::exit::Failure;
@@ -76,7 +77,7 @@ impl World {
         let args = ["replog-master"].iter().chain(flags).map(OsString::from);
         let config: Config = parse_from(args, &|_| None).expect("good settings");
         let leader = Leader::new(
-            config.leader(MasterId(uuid::Uuid::new_v4()), true),
+            config.leader(MasterId(uuid::Uuid::new_v4()), true, None),
             Restored::default(),
         );
         let stop = CancellationToken::new();
@@ -95,7 +96,12 @@ impl World {
         let journal = Box::new(MemoryJournal::new());
         let (task, node) = NodeTask::new(leader, link, journal, deliver, options);
         Self {
-            calls: calls(Master::new(node, &config, stop.clone())),
+            calls: calls(Master::new(
+                node,
+                &config,
+                Running::starting("1.2.3", NodeUrl::new("http://m:8000")),
+                stop.clone(),
+            )),
             stop,
             task: tokio::spawn(task.run()),
         }
@@ -419,6 +425,15 @@ async fn health_says_how_everything_is() {
         assert_eq!(health[field], value, "{field} of {health}");
     }
     assert!(health["instance"].is_string());
+    assert_eq!(
+        (&health["version"], &health["url"]),
+        (&json!("1.2.3"), &json!("http://m:8000"))
+    );
+    let started_at = health["started_at"].as_str().expect("a time");
+    assert!(
+        started_at.starts_with("20") && started_at.ends_with('Z'),
+        "{started_at}"
+    );
     let member = json!({
         "id": "a", "status": "unknown", "acked_seq": 0, "lag": 1, "last_seen_ms": null, "retries": 0,
     });

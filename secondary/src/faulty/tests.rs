@@ -34,6 +34,7 @@ fn node(faults: Faults) -> Node1 {
         },
         heartbeat_interval: SECOND / 2,
         seed: 1,
+        url: None,
     };
     let follower = Follower::new(config, Restored::default());
     let mut node = Node1::new(follower, faults, 7);
@@ -77,6 +78,7 @@ fn heartbeat(prev: u64, tail: u64) -> AppendEntries {
         storage: None,
         round: 0,
         interval: Duration::ZERO,
+        url: None,
         request_ids: Vec::new(),
     }
 }

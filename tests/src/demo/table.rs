@@ -1,16 +1,27 @@
 //! What the demo prints once everything runs.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use replog_nats::without_user_info;
+use serde_json::Value;
 
-use super::serve::Running;
+use super::serve::{BROKER, Running};
 
-/// The nodes and their states, and lines to paste.
-pub(super) async fn describe(running: &Running) -> Result<String> {
+/// How long a master is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The state of a node of which its master says nothing.
+const UNKNOWN: &str = "?";
+
+/// The nodes and their states, as far as the master says them.
+pub(super) async fn nodes(running: &Running) -> Result<String> {
     let master = running.nodes.first().context("a master")?;
-    let health = master.http().get("/health").await?.json()?;
+    let http = master.http().with_deadline(PATIENCE);
+    let health = match http.get("/health").await {
+        Ok(answer) => answer.json()?,
+        Err(_) => Value::Null,
+    };
     let members = health["members"]
         .as_array()
         .map(Vec::as_slice)
@@ -26,20 +37,25 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
         "{:<12} {:<32} {:>8}  STATE",
         "NODE", "ADDRESS", "PROCESS"
     )?;
-    let broker = health["broker"].as_str().unwrap_or("?");
+    let broker = match running.paused.contains(BROKER) {
+        true => "paused",
+        false => health["broker"].as_str().unwrap_or(UNKNOWN),
+    };
     writeln!(
         out,
         "{:<12} {:<32} {:>8}  {broker}{whose}",
-        "nats",
+        BROKER,
         without_user_info(&running.nats_url),
         ""
     )?;
     for node in &running.nodes {
         let member = members.iter().find(|member| member["id"] == node.name());
-        let state = member
-            .map_or(&health["status"], |member| &member["status"])
-            .as_str()
-            .unwrap_or("?");
+        let said = member.map_or(&health["status"], |member| &member["status"]);
+        let state = match node.pid() {
+            None => "killed",
+            Some(_) if running.paused.contains(node.name()) => "paused",
+            Some(_) => said.as_str().unwrap_or(UNKNOWN),
+        };
         let pid = node.pid().map(|pid| pid.to_string()).unwrap_or_default();
         writeln!(
             out,
@@ -48,6 +64,15 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
             format!("http://{}", node.addr())
         )?;
     }
+    out.truncate(out.trim_end().len());
+    Ok(out)
+}
+
+/// The nodes and their states, and lines to paste.
+pub(super) async fn describe(running: &Running) -> Result<String> {
+    let master = running.nodes.first().context("a master")?;
+    let mut out = nodes(running).await?;
+    out.push('\n');
     let master_addr = master.addr();
     writeln!(
         out,
@@ -79,7 +104,7 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     )?;
     writeln!(
         out,
-        "The cluster's page in a browser:\n  http://{master_addr}/\n\nCtrl-C stops all."
+        "The cluster's page in a browser:\n  http://{master_addr}/\n\nType `kill secondary1`, `start secondary1`, `watch`, or `help` for more. Ctrl-C stops all."
     )?;
     Ok(out)
 }

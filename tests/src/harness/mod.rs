@@ -33,6 +33,7 @@ pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use http::{HttpClient, Pending};
 pub use nats_server::{BrokerOptions, NatsServer};
+pub use ports::PortLease;
 pub use process::Node;
 pub use raw::RawConnection;
 pub use session::Session;

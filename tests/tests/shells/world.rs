@@ -160,6 +160,7 @@ impl World {
             identity,
             heartbeat_interval: self.setup.replication.heartbeat_interval,
             seed: self.setup.seed,
+            url: None,
         };
         let follower: Follower<()> = Follower::new(config, Restored::default());
         let (clock, stop) = (Clock::start(), CancellationToken::new());
@@ -258,6 +259,7 @@ fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leade
             requires: Requires::Any,
         },
         replication: setup.replication.clone(),
+        url: None,
     };
     let (clock, stop) = (Clock::start(), CancellationToken::new());
     let (task, handle) = NodeTask::new(

@@ -26,6 +26,7 @@ use crate::node::{
     End, Identity, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready,
     Restored, Snapshot, WriteResult,
 };
+use crate::node_url::NodeUrl;
 use crate::repair::Repair;
 use crate::tally::{Shown, Tally};
 use crate::wire::{
@@ -54,6 +55,8 @@ pub struct FollowerConfig {
     pub heartbeat_interval: Duration,
     /// Chooses the jitter of the hellos.
     pub seed: u64,
+    /// Where clients reach this node.
+    pub url: Option<NodeUrl>,
 }
 
 /// What a client asks of a secondary. `W` is through whom the client is answered.
@@ -112,6 +115,7 @@ struct Fetching {
 pub struct Follower<W> {
     node: NodeId,
     storage: StorageId,
+    url: Option<NodeUrl>,
     claim: NameClaim,
     /// The largest message that passes; `None` while there is no link.
     max_payload: Option<usize>,
@@ -144,6 +148,7 @@ pub struct Follower<W> {
     heartbeat_interval: Duration,
     master_interval: Duration,
     master_seen: Option<Time>,
+    master_url: Shown<Option<NodeUrl>>,
     master_tail: Tally,
     duplicates: Tally,
     forged: Tally,
@@ -242,6 +247,7 @@ impl<W> Follower<W> {
             identity,
             heartbeat_interval,
             seed,
+            url,
         } = config;
         let HardState {
             log_id,
@@ -254,6 +260,7 @@ impl<W> Follower<W> {
         Self {
             node: identity.node.clone(),
             storage: identity.storage,
+            url,
             claim: NameClaim::new(identity),
             max_payload: None,
             log_id,
@@ -278,6 +285,7 @@ impl<W> Follower<W> {
             heartbeat_interval,
             master_interval: heartbeat_interval,
             master_seen: None,
+            master_url: Shown(None),
             master_tail: Tally::default(),
             duplicates: Tally::default(),
             forged: Tally::default(),
@@ -424,6 +432,9 @@ impl<W> Follower<W> {
             self.master_interval = append.interval;
         }
         self.master_tail.set(append.tail.0);
+        if append.entries.is_none() && self.master_url.0 != append.url {
+            self.master_url = Shown(append.url);
+        }
         self.verify(append.prev);
         self.end_at(append.tail, leader.epoch);
         match append.entries {
@@ -826,7 +837,8 @@ impl<W> Follower<W> {
 
     fn send_ack(&mut self, of: AckOf, ack: Ack) {
         let to = Address::Ack(self.node.clone(), of);
-        self.send(to, None, Message::Ack(ack));
+        let url = self.url.clone();
+        self.send(to, None, Message::Ack(Ack { url, ..ack }));
     }
 
     fn send(&mut self, to: Address, reply_to: Option<Address>, message: Message) {
@@ -854,6 +866,7 @@ impl<W> Follower<W> {
             damaged: None,
             error: None,
             is_goodbye: false,
+            url: None,
         }
     }
 
@@ -973,6 +986,12 @@ impl<W> Follower<W> {
     #[must_use]
     pub fn master_seen(&self) -> Option<Time> {
         self.master_seen
+    }
+
+    /// Where clients reach the master that is followed, by its own word.
+    #[must_use]
+    pub fn master_url(&self) -> Option<&NodeUrl> {
+        self.master_url.0.as_ref()
     }
 
     /// How often the master says that it lives: the larger one of its own interval and this node's.

@@ -35,6 +35,7 @@ use crate::node::{
     End, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready, Restored,
     Snapshot, WriteJob, WriteResult,
 };
+use crate::node_url::NodeUrl;
 use crate::repair::Repair;
 use crate::tally::Tally;
 use crate::wire::{
@@ -91,6 +92,8 @@ pub struct LeaderConfig {
     pub recovery: RecoverySettings,
     /// The settings of replication.
     pub replication: Replication,
+    /// Where clients reach this master.
+    pub url: Option<NodeUrl>,
 }
 
 /// The link to the broker, as the leader knows it.
@@ -119,6 +122,7 @@ pub struct Leader<W> {
     recovery_settings: RecoverySettings,
     read_only_without_quorum: bool,
     sends_unwritten: bool,
+    url: Option<NodeUrl>,
     /// The history that this start began, or would begin.
     new_log_id: LogId,
     leadership: Leadership,
@@ -281,6 +285,7 @@ impl<W: Waiter> Leader<W> {
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
             sends_unwritten: config.sends_unwritten,
+            url: config.url,
             sent_unwritten: Seq::ZERO,
             urgent: Seq::ZERO,
             linger_until: None,
@@ -783,6 +788,7 @@ impl<W: Waiter> Leader<W> {
             leader: self.leadership,
             is_serving,
             overtakes,
+            url: self.url.clone(),
         };
         self.messages.push(Outbound {
             to: Address::Announce,
@@ -889,6 +895,7 @@ impl<W: Waiter> Leader<W> {
                 round: self.round,
                 interval: self.settings.heartbeat_interval,
                 cleared: self.cleared.clone(),
+                url: self.url.clone(),
                 ..self.frame(prev, None)
             };
             self.send_append(Address::Heartbeat(node.clone()), node, frame);
@@ -949,6 +956,7 @@ impl<W: Waiter> Leader<W> {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            url: None,
             request_ids: request_ids.unwrap_or_default(),
         }
     }

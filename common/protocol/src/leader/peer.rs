@@ -13,11 +13,54 @@ use crate::leader::backoff::Backoff;
 use crate::leader::health::{Health, Status};
 use crate::leader::progress::{Mode, Progress};
 use crate::leader::settings::Replication;
+use crate::node_url::NodeUrl;
 use crate::tally::{Shown, Tally};
 use crate::wire::Ack;
 
 /// How many former storages of one name are remembered.
 const MAX_FORMER: usize = 16;
+
+/// So often in a row the same entries have to be sent in vain before fewer go into a message; and before an operator is told.
+const MANY_TIMES: u32 = 3;
+/// So many messages have to be acknowledged in a row before larger ones are tried again.
+const TIMES_PASSED: u32 = 64;
+
+/// How large messages may be, as far as it shows. A link on the way may take smaller ones than the broker (a leaf node with a
+/// `max_payload` of its own), and says nothing of that: what is too large is lost again and again, while heartbeats pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MessageSize {
+    /// Bytes of entries.
+    limit: usize,
+    /// How often the first entry that is not acknowledged was sent.
+    sent: u32,
+    /// Bytes of the message in which it was sent last.
+    bytes: usize,
+    /// How many messages were acknowledged since the limit was changed.
+    passed: u32,
+}
+
+impl MessageSize {
+    /// So often the same entry was sent, in ever smaller messages, that somebody should know.
+    const TIMES_STUCK: u32 = 6;
+
+    fn sent_first(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.sent = self.sent.saturating_add(1);
+        if self.sent > MANY_TIMES {
+            self.limit = (self.limit / 2).max(1);
+            self.passed = 0;
+        }
+    }
+
+    fn acked(&mut self, largest: usize) {
+        self.sent = 0;
+        self.passed += 1;
+        if self.passed >= TIMES_PASSED {
+            self.limit = self.limit.saturating_mul(2).min(largest);
+            self.passed = 0;
+        }
+    }
+}
 
 /// What is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +272,8 @@ pub struct Peer {
     heartbeat_interval: Duration,
     window_bytes: usize,
     batch_bytes: usize,
+    /// Shown to the model checker as if it decided nothing: there messages are never too large.
+    message_size: Shown<MessageSize>,
     /// Since when there is no link; nothing is sent, and silence is not held against the secondary.
     link_down_since: Option<Time>,
     heartbeat_due: bool,
@@ -240,6 +285,9 @@ pub struct Peer {
     /// When a former storage last spoke under this name.
     clash_at: Shown<Option<Time>>,
     held_from: Option<Seq>,
+    /// Where clients reach the storage that counts.
+    url: Shown<Option<NodeUrl>>,
+    damaged: Shown<Option<Seq>>,
     reading: Reading,
     retries: Tally,
     /// Messages in its name with an epoch that no honest node can have.
@@ -262,6 +310,12 @@ impl Peer {
             heartbeat_interval: settings.heartbeat_interval,
             window_bytes: settings.window_bytes,
             batch_bytes: settings.batch_bytes,
+            message_size: Shown(MessageSize {
+                limit: settings.batch_bytes,
+                sent: 0,
+                bytes: 0,
+                passed: 0,
+            }),
             link_down_since: (!link_up).then_some(Time::ZERO),
             heartbeat_due: link_up,
             heartbeat_at: Time::ZERO,
@@ -270,6 +324,8 @@ impl Peer {
             other_history: None,
             clash_at: Shown::default(),
             held_from: None,
+            url: Shown::default(),
+            damaged: Shown::default(),
             reading: Reading::No,
             retries: Tally::default(),
             forged: Tally::default(),
@@ -312,6 +368,10 @@ impl Peer {
         }
         self.seen(round, now);
         self.held_from = ack.held_from;
+        self.damaged = Shown(ack.damaged);
+        if self.url.0 != ack.url {
+            self.url = Shown(ack.url.clone());
+        }
         if ack.is_goodbye {
             self.health.left();
             self.forget_flight();
@@ -394,6 +454,9 @@ impl Peer {
     /// It holds everything up to `ack.upto`, and that is this master's.
     fn matched_upto(&mut self, ack: &Ack, now: Time) {
         let acked = self.progress.acked(ack.upto, now);
+        if acked.is_news {
+            self.message_size.0.acked(self.batch_bytes);
+        }
         if let Some(took) = acked.took {
             self.round_trip = if self.round_trip.is_zero() {
                 took
@@ -452,6 +515,7 @@ impl Peer {
 
     fn forget_position(&mut self) {
         self.progress.reset();
+        self.message_size.0.sent = 0;
         self.retry_at = None;
     }
 
@@ -476,7 +540,7 @@ impl Peer {
         Some(Transmit::Entries {
             first,
             last,
-            bytes: free.min(self.batch_bytes),
+            bytes: free.min(self.message_size.0.limit),
         })
     }
 
@@ -516,6 +580,11 @@ impl Peer {
 
     /// Entries up to `last`, of so many bytes, have left.
     pub fn sent_entries(&mut self, last: Seq, bytes: usize, now: Time) {
+        // A fixed wait is the model checker's, where nothing depends on how often something was lost.
+        let is_first = self.progress.next() == self.matched().next();
+        if is_first && !self.backoff.is_fixed() {
+            self.message_size.0.sent_first(bytes);
+        }
         self.progress.sent(last, bytes, now);
         if self.retry_at.is_none() {
             self.retry_at = Some(now + self.backoff.next_wait());
@@ -647,6 +716,27 @@ impl Peer {
     #[must_use]
     pub fn other_history(&self) -> Option<LogId> {
         self.other_history
+    }
+
+    /// The first entry of the message that does not get there although the secondary answers, and the bytes of that message:
+    /// something on the way takes none of its size, or loses all of them.
+    #[must_use]
+    pub fn stuck_at(&self, now: Time) -> Option<(Seq, usize)> {
+        let is_stuck = self.message_size.0.sent >= MessageSize::TIMES_STUCK;
+        let is_alive = self.status(now).is_alive();
+        (is_stuck && is_alive).then(|| (self.matched().next(), self.message_size.0.bytes))
+    }
+
+    /// The entry that it cannot read from its disk, as it has said last.
+    #[must_use]
+    pub fn damaged(&self) -> Option<Seq> {
+        self.damaged.0
+    }
+
+    /// Where clients reach it, by the word of the storage that counts.
+    #[must_use]
+    pub fn url(&self) -> Option<&NodeUrl> {
+        self.url.0.as_ref()
     }
 
     /// The first entry that it holds back.

@@ -9,6 +9,7 @@ use super::{DecodeError, PROTOCOL_VERSION, cleared, parse, to_line};
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, LogId, MasterId, NodeId, Seq, StorageId};
+use crate::node_url::NodeUrl;
 
 /// "I hold everything up to `upto`": the whole position of a secondary, sent after each run of deliveries, on start and
 /// after each reconnect. The join, the resume point and the health report in one.
@@ -38,6 +39,8 @@ pub struct Ack {
     pub error: Option<String>,
     /// It stops, and this is its last message.
     pub is_goodbye: bool,
+    /// Where clients reach it.
+    pub url: Option<NodeUrl>,
 }
 
 /// The number in a heartbeat, and the master that made it. An answer that carries it was said after that.
@@ -76,6 +79,8 @@ pub(super) struct AckFields<'a> {
     goodbye: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     cleared: Vec<ClearedLog>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<Cow<'a, str>>,
     #[serde(default)]
     v: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -104,6 +109,7 @@ impl<'a> AckFields<'a> {
             asked_by: ack.answers.master,
             goodbye: ack.is_goodbye,
             cleared: ack.cleared.iter().copied().collect(),
+            url: ack.url.as_ref().map(|url| url.as_str().into()),
             v: PROTOCOL_VERSION,
             at_ms,
         }
@@ -126,6 +132,8 @@ impl<'a> AckFields<'a> {
             cleared: cleared(self.cleared)?,
             damaged: self.damaged,
             error: self.error.map(Cow::into_owned),
+            // What is none is no reason to refuse what stands beside it.
+            url: self.url.as_deref().and_then(NodeUrl::new),
         })
     }
 }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, PROTOCOL_VERSION, parse, to_line};
 use crate::ids::{Leadership, MasterId};
+use crate::node_url::NodeUrl;
 
 /// A master says that it starts and asks what the others hold, or that it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MasterAnnouncement {
     /// Who says it; with the epoch number 0 while the master does not know yet which one it will be.
     pub leader: Leadership,
@@ -15,6 +16,8 @@ pub struct MasterAnnouncement {
     pub is_serving: bool,
     /// The start of the living master that it has superseded, whatever history that one serves.
     pub overtakes: Option<MasterId>,
+    /// Where clients reach the master.
+    pub url: Option<NodeUrl>,
 }
 
 impl MasterAnnouncement {
@@ -27,6 +30,7 @@ impl MasterAnnouncement {
             },
             leader: self.leader,
             overtakes: self.overtakes,
+            url: self.url.as_ref().map(ToString::to_string),
             v: PROTOCOL_VERSION,
             at_ms,
         })
@@ -39,6 +43,7 @@ impl MasterAnnouncement {
             leader: fields.leader,
             is_serving: fields.kind == "serving",
             overtakes: fields.overtakes,
+            url: fields.url.as_deref().and_then(NodeUrl::new),
         })
     }
 }
@@ -50,6 +55,8 @@ struct Fields {
     leader: Leadership,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overtakes: Option<MasterId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     v: u32,
     #[serde(default)]
     at_ms: u64,

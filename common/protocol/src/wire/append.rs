@@ -17,6 +17,7 @@ use crate::committed::Committed;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, Seq, StorageId};
+use crate::node_url::NodeUrl;
 use crate::request_id::{RequestEntries, RequestId};
 use crate::write_concern::WriteConcern;
 
@@ -48,6 +49,8 @@ pub struct AppendEntries {
     pub round: u64,
     /// Only in a heartbeat: how often the master sends one; zero where it does not say.
     pub interval: Duration,
+    /// Only in a heartbeat: where clients reach the master.
+    pub url: Option<NodeUrl>,
     /// Which requests have appended the entries, of those to which their clients gave an id and that have room beside them:
     /// for logs alone.
     pub request_ids: Vec<RequestEntries>,
@@ -110,6 +113,9 @@ impl AppendEntries {
             if !self.cleared.is_empty() {
                 let _ = write!(line, r#","cleared":{}"#, json(&self.cleared));
             }
+            if let Some(url) = &self.url {
+                let _ = write!(line, r#","url":"{url}""#);
+            }
         }
         if !self.request_ids.is_empty() {
             let requests = self.request_ids.iter().map(RequestFields::of);
@@ -163,6 +169,8 @@ impl AppendEntries {
             interval_ms: u64,
             #[serde(default)]
             cleared: Vec<ClearedLog>,
+            #[serde(borrow)]
+            url: Option<Cow<'a, str>>,
             #[serde(borrow, default)]
             request_ids: Vec<RequestFields<'a>>,
             v: u32,
@@ -195,6 +203,7 @@ impl AppendEntries {
             storage: fields.storage,
             round: fields.round,
             interval: Duration::from_millis(fields.interval_ms),
+            url: fields.url.as_deref().and_then(NodeUrl::new),
             request_ids: (fields.request_ids.iter())
                 .filter_map(RequestFields::read)
                 .collect(),
@@ -277,6 +286,7 @@ mod tests {
             storage: None,
             round: 0,
             interval: Duration::ZERO,
+            url: None,
             request_ids: vec![RequestEntries {
                 first: Seq(1),
                 last: Seq(1),

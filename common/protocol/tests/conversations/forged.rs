@@ -101,6 +101,7 @@ fn a_master_is_not_fenced_by_a_forged_epoch() {
             },
             is_serving: true,
             overtakes: None,
+            url: None,
         };
         master.message(Message::Announcement(serves), at(2));
         dropped += 1;
@@ -146,6 +147,7 @@ fn a_recovery_is_not_carried_away_by_a_forged_epoch() {
             },
             is_serving: true,
             overtakes: None,
+            url: None,
         };
         cluster.step('2', Message::Announcement(serves));
         assert_eq!(cluster.leader('2').forged(), 3);

@@ -81,6 +81,7 @@ fn a_master_that_ends_for_another_one_leaves_that_one_unfenced() {
         leader: cluster.leadership('1'),
         is_serving: true,
         overtakes: None,
+        url: None,
     };
     if cluster.unavailable('2').is_some() {
         cluster.step('2', Message::Announcement(lives));

@@ -617,6 +617,7 @@ fn of_two_that_serve_one_history_the_later_one_goes_on() {
         leader: cluster.leadership('2'),
         is_serving: true,
         overtakes: None,
+        url: None,
     };
     cluster.step('1', Message::Announcement(serves));
     assert_eq!(cluster.unavailable('1'), Some(Unavailable::Fenced));
@@ -624,6 +625,7 @@ fn of_two_that_serve_one_history_the_later_one_goes_on() {
         leader: cluster.leadership('1'),
         is_serving: true,
         overtakes: None,
+        url: None,
     };
     cluster.step('2', Message::Announcement(serves));
     assert_eq!(cluster.unavailable('2'), None);

@@ -137,6 +137,7 @@ pub(crate) fn heartbeat(leader: Leadership) -> AppendEntries {
         storage: None,
         round: 0,
         interval: Duration::ZERO,
+        url: None,
         request_ids: Vec::new(),
     }
 }
@@ -156,6 +157,7 @@ pub(crate) fn hello(name: &str, start: u128) -> Ack {
         damaged: None,
         error: None,
         is_goodbye: false,
+        url: None,
     }
 }
 
@@ -181,6 +183,7 @@ pub(crate) fn leader_config(n: u128, listed: Option<&[&str]>) -> LeaderConfig {
         read_only_without_quorum: false,
         recovery: recovery_settings(),
         replication: Replication::default(),
+        url: None,
     }
 }
 
@@ -193,6 +196,7 @@ pub(crate) fn follower(name: &str, start: u128, restored: Restored) -> Follower<
         identity,
         heartbeat_interval: ms(500),
         seed: 1,
+        url: None,
     };
     Follower::new(config, restored)
 }

@@ -12,6 +12,7 @@ use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::{Event, Speaker};
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, MessageId, Seq, StorageId};
 use replog_protocol::leader::health::Status;
+use replog_protocol::node_url::NodeUrl;
 use replog_protocol::request_id::{RequestEntries, RequestId};
 use replog_protocol::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
@@ -93,38 +94,41 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
         any_seq(),
         any_committed(),
         asks,
-        any::<bool>(),
+        (any::<bool>(), any_url()),
         vec(any_request(), 0..4),
     )
-        .prop_flat_map(|(leader, prev, tail, committed, asks, is_own, requests)| {
-            any_batch(prev.seq).prop_map(move |entries| {
-                // Most entries are placed by the master that sends them.
-                let entries = entries.map(|batch| match is_own {
-                    true => renewed(&batch, leader.epoch),
-                    false => batch,
-                });
-                let frame = AppendEntries {
-                    prev,
-                    tail,
-                    committed: committed.clone(),
-                    ..heartbeat(leader)
-                };
-                match entries {
-                    Some(_) => AppendEntries {
-                        entries,
-                        request_ids: requests.clone(),
-                        ..frame
-                    },
-                    None => AppendEntries {
-                        storage: asks.0.map(|(storage, _)| storage),
-                        round: asks.0.map_or(0, |(_, round)| round),
-                        interval: Duration::from_millis(asks.1),
-                        cleared: asks.2.clone(),
-                        ..frame
-                    },
-                }
-            })
-        })
+        .prop_flat_map(
+            |(leader, prev, tail, committed, asks, (is_own, url), requests)| {
+                any_batch(prev.seq).prop_map(move |entries| {
+                    // Most entries are placed by the master that sends them.
+                    let entries = entries.map(|batch| match is_own {
+                        true => renewed(&batch, leader.epoch),
+                        false => batch,
+                    });
+                    let frame = AppendEntries {
+                        prev,
+                        tail,
+                        committed: committed.clone(),
+                        ..heartbeat(leader)
+                    };
+                    match entries {
+                        Some(_) => AppendEntries {
+                            entries,
+                            request_ids: requests.clone(),
+                            ..frame
+                        },
+                        None => AppendEntries {
+                            storage: asks.0.map(|(storage, _)| storage),
+                            round: asks.0.map_or(0, |(_, round)| round),
+                            interval: Duration::from_millis(asks.1),
+                            cleared: asks.2.clone(),
+                            url: url.clone(),
+                            ..frame
+                        },
+                    }
+                })
+            },
+        )
 }
 
 fn renewed(batch: &EntryBatch, epoch: Epoch) -> EntryBatch {
@@ -133,6 +137,11 @@ fn renewed(batch: &EntryBatch, epoch: Epoch) -> EntryBatch {
         builder.push(entry.message_id, &entry.content());
     }
     builder.finish().expect("entries")
+}
+
+fn any_url() -> impl Strategy<Value = Option<NodeUrl>> {
+    let url = "https?://[A-Za-z0-9.-]{1,40}(:[0-9]{1,5})?";
+    option::of(url).prop_map(|url| url.and_then(|url| NodeUrl::new(&url)))
 }
 
 fn any_ack() -> impl Strategy<Value = Ack> {
@@ -149,7 +158,12 @@ fn any_ack() -> impl Strategy<Value = Ack> {
         option::of(any_seq()),
         option::of(any_seq()),
     );
-    let rest = (any_cleared(), option::of(any::<String>()), any::<bool>());
+    let rest = (
+        any_cleared(),
+        option::of(any::<String>()),
+        any::<bool>(),
+        any_url(),
+    );
     (who, places, asked, rest)
         .prop_filter("a name", |((name, _), ..)| name != "master")
         .prop_map(
@@ -169,6 +183,7 @@ fn any_ack() -> impl Strategy<Value = Ack> {
                 damaged: asked.3,
                 error: rest.1,
                 is_goodbye: rest.2,
+                url: rest.3,
             },
         )
 }
@@ -199,16 +214,21 @@ pub(super) fn any_message() -> impl Strategy<Value = (Address, Message)> {
                 };
                 (Address::Fetch(node("s")), Message::Fetch(fetch))
             }),
-        (any_leadership(), any::<bool>(), option::of(any::<u128>())).prop_map(
-            |(leader, is_serving, overtakes)| {
+        (
+            any_leadership(),
+            any::<bool>(),
+            option::of(any::<u128>()),
+            any_url()
+        )
+            .prop_map(|(leader, is_serving, overtakes, url)| {
                 let announcement = MasterAnnouncement {
                     leader,
                     is_serving,
                     overtakes: overtakes.map(|id| MasterId(Uuid::from_u128(id))),
+                    url,
                 };
                 (Address::Announce, Message::Announcement(announcement))
-            }
-        ),
+            }),
     ];
     let of_secondary = prop_oneof![
         (any_ack(), 0..3u8).prop_map(|(ack, of)| {

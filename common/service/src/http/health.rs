@@ -5,25 +5,49 @@ use std::time::Duration;
 use replog_protocol::ids::Seq;
 use replog_protocol::ids::Time;
 use replog_protocol::log::Log;
+use replog_protocol::node_url::NodeUrl;
 use replog_protocol::repair::Repair;
 use replog_protocol::write_concern::WriteConcern;
 use replog_storage::journal::StorageKind;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
-use crate::broker::BrokerState;
+use super::readiness::Readiness;
 
-/// Whether the broker grants what this program needs.
-///
-/// # Errors
-/// 503 `denied`.
-pub fn granted(broker: BrokerState) -> Result<(), Problem> {
-    if broker == BrokerState::Denied {
-        let detail = "the broker refuses something that this program needs; it is tried again";
-        return Err(Problem::unavailable("denied", detail));
+/// Which release runs, since when, and where clients reach it: the same at every look.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Running {
+    /// The release.
+    version: &'static str,
+    /// When this process started, by its wall clock (RFC 3339, UTC).
+    #[schema(example = "2026-01-31T12:00:00.123Z")]
+    started_at: String,
+    /// Where clients reach the node; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    url: Option<NodeUrl>,
+}
+
+impl Running {
+    /// A node of that release, which starts now.
+    #[must_use]
+    pub fn starting(version: &'static str, url: Option<NodeUrl>) -> Self {
+        let now = OffsetDateTime::now_utc();
+        let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
+        Self {
+            version,
+            started_at: now.format(&Rfc3339).unwrap_or_default(),
+            url,
+        }
     }
-    Ok(())
+
+    /// Where clients reach the node, as far as that is known.
+    #[must_use]
+    pub fn url(&self) -> Option<&NodeUrl> {
+        self.url.as_ref()
+    }
 }
 
 /// The last position of a log that a majority has committed: on a disk as far as that is stored there.
@@ -74,6 +98,22 @@ impl StorageHealth {
             is_full: log.is_disk_full(now),
             damaged: repair.damaged().to_vec(),
         }
+    }
+
+    /// Whether there is room for what comes; damaged entries are repaired meanwhile.
+    #[must_use]
+    pub fn check(&self, readiness: Readiness) -> Readiness {
+        if self.is_full {
+            let detail = "there is no room on the disk; it is tried again";
+            return readiness.failed("storage", "disk_full", detail);
+        }
+        let fsync = self.fsync.map(|when| format!(", fsync {when}"));
+        let damaged = match self.damaged.len() {
+            0 => String::new(),
+            n => format!(", {n} damaged entries to be repaired"),
+        };
+        let detail = format!("{}{}{damaged}", self.kind, fsync.unwrap_or_default());
+        readiness.passed("storage", detail)
     }
 }
 

@@ -40,6 +40,7 @@ pub mod path;
 pub mod problem;
 pub mod python;
 pub mod query;
+pub mod readiness;
 pub mod reading;
 pub mod request_id;
 mod request_log;

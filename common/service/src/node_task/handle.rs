@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use replog_nats::Denial;
 use replog_protocol::ids::Time;
 use replog_protocol::node::Node;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::broker::BrokerState;
+use crate::broker::{BrokerLink, BrokerState};
 use crate::client::Client;
 use crate::metrics::NodeMetrics;
 use crate::snapshot::{View, Views};
@@ -22,7 +23,7 @@ pub struct NodeHandle<N: Node> {
     inspections: mpsc::Sender<Inspection<N>>,
     wants_committed: Arc<Notify>,
     views: watch::Receiver<View>,
-    broker: watch::Receiver<BrokerState>,
+    broker: watch::Receiver<BrokerLink>,
     metrics: Arc<NodeMetrics>,
 }
 
@@ -43,7 +44,7 @@ impl<N: Node> NodeHandle<N> {
         inspections: mpsc::Sender<Inspection<N>>,
         wants_committed: Arc<Notify>,
         views: watch::Receiver<View>,
-        broker: watch::Receiver<BrokerState>,
+        broker: watch::Receiver<BrokerLink>,
         metrics: Arc<NodeMetrics>,
     ) -> Self {
         Self {
@@ -112,7 +113,13 @@ impl<N: Node> NodeHandle<N> {
     /// How the link to the broker is.
     #[must_use]
     pub fn broker(&self) -> BrokerState {
-        *self.broker.borrow()
+        self.broker.borrow().state()
+    }
+
+    /// What the broker refuses, if anything; where it refuses several things, one of them.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        self.broker.borrow().denial.clone()
     }
 
     /// What the task counts.

@@ -40,7 +40,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::broker::{BrokerLink, BrokerState};
+use crate::broker::BrokerLink;
 use crate::clock::{Clock, wall_ms};
 use crate::exit::Failure;
 use crate::metrics::NodeMetrics;
@@ -94,8 +94,7 @@ pub struct NodeTask<N: Node, L, D> {
     /// Somebody wants to read what is committed.
     wants_committed: Arc<Notify>,
     views: watch::Sender<View>,
-    broker: watch::Sender<BrokerState>,
-    broker_link: BrokerLink,
+    broker: watch::Sender<BrokerLink>,
     /// What was shown last.
     snapshot: Snapshot,
     jobs: JournalJobs,
@@ -142,7 +141,7 @@ where
             snapshot: snapshot.clone(),
             reader: journal.reader(),
         });
-        let (broker, broker_state) = watch::channel(BrokerState::default());
+        let (broker, broker_state) = watch::channel(BrokerLink::default());
         let metrics = Arc::new(NodeMetrics::default());
         let wants_committed = Arc::new(Notify::new());
         let task = Self {
@@ -158,7 +157,6 @@ where
             wants_committed: Arc::clone(&wants_committed),
             views,
             broker,
-            broker_link: BrokerLink::default(),
             snapshot,
             jobs: JournalJobs::new(journal, Arc::clone(&metrics), options.clock.now()),
             inbox: Inbox::new(Arc::clone(&metrics)),
@@ -290,12 +288,12 @@ where
             // Messages may be lost on any link, so the node need not know why these are.
             LinkEvent::Denied(denial) => {
                 warn!(%denial, "denied: trying on until it is granted again");
-                self.show_broker(|link| link.is_denied = true);
+                self.show_broker(|link| link.denial = Some(denial));
                 None
             }
             LinkEvent::Granted => {
                 info!("the broker grants everything again");
-                self.show_broker(|link| link.is_denied = false);
+                self.show_broker(|link| link.denial = None);
                 None
             }
             LinkEvent::Delivered { address, payload } => self.inbox.read(address, payload, now),
@@ -308,8 +306,7 @@ where
     }
 
     fn show_broker(&mut self, change: impl FnOnce(&mut BrokerLink)) {
-        change(&mut self.broker_link);
-        self.broker.send_replace(self.broker_link.state());
+        self.broker.send_modify(change);
     }
 
     fn take_the_rest(&mut self) -> ControlFlow<Ended> {

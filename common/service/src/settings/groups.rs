@@ -7,14 +7,15 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use replog_nats::BrokerUrl;
 use replog_protocol::follower::reorder::HOLD_BACK_BYTES;
+use replog_protocol::node_url::NodeUrl;
 use replog_storage::disk::Fsync;
 
 use super::credentials::credentials;
 use super::parse::Environment;
 use super::refusal::WrongSetting;
 use super::values::{
-    HttpAddr, count, fsync, heartbeat_interval, positive_duration, size_bytes, subject_token,
-    threads,
+    HttpAddr, count, fsync, heartbeat_interval, node_url, positive_duration, size_bytes,
+    subject_token, threads,
 };
 use crate::http::guard::Guard;
 use crate::http::origin::{Host, Origin};
@@ -58,6 +59,15 @@ pub struct CommonArgs {
     /// Limits of HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// This node's URL as clients see it [default: that of --http-addr, unless it is a wildcard].
+    #[arg(
+        long,
+        env = "REPLOG_ADVERTISE_URL",
+        value_name = "URL",
+        value_parser = node_url,
+        help_heading = "Process"
+    )]
+    pub advertise_url: Option<NodeUrl>,
     /// Origins whose pages may call (CORS), comma separated; cross-site calls of others are refused.
     #[arg(
         long,
@@ -103,11 +113,23 @@ impl CommonArgs {
     #[must_use]
     pub fn guard(&self, http_addr: &HttpAddr) -> Guard {
         let (host, _) = http_addr.to_host_port();
-        Guard::new(
-            Host::of(host).map(Host::to_owned),
-            self.allow_origin.clone(),
-        )
+        let listening = Host::of(host).map(Host::to_owned);
+        let advertised = self.advertise_url.as_ref().and_then(host_of);
+        let own = listening.into_iter().chain(advertised);
+        Guard::new(own, self.allow_origin.clone())
     }
+
+    /// Where clients reach a node that is to listen at `http_addr`, and does on `port`; `None` where that is any address.
+    #[must_use]
+    pub fn url(&self, http_addr: &HttpAddr, port: u16) -> Option<NodeUrl> {
+        let listening = || http_addr.url(port);
+        self.advertise_url.clone().or_else(listening)
+    }
+}
+
+fn host_of(url: &NodeUrl) -> Option<Host> {
+    let origin: Origin = url.as_str().parse().ok()?;
+    Some(origin.host().clone())
 }
 
 /// The broker, and which log on it.
@@ -126,6 +148,9 @@ pub struct NatsArgs {
     /// Second token of every subject: several logs share a broker.
     #[arg(long, env = "REPLOG_CLUSTER", value_name = "NAME", value_parser = subject_token, default_value = "default")]
     pub cluster: String,
+    /// Do not show up in `nats service ls`.
+    #[arg(long, env = "REPLOG_NO_NATS_SERVICE")]
+    pub no_nats_service: bool,
 }
 
 impl NatsArgs {
@@ -169,8 +194,19 @@ pub struct StorageArgs {
     pub cache_bytes: usize,
 }
 
+impl StorageArgs {
+    /// Where the log is, in a word or two: for the log lines of a start.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match &self.data_dir {
+            Some(dir) => format!("{} (fsync {})", dir.display(), self.fsync.as_str()),
+            None => "memory".to_owned(),
+        }
+    }
+}
+
 /// Signs of life, and what their absence means.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Signs of life")]
 pub struct LivenessArgs {
     /// A sign of life at least that often; from 20ms to 60s.
@@ -189,6 +225,15 @@ impl LivenessArgs {
     #[must_use]
     pub fn suspect_after(&self) -> Duration {
         self.suspect_after.unwrap_or(self.heartbeat_interval * 3)
+    }
+
+    /// Silence after which a node is suspected that sends its signs of life at `interval`: where it is longer than this node's
+    /// own, the silence is longer in the same proportion.
+    #[must_use]
+    pub fn suspect_after_of(&self, interval: Duration) -> Duration {
+        let suspect_after = self.suspect_after();
+        let times = interval.div_duration_f64(self.heartbeat_interval);
+        suspect_after.mul_f64(times.max(1.0))
     }
 
     /// Silence after which a node is unhealthy: longer than that after which it is suspected; ten heartbeat intervals where

@@ -11,7 +11,7 @@ const PREFIX: &str = "REPLOG_";
 
 /// The variables of the other programs of the project, which share one environment in compose files: those of the master,
 /// of the secondary, of the compose file itself, and of the tests.
-const OF_OTHER_PROGRAMS: [&str; 21] = [
+const OF_OTHER_PROGRAMS: [&str; 22] = [
     "REPLOG_BATCH_BYTES",
     "REPLOG_BIND",
     "REPLOG_CUTS",
@@ -24,6 +24,7 @@ const OF_OTHER_PROGRAMS: [&str; 21] = [
     "REPLOG_MAX_WAITING",
     "REPLOG_NODE_ID",
     "REPLOG_READ_ONLY_WITHOUT_QUORUM",
+    "REPLOG_READY_LAG",
     "REPLOG_RECOVERY_REQUIRES",
     "REPLOG_RECOVERY_TIMEOUT",
     "REPLOG_RETRY_MAX",

@@ -8,7 +8,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use replog_protocol::node_url::NodeUrl;
 use replog_storage::disk::Fsync;
+
+use crate::http::origin::Origin;
 
 const DURATION_HINT: &str = "expected a duration with a unit: 500ms, 2s, 1m";
 const SIZE_HINT: &str = "expected a size with a unit: 512B, 256KiB, 1MiB";
@@ -138,6 +141,20 @@ pub fn fsync(text: &str) -> Result<Fsync, String> {
         .ok_or_else(|| "expected always or never".into())
 }
 
+/// Where clients reach a node: `http` or `https`, a host and maybe a port.
+///
+/// # Errors
+/// Anything else; a slash at the end does no harm.
+pub fn node_url(text: &str) -> Result<NodeUrl, String> {
+    let text = text.trim();
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let is_origin = text.parse::<Origin>().is_ok();
+    let url = NodeUrl::new(text).filter(|_| is_origin);
+    url.ok_or_else(|| {
+        "expected http or https with a host and no path: http://log1.example.com:8000".to_owned()
+    })
+}
+
 /// One token of a NATS subject: 1 to 32 of `A-Z a-z 0-9 _ -`.
 ///
 /// # Errors
@@ -166,6 +183,16 @@ impl HttpAddr {
     #[must_use]
     pub fn to_host_port(&self) -> (&str, u16) {
         (&self.host, self.port)
+    }
+
+    /// Where a client reaches who listens here, on `port`; `None` for a wildcard, which is no address.
+    #[must_use]
+    pub fn url(&self, port: u16) -> Option<NodeUrl> {
+        let is_wildcard = (self.host.parse::<IpAddr>()).is_ok_and(|ip| ip.is_unspecified());
+        let host = self.host.clone();
+        let listening = Self { host, port };
+        let url = || NodeUrl::new(&format!("http://{listening}"));
+        (!is_wildcard).then(url).flatten()
     }
 
     /// The address at which a client on this machine reaches who listens here: the loopback for a wildcard.

@@ -59,6 +59,9 @@ pub struct ProblemDetails {
     /// The history that the node shows now.
     #[schema(value_type = Option<uuid::Uuid>, nullable = false)]
     pub log_id: Option<LogId>,
+    /// Where clients reach the master, which takes what this node does not.
+    #[schema(nullable = false)]
+    pub master: Option<String>,
     /// The media types that the call answers with.
     #[schema(nullable = false)]
     pub offered: Option<Vec<String>>,
@@ -130,6 +133,10 @@ pub enum Reason {
     Stopping,
     /// 503, not ready: the broker refuses something that the node needs.
     Denied,
+    /// 503, not ready: there is no connection to the broker.
+    Disconnected,
+    /// 503, not ready: the secondary has not heard its master for so long that it would not know what it lacks.
+    MasterSilent,
     /// 503, not ready: the secondary does not have everything yet.
     CatchingUp,
     /// 503, not ready: the secondary holds another history than the master.

@@ -158,6 +158,7 @@ fn append(tail: u64, entries: Option<EntryBatch>) -> Message {
         storage: None,
         round: 0,
         interval: Duration::ZERO,
+        url: None,
         request_ids: Vec::new(),
     })
 }

@@ -1,3 +1,5 @@
+use crate::broker::BrokerState;
+
 use super::*;
 
 fn entries_for(node: &str, tail: u64, entries: &EntryBatch) -> Outbound {
