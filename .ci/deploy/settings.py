@@ -1,0 +1,94 @@
+"""Whether what deploys the programs tells them what they understand, and docker-compose.yml all that they understand.
+
+    settings.py MASTER_HELP SECONDARY_HELP       files with what --help of both programs prints
+"""
+
+import pathlib
+import re
+import sys
+
+import yaml
+
+# What compose decides itself: its value need not be a variable of the same name.
+OWN = {
+    "NATS_URL",
+    "REPLOG_HTTP_ADDR",
+    "REPLOG_ADVERTISE_URL",
+    "REPLOG_SECONDARIES",
+    "REPLOG_NODE_ID",
+    "REPLOG_DELAY",
+    "REPLOG_ERROR_RATE",
+    "REPLOG_DROP_RATE",
+}
+# The log of the profile `scale` is in memory, its members are whoever joins, and their names are those of their containers.
+SCALE_OWN = {"REPLOG_CLUSTER", "REPLOG_DATA_DIR"}
+SCALE_LEFT_OUT = {
+    "scale-master": {"REPLOG_SECONDARIES", "REPLOG_RECOVERY_REQUIRES"},
+    "secondary": {"REPLOG_NODE_ID", "REPLOG_ADVERTISE_URL"},
+}
+PROGRAMS = {"replog-master", "replog-secondary"}
+
+
+def settings(path):
+    """The variables that a program's help names."""
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    found = set(re.findall(r"\[env:\s+([A-Z_]+)[=\]]", text))
+    assert len(found) > 20, f"{path} does not look like a help: {sorted(found)}"
+    return found
+
+
+def of_compose(known):
+    """What is wrong with the settings in docker-compose.yml."""
+    services = yaml.safe_load(pathlib.Path("docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert PROGRAMS == {service["image"] for service in services.values()} & PROGRAMS
+    for name, service in services.items():
+        if service["image"] not in PROGRAMS:
+            continue
+        given, wanted = service["environment"], known[service["image"]]
+        own = OWN | (SCALE_OWN if service.get("profiles") == ["scale"] else set())
+        for setting in sorted(wanted - set(given) - SCALE_LEFT_OUT.get(name, set())):
+            yield f"docker-compose.yml: {name} is not told {setting}"
+        for setting, value in given.items():
+            if setting not in wanted | {"RUST_LOG"}:
+                yield f"docker-compose.yml: {name} does not know {setting}"
+            elif setting not in own and not re.match(r"\$\{" + setting + ":?-", value):
+                yield f"docker-compose.yml: {setting} of {name} is not passed through: {value!r}"
+
+
+def of_kubernetes(known):
+    """What is wrong with the settings in the manifests."""
+    every = set().union(*known.values())
+    for line in pathlib.Path("deploy/kubernetes/settings.env").read_text(encoding="utf-8").splitlines():
+        name = line.partition("=")[0]
+        if line and not line.startswith("#") and name not in every:
+            yield f"settings.env: nobody knows {name}"
+    for path in pathlib.Path("deploy/kubernetes").glob("*.yaml"):
+        for resource in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if resource["kind"] != "StatefulSet":
+                continue
+            for container in resource["spec"]["template"]["spec"]["containers"]:
+                for variable in container["env"] if container["image"] in PROGRAMS else []:
+                    if variable["name"] not in known[container["image"]]:
+                        yield f"{path.name}: {container['name']} does not know {variable['name']}"
+
+
+def of_systemd(known):
+    """What is wrong with the settings in the units."""
+    for path in pathlib.Path("deploy/systemd").glob("*.service"):
+        program = path.stem.rstrip("@")
+        for line in re.findall(r"^Environment=(.*)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            for name in re.findall(r"(\w+)=", line):
+                if name not in known[program]:
+                    yield f"{path.name}: nobody knows {name}"
+
+
+def main():
+    """Says all that is wrong."""
+    known = dict(zip(("replog-master", "replog-secondary"), map(settings, sys.argv[1:3])))
+    wrong = [line for check in (of_compose, of_kubernetes, of_systemd) for line in check(known)]
+    print("\n".join(wrong) if wrong else f"settings: {len(set().union(*known.values()))}, none forgotten, none unknown")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
