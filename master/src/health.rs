@@ -277,6 +277,18 @@ impl Health {
     }
 }
 
+/// A master at one moment in one line, for its service manager.
+#[must_use]
+pub fn line<W: Waiter>(leader: &Leader<W>, broker: BrokerState, now: Time) -> String {
+    let (peers, last) = (leader.peers(), leader.log().durable());
+    let (alive, nodes) = (peers.alive(now), peers.count() + 1);
+    let status = status(leader.unavailable(now));
+    let epoch = leader.leadership().epoch.n;
+    format!(
+        "{status}: epoch {epoch}, {last} entries, {alive} of {nodes} nodes alive, broker {broker}"
+    )
+}
+
 /// What a master is doing that takes no appends for that reason, or takes them: one of [`STATUSES`].
 pub(crate) fn status(unavailable: Option<Unavailable>) -> &'static str {
     match unavailable {

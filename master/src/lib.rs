@@ -144,9 +144,18 @@ pub async fn run<L: Link>(
         async move { watched.inspect(health::stats).await }
     };
     tokio::spawn(stats.keep_up(read, until));
+    let asked = node.clone();
+    let doing = move || {
+        let (node, broker) = (asked.clone(), asked.broker());
+        async move {
+            let line = node.inspect(move |leader, now| health::line(leader, broker, now));
+            line.await
+        }
+    };
     let guard = config.common.guard(&config.http_addr);
     let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
     let http = http::Master::new(node, &config, running, stop.clone());
     let calls = http::calls(http).guarded_by(guard);
-    program::serve(listener, calls, config.common.http.limits(), task, stop).await
+    let limits = config.common.http.limits();
+    program::serve(listener, calls, limits, task, doing, stop).await
 }

@@ -166,6 +166,23 @@ impl Health {
         }
     }
 
+    /// The same in one line, for a service manager.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let behind = match self.lag {
+            Some(lag) => format!("{lag} behind"),
+            None => "no word of the master".to_owned(),
+        };
+        let Self {
+            status,
+            epoch,
+            last_seq,
+            broker,
+            ..
+        } = self;
+        format!("{status}: epoch {epoch}, {last_seq} entries, {behind}, broker {broker}")
+    }
+
     /// Whether the secondary can be read in place of the master, as of now, by whoever forgives it to be `ready_lag` entries
     /// behind.
     #[must_use]

@@ -161,9 +161,21 @@ pub async fn run<L: Link>(
     tokio::spawn(stats.keep_up(read, until));
     let guard = config.common.guard(&config.http_addr);
     let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
+    let (asked, shown) = (handle.clone(), running.clone());
+    let doing = move || {
+        let (node, broker, running) = (asked.clone(), asked.broker(), shown.clone());
+        let kind = node.views().borrow().reader.kind();
+        async move {
+            let line = node.inspect(move |node, now| {
+                health::Health::of(node, running, liveness, kind, broker, now).line()
+            });
+            line.await
+        }
+    };
     let http = http::Secondary::new(handle, &config, running, stop.clone());
     let calls = http::calls(http).guarded_by(guard);
-    program::serve(listener, calls, config.common.http.limits(), task, stop).await
+    let limits = config.common.http.limits();
+    program::serve(listener, calls, limits, task, doing, stop).await
 }
 
 /// A new id for the storage. Of two starts at one time the earlier one has the name, so the id begins with the time.

@@ -1,5 +1,7 @@
 //! How this program's link to the broker is, as users see it.
 
+use std::fmt;
+
 use replog_nats::Denial;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +17,16 @@ pub enum BrokerState {
     Connected,
     /// The broker refuses this user, or something that this program needs; it is tried again until it holds.
     Denied,
+}
+
+impl fmt::Display for BrokerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disconnected => "disconnected",
+            Self::Connected => "connected",
+            Self::Denied => "denied",
+        })
+    }
 }
 
 /// What is heard of the link, and what that comes to.

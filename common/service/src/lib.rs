@@ -10,7 +10,7 @@
 //! | [`metrics`] | what is counted, and the page that Prometheus reads |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
 //! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |
-//! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`] | one thing each that a process needs |
+//! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`], [`systemd`] | one thing each that a process needs |
 //!
 //! One cancellation token is made per program, in [`program::main`]; whoever waits, for whatever, waits for it as well.
 
@@ -39,6 +39,7 @@ pub mod settings;
 pub mod signals;
 pub mod snapshot;
 pub mod storage;
+pub mod systemd;
 
 /// Which release this is, with its commit where that is known: what `--version` says.
 pub const RELEASE: &str = env!("REPLOG_RELEASE");

@@ -19,7 +19,7 @@ use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits};
 use crate::settings::values::{HttpAddr, subject_token};
 use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
-use crate::{allocator, backup, descriptors, healthcheck, logging, signals};
+use crate::{allocator, backup, descriptors, healthcheck, logging, signals, systemd};
 
 /// What a program can do instead of serving.
 #[derive(Clone, Debug)]
@@ -171,23 +171,29 @@ async fn start<P: Program>(program: P) -> Result<(), Failure> {
 }
 
 /// Serves HTTP, and runs the node's task (of [`NodeTask::run`](crate::node_task::NodeTask::run)), until both have ended: when
-/// `stop` is cancelled, or when the task ends by itself, which cancels `stop`.
+/// `stop` is cancelled, or when the task ends by itself, which cancels `stop`. The service manager, where there is one, is told
+/// what the node is `doing`: one line.
 ///
 /// # Errors
 /// What the task ended with; [`Exit::Panicked`] where it panicked.
-pub async fn serve(
+pub async fn serve<D>(
     listener: TcpListener,
     calls: impl Into<Calls>,
     limits: HttpLimits,
     node: JoinHandle<Result<(), Failure>>,
+    doing: impl Fn() -> D,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), Failure>
+where
+    D: Future<Output = Option<String>>,
+{
     let node = async {
         let ended = node.await;
         stop.cancel();
         ended
     };
-    let (ended, ()) = tokio::join!(node, server::serve(listener, calls, limits, stop.clone()));
+    let http = server::serve(listener, calls, limits, stop.clone());
+    let (ended, (), ()) = tokio::join!(node, http, systemd::tell(doing, &stop));
     ended.unwrap_or_else(|error| {
         Err(Failure {
             exit: Exit::Panicked,
@@ -247,7 +253,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
         let (router, limits) = (Router::new(), HttpLimits::default());
-        serve(listener, router, limits, node, stop).await
+        let doing = || std::future::ready(None);
+        serve(listener, router, limits, node, doing, stop).await
     }
 
     #[tokio::test]

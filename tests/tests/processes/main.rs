@@ -48,6 +48,7 @@ mod settings;
 mod stopping;
 mod streams;
 mod support;
+mod systemd;
 mod timeouts;
 mod traffic;
 mod unknown;
