@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 
-use anyhow::{Result, ensure};
-use replog_tests::harness::{Cluster, NatsServer, Node, Pending};
+use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
+use replog_tests::harness::ports::PortLease;
+use replog_tests::harness::{BrokerOptions, Cluster, NatsServer, Node, Pending, eventually};
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::support::{all_ok, health, wait_equal, wait_health};
+use crate::support::{AT_ONCE, SOON, all_ok, health, wait_equal, wait_health};
 
 #[tokio::test]
 async fn killed_and_restarted_while_clients_post() {
@@ -25,6 +28,89 @@ async fn killed_and_restarted_while_clients_post() {
             .await
         })
         .await;
+}
+
+/// The nodes are told all three, and each is connected to any of them: so each of them has its turn.
+#[tokio::test]
+async fn each_of_three_in_a_cluster_is_killed_while_clients_post() -> Result<()> {
+    let mut brokers = clustered(3).await?;
+    let urls: Vec<String> = brokers.iter().map(NatsServer::url).collect();
+    let builder = Cluster::builder().secondaries(2).listed(true);
+    let builder = builder.env("NATS_URL", &urls.join(","));
+    builder
+        .run(async |cluster| {
+            while_posting(cluster, async |_, master| {
+                for i in 0..brokers.len() {
+                    brokers[i].kill().await?;
+                    goes_on(master).await?;
+                    brokers[i].restart().await?;
+                    let next = (i + 1) % brokers.len();
+                    wait_joined(&brokers[i], &brokers[next]).await?;
+                }
+                Ok(())
+            })
+            .await
+        })
+        .await;
+    Ok(())
+}
+
+/// Brokers with a route from each to each.
+async fn clustered(count: usize) -> Result<Vec<NatsServer>> {
+    let leases: Vec<PortLease> = (0..count)
+        .map(|_| PortLease::take())
+        .collect::<Result<_>>()?;
+    let routes: Vec<String> = leases
+        .iter()
+        .map(|lease| format!("\"nats://{}\"", lease.addr()))
+        .collect();
+    let mut brokers: Vec<NatsServer> = Vec::with_capacity(count);
+    for lease in &leases {
+        let cluster = format!(
+            "cluster {{ name: test, listen: \"{}\", no_advertise: true, routes: [{}] }}",
+            lease.addr(),
+            routes.join(", ")
+        );
+        brokers.push(NatsServer::start(BrokerOptions::default().config(&cluster)).await?);
+    }
+    for pair in brokers.windows(2) {
+        wait_joined(&pair[0], &pair[1]).await?;
+    }
+    Ok(brokers)
+}
+
+/// Waits until what is published at one broker reaches those who listen at the other one.
+async fn wait_joined(one: &NatsServer, other: &NatsServer) -> Result<()> {
+    let (sender, receiver) = tokio::try_join!(
+        async_nats::connect(one.url()),
+        async_nats::connect(other.url())
+    )?;
+    let mut inbox = receiver.subscribe("harness.route").await?;
+    receiver.flush().await?;
+    eventually("the route between two brokers", SOON, async || {
+        sender.publish("harness.route", "hello".into()).await?;
+        let message = timeout(AT_ONCE / 10, inbox.next()).await?;
+        message.context("the subscription ended").map(drop)
+    })
+    .await
+}
+
+/// Waits until every secondary has acknowledged what was appended from now on.
+async fn goes_on(master: &Node) -> Result<()> {
+    let from = health(master).await?["last_seq"]
+        .as_u64()
+        .context("last_seq")?;
+    eventually("all nodes to go on", SOON, async || {
+        let health = health(master).await?;
+        let members = health["members"].as_array().context("members")?;
+        let is_beyond = |seq: &serde_json::Value| seq.as_u64().is_some_and(|seq| seq > from);
+        ensure!(
+            members.len() == 2 && members.iter().all(|member| is_beyond(&member["acked_seq"])),
+            "{health}"
+        );
+        Ok(())
+    })
+    .await
 }
 
 /// Long enough for everybody to give the connection up.
