@@ -107,8 +107,16 @@ impl Outcome {
             },
             Ok(Some(Answer::ClearedMeanwhile(_))) => Self::Cleared,
             Ok(Some(Answer::Refused(error))) => Self::refused(error),
-            // Nobody clears the log by an append.
-            Ok(Some(Answer::NotKnown { .. } | Answer::Cleared(_)) | None) => Self::NotKnown,
+            // Nobody clears the log, or takes a member out, by an append.
+            Ok(
+                Some(
+                    Answer::NotKnown { .. }
+                    | Answer::Cleared(_)
+                    | Answer::Removed { .. }
+                    | Answer::NotRemoved(_),
+                )
+                | None,
+            ) => Self::NotKnown,
             Err(CommandError::Full) => Self::Overloaded,
             Err(CommandError::Stopped) => Self::RefusedStopping,
         }

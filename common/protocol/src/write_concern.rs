@@ -15,7 +15,41 @@ pub enum WriteConcern {
     All,
 }
 
+/// What the number of nodes of a write concern is taken from: whether it follows the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Measure {
+    /// From nothing: it was given as a number, and stays.
+    Number,
+    /// From a majority of the members and the master.
+    Majority,
+    /// From all members and the master.
+    All,
+}
+
+impl Measure {
+    /// The number of nodes, the master included, among so many members (the master is not one); `None` where the members are
+    /// not asked.
+    #[must_use]
+    pub fn nodes(self, members: usize) -> Option<u32> {
+        match self {
+            Self::Number => None,
+            Self::Majority => Some(WriteConcern::Majority.nodes(members)),
+            Self::All => Some(WriteConcern::All.nodes(members)),
+        }
+    }
+}
+
 impl WriteConcern {
+    /// What its number of nodes is taken from.
+    #[must_use]
+    pub fn measure(self) -> Measure {
+        match self {
+            Self::Count(_) => Measure::Number,
+            Self::Majority => Measure::Majority,
+            Self::All => Measure::All,
+        }
+    }
+
     /// The number of nodes, the master included, that the concern stands for among so many members (the master is not one).
     #[must_use]
     pub fn nodes(self, members: usize) -> u32 {

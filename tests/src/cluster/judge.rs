@@ -371,6 +371,7 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
                 false => Ok(()),
             }
         }
+        Answer::Removed { .. } | Answer::NotRemoved(_) => lie("it has appended".to_owned()),
         Answer::NotKnown { .. } | Answer::Cleared(_) => Ok(()),
     }
 }

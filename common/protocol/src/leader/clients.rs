@@ -11,6 +11,7 @@ use crate::ids::{Leadership, Seq, Time};
 use crate::leader::append::{LookUp, LookedUp, Pending};
 use crate::leader::command::{Answer, AppendError, Appended, Reply, Unavailable, WaitEnd, Waiter};
 use crate::leader::commit::{Commit, Wait};
+use crate::write_concern::Measure;
 
 /// How long an append waits for a master that recovers.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,7 +88,7 @@ impl<W: Waiter> Clients<W> {
         std::mem::take(&mut self.replies)
     }
 
-    fn tell(&mut self, waiter: W, answer: Answer) {
+    pub(super) fn tell(&mut self, waiter: W, answer: Answer) {
         self.replies.push(Reply { waiter, answer });
     }
 
@@ -204,14 +205,32 @@ impl<W: Waiter> Clients<W> {
 
     // ---- After the append.
 
-    /// Lets a client wait until enough nodes hold its entry.
-    pub(super) fn wait(&mut self, appended: Appended, until: Option<Time>, waiter: W) {
+    /// Lets a client wait until enough nodes hold its entry; `measure` is what their number was taken from.
+    pub(super) fn wait(
+        &mut self,
+        appended: Appended,
+        measure: Measure,
+        until: Option<Time>,
+        waiter: W,
+    ) {
         self.commit.wait(Wait {
             seq: appended.last,
             w: appended.w,
+            measure,
             until,
             waiter: (appended, waiter),
         });
+    }
+
+    /// There are so many members now, fewer than before: see [`Commit::shrink`]. Whose wait has ended is told of the new number,
+    /// too.
+    pub(super) fn shrink(&mut self, members: usize) {
+        (self.commit).shrink(members, |(appended, _), w| appended.w = w);
+        for (wait, _) in &mut self.undecided {
+            let nodes = wait.measure.nodes(members).unwrap_or(wait.w);
+            wait.w = wait.w.min(nodes);
+            wait.waiter.0.w = wait.w;
+        }
     }
 
     /// Tells everybody whose entry is held by enough nodes.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::entry::Content;
-use crate::ids::{Leadership, LogId, MessageId, Seq};
+use crate::ids::{Leadership, LogId, MessageId, NodeId, Seq};
+use crate::leader::health::Status;
 use crate::request_id::RequestId;
 use crate::write_concern::{TooManyNodes, WriteConcern};
 
@@ -18,6 +19,23 @@ pub enum Command<W> {
     Clear {
         /// Made for it.
         log_id: LogId,
+        /// Who asks.
+        waiter: W,
+    },
+    /// Take a secondary that is gone out of an open membership, or an observer out of the list of observers.
+    ///
+    /// It counts for nothing any more: whoever waits for `all` or `majority` waits for the smaller of the number it was and what
+    /// that is now, and what is committed by all, or by a majority, is measured by who is left. It joins again when it speaks
+    /// again.
+    ///
+    /// What the operator gives up is its copies and its word. An entry that was acknowledged with its copy among the `w` is on
+    /// one counted node less from then on; nobody makes another copy for that. And a secondary that is only cut off may follow
+    /// another master by now, which this one would learn from it: it is not asked any more. A majority of those that are left
+    /// may be few of those that live, and with nobody left `all` and `majority` are the master alone. So take out only a
+    /// secondary that is known to have ended.
+    Remove {
+        /// Its name.
+        node: NodeId,
         /// Who asks.
         waiter: W,
     },
@@ -149,10 +167,28 @@ pub enum Answer {
         /// Why it is not known.
         because: Unavailable,
     },
-    /// Nothing was appended.
+    /// Nothing was appended, cleared, or taken out.
     Refused(AppendError),
     /// A new history has begun.
     Cleared(Leadership),
+    /// The secondary is taken out.
+    Removed {
+        /// How many members there are now; the master is not among them.
+        members: usize,
+    },
+    /// The secondary stays what it was.
+    NotRemoved(NotRemoved),
+}
+
+/// Why a secondary is not taken out of those that a master knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotRemoved {
+    /// It is none of them.
+    NotKnown,
+    /// It is a listed member: the list says who the members are.
+    Listed,
+    /// It is not gone.
+    Alive(Status),
 }
 
 /// Why a wait for more nodes has ended although the messages are in the log.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::committed::Committed;
 use crate::ids::{NodeId, Seq, Time};
-use crate::write_concern::WriteConcern;
+use crate::write_concern::{Measure, WriteConcern};
 
 /// A place in the waiting room, in order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,8 @@ pub struct Wait<W> {
     pub seq: Seq,
     /// How many nodes must hold it, the master included.
     pub w: u32,
+    /// What that number was taken from.
+    pub measure: Measure,
     /// Until when; `None` waits as long as it takes.
     pub until: Option<Time>,
     /// Through whom it is answered.
@@ -75,6 +77,13 @@ impl<W> Commit<W> {
             None => drop(self.members.insert(node.clone(), seq)),
         }
         self.sort_positions();
+    }
+
+    /// That node is no member any more, or was none.
+    pub fn remove_member(&mut self, node: &NodeId) {
+        if self.members.remove(node).is_some() {
+            self.sort_positions();
+        }
     }
 
     fn sort_positions(&mut self) {
@@ -151,6 +160,40 @@ impl<W> Commit<W> {
             _ => queue.len(),
         };
         queue.insert(at, (ticket, wait));
+    }
+
+    /// There are so many members now, fewer than before: whoever waits for a majority or for all of them waits for the smaller
+    /// of the number it was and what that is now; a number stays. `tell` is called with each of whom that is so, and the new
+    /// number.
+    pub fn shrink(&mut self, members: usize, mut tell: impl FnMut(&mut W, u32)) {
+        let mut moved = Vec::new();
+        for (w, queue) in &mut self.waiting {
+            let less = |wait: &Wait<W>| wait.measure.nodes(members).filter(|nodes| nodes < w);
+            if !queue.iter().any(|(_, wait)| less(wait).is_some()) {
+                continue;
+            }
+            let mut stay = VecDeque::new();
+            for (ticket, wait) in queue.drain(..) {
+                match less(&wait) {
+                    Some(w) => moved.push((ticket, Wait { w, ..wait })),
+                    None => stay.push_back((ticket, wait)),
+                }
+            }
+            *queue = stay;
+        }
+        self.waiting.retain(|_, queue| !queue.is_empty());
+        for (ticket, mut wait) in moved {
+            tell(&mut wait.waiter, wait.w);
+            if let Some(until) = wait.until {
+                self.timeouts.insert((until, ticket), (wait.w, wait.seq));
+            }
+            let queue = self.waiting.entry(wait.w).or_default();
+            queue.push_back((ticket, wait));
+        }
+        for queue in self.waiting.values_mut() {
+            let queue = queue.make_contiguous();
+            queue.sort_unstable_by_key(|(ticket, wait)| (wait.seq, *ticket));
+        }
     }
 
     /// The next client whose entry is held by enough nodes. Call it until it has none.

@@ -168,6 +168,7 @@ impl<W: Waiter> Node for Leader<W> {
             Input::Client(Command::Append(append)) => self.append(append, now),
             Input::Client(Command::Await(wait)) => self.await_holders(wait, now),
             Input::Client(Command::Clear { log_id, waiter }) => self.clear(log_id, waiter, now),
+            Input::Client(Command::Remove { node, waiter }) => self.remove(&node, waiter, now),
             Input::Message(message) => self.message(message, now),
             Input::OtherVersion(address, version) => self.other_version(&address, version, now),
             Input::NoResponders(Address::Ack(node, _)) => {
@@ -329,6 +330,7 @@ impl<W: Waiter> Leader<W> {
             timeout,
             waiter,
         } = wait;
+        let measure = w.measure();
         let w = match self.peers.write_concern(w) {
             Ok(w) => w,
             Err(error) => return self.clients.refuse(waiter, error.into()),
@@ -359,7 +361,8 @@ impl<W: Waiter> Leader<W> {
             let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
             return self.clients.refuse(waiter, full);
         }
-        self.clients.wait(appended, Some(now + timeout), waiter);
+        let until = Some(now + timeout);
+        self.clients.wait(appended, measure, until, waiter);
     }
 
     /// Admits messages, or lets them wait for what has to be known first.
@@ -421,6 +424,7 @@ impl<W: Waiter> Leader<W> {
     fn carry_out(&mut self, plan: Plan, pending: Pending<W>, now: Time) {
         let Append {
             requests,
+            w: asked,
             request_id,
             waiter,
             ..
@@ -454,7 +458,8 @@ impl<W: Waiter> Leader<W> {
                 }
             }
         };
-        self.clients.wait(appended, pending.until, waiter);
+        let measure = asked.measure();
+        self.clients.wait(appended, measure, pending.until, waiter);
     }
 
     /// Whether an append has to wait until it is clear that this is the master, and of what. A message that is in the log is
@@ -506,6 +511,30 @@ impl<W: Waiter> Leader<W> {
         for (_, peer) in self.peers.iter_mut() {
             peer.reset();
         }
+    }
+
+    /// Takes a secondary that is gone out of those that are known: see [`Command::Remove`]. Nothing of that is stored: who
+    /// speaks is known.
+    fn remove(&mut self, node: &NodeId, waiter: W, now: Time) {
+        if let Some(reason) = self.phase.unavailable() {
+            let error = AppendError::Unavailable(reason);
+            return self.clients.refuse(waiter, error);
+        }
+        let peer = match self.peers.remove(node, now) {
+            Ok(peer) => peer,
+            Err(why) => return self.clients.tell(waiter, Answer::NotRemoved(why)),
+        };
+        if peer.health().silence(now).is_some() {
+            // It was heard after all; who was not remains one whose entries may be missing.
+            self.not_seen.retain(|other| other != node);
+        }
+        self.repairs.forget(node);
+        let members = self.peers.count();
+        self.clients.commit_mut().remove_member(node);
+        self.clients.shrink(members);
+        self.clients.tell(waiter, Answer::Removed { members });
+        let node = node.clone();
+        self.events.push(Event::Removed { node });
     }
 
     // ---- The journal.

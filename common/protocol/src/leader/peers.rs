@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Event;
 use crate::ids::{NodeId, Time};
+use crate::leader::command::NotRemoved;
 use crate::leader::health::Status;
 use crate::leader::peer::Peer;
 use crate::leader::settings::{MAX_NODES, Replication};
@@ -62,6 +63,26 @@ impl Peers {
             self.peers.insert(node.clone(), peer);
         }
         self.peers.get_mut(node)
+    }
+
+    /// Forgets a secondary that is gone: `unhealthy`, or not heard since this master began to serve. It is one that has never
+    /// spoken before when it speaks again.
+    ///
+    /// # Errors
+    /// It is listed, alive, or not known.
+    pub fn remove(&mut self, node: &NodeId, now: Time) -> Result<Peer, NotRemoved> {
+        if self.listed.as_ref().is_some_and(|l| l.contains(node)) {
+            return Err(NotRemoved::Listed);
+        }
+        let peer = self.peers.get(node).ok_or(NotRemoved::NotKnown)?;
+        match peer.status(now) {
+            Status::Unhealthy | Status::Unknown => {}
+            alive @ (Status::Healthy | Status::Suspected | Status::Diverged) => {
+                return Err(NotRemoved::Alive(alive));
+            }
+        }
+        self.told.0.remove(node);
+        self.peers.remove(node).ok_or(NotRemoved::NotKnown)
     }
 
     /// How many messages came from secondaries beyond [`MAX_NODES`].

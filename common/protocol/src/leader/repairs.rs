@@ -31,6 +31,11 @@ impl Repairs {
         self.own.update(damaged, last).into_events()
     }
 
+    /// That secondary is taken out of those that are known.
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.read_for.remove(node);
+    }
+
     /// Asks a secondary for an entry that is damaged here, if it is time: one of those who hold it, another one each time.
     pub(super) fn ask(
         &mut self,

@@ -294,7 +294,10 @@ impl Checked for Leader<Client> {
                 Answer::ClearedMeanwhile(appended) => {
                     assert_ne!(stored.log_id, Some(appended.log_id));
                 }
-                Answer::NotKnown { .. } | Answer::Refused(_) => {}
+                Answer::NotKnown { .. }
+                | Answer::Refused(_)
+                | Answer::Removed { .. }
+                | Answer::NotRemoved(_) => {}
             }
         }
         check_snapshot(ready.snapshot.clone(), journal);

@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_protocol::ids::{NodeId, Seq};
 use replog_protocol::leader::commit::{Commit, Wait};
+use replog_protocol::write_concern::Measure;
 
 use crate::support::at;
 
@@ -17,9 +18,13 @@ fn node(n: u8) -> NodeId {
 enum Call {
     Master(u64),
     Member(u8, u64),
+    RemoveMember(u8),
+    /// There are so many members now.
+    Shrink(usize),
     Wait {
         seq: u64,
         w: u32,
+        measure: Measure,
         until: Option<u64>,
     },
     Late(u64),
@@ -31,16 +36,26 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         3 => (0..12u64).prop_map(Call::Master),
         6 => (0..4u8, 0..12u64).prop_map(|(n, s)| Call::Member(n, s)),
-        6 => (1..12u64, 0..7u32, proptest::option::of(0..50u64))
-            .prop_map(|(seq, w, until)| Call::Wait { seq, w, until }),
+        1 => (0..4u8).prop_map(Call::RemoveMember),
+        1 => (0..6usize).prop_map(Call::Shrink),
+        6 => (1..12u64, 0..7u32, measure(), proptest::option::of(0..50u64))
+            .prop_map(|(seq, w, measure, until)| Call::Wait { seq, w, measure, until }),
         2 => (0..50u64).prop_map(Call::Late),
         2 => (0..40usize).prop_map(Call::Leave),
         1 => (0..12u64).prop_map(Call::DrainAfter),
     ]
 }
 
-/// One who waits: for which seq, for how many nodes, until when, and who.
-type Waiting = (u64, u32, Option<u64>, usize);
+fn measure() -> impl Strategy<Value = Measure> {
+    prop_oneof![
+        Just(Measure::Number),
+        Just(Measure::Majority),
+        Just(Measure::All)
+    ]
+}
+
+/// One who waits: for which seq, for how many nodes, until when, who, and what that number of nodes was taken from.
+type Waiting = (u64, u32, Option<u64>, usize, Measure);
 
 proptest! {
     /// Twin: positions in a map, waiters in a list; counted one by one. A position may go down: another storage answers. What
@@ -60,9 +75,33 @@ proptest! {
                     commit.set_member(&node(n), Seq(s));
                     positions.insert(Some(n), s);
                 }
-                Call::Wait { seq, w, until } => {
-                    commit.wait(Wait { seq: Seq(seq), w, until: until.map(at), waiter });
-                    waiting.push((seq, w, until, waiter));
+                Call::RemoveMember(n) => {
+                    commit.remove_member(&node(n));
+                    positions.remove(&Some(n));
+                }
+                Call::Shrink(members) => {
+                    let mut told = BTreeMap::new();
+                    commit.shrink(members, |waiter, w| {
+                        told.insert(*waiter, w);
+                    });
+                    let mut expected = BTreeMap::new();
+                    for (_, w, _, waiter, measure) in &mut waiting {
+                        let all = u32::try_from(members).expect("small") + 1;
+                        let now = match measure {
+                            Measure::Number => *w,
+                            Measure::Majority => all / 2 + 1,
+                            Measure::All => all,
+                        };
+                        if now < *w {
+                            *w = now;
+                            expected.insert(*waiter, now);
+                        }
+                    }
+                    prop_assert_eq!(told, expected);
+                }
+                Call::Wait { seq, w, measure, until } => {
+                    commit.wait(Wait { seq: Seq(seq), w, measure, until: until.map(at), waiter });
+                    waiting.push((seq, w, until, waiter, measure));
                 }
                 Call::Late(now) => {
                     let late: BTreeSet<usize> =
