@@ -5,10 +5,12 @@
 //! nothing: when the parent is gone, however it went (SIGKILL too), the pipe ends and so does the child.
 //! Another program (`nats-server`, and what the benchmark measures beside) knows nothing of this, so `node other` stands over
 //! it, kills it at the end of the pipe or when it is asked to stop itself, and ends when it ends.
+//! A program that plays a secondary in place of the real one takes the place of `node secondary` itself, so that signals and exit
+//! codes are its own; it reads its standard input, too.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +29,9 @@ pub const NODE: &str = "node";
 /// The variable that says how many files and connections a node may have open at once, as `ulimit -n` would.
 pub const OPEN_FILES: &str = "HARNESS_OPEN_FILES";
 
+/// The variable that names another program which plays a secondary; see [`super::process::TEST_SECONDARY`].
+pub const OTHER_SECONDARY: &str = "HARNESS_SECONDARY";
+
 /// Plays the child if the arguments say so. The first line of `main` in every program that starts a cluster.
 #[must_use]
 pub fn run_if_child() -> Option<ExitCode> {
@@ -43,6 +48,9 @@ pub fn run_if_child() -> Option<ExitCode> {
             replog_master::main_with_args(named("replog-master", args))
         }
         Some("secondary") => {
+            if let Some(program) = std::env::var_os(OTHER_SECONDARY) {
+                return Some(become_other(&program, args));
+            }
             at_end_of_stdin(|| std::process::exit(1));
             limit_open_files();
             replog_secondary::main_with_args(named("replog-secondary", args))
@@ -88,6 +96,13 @@ pub fn program() -> Result<PathBuf> {
 
 fn named(name: &str, args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(args).collect()
+}
+
+/// Becomes another program, with the same process id and standard input; goes on only if that cannot be.
+fn become_other(program: &OsStr, args: impl Iterator<Item = OsString>) -> ExitCode {
+    let error = std::process::Command::new(program).args(args).exec();
+    eprintln!("start {}: {error}", program.display());
+    ExitCode::FAILURE
 }
 
 /// Lowers the limit of open files, the hard one too, where [`OPEN_FILES`] says so.

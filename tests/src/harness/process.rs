@@ -1,7 +1,7 @@
 //! One node, a master or a secondary, as a process.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,12 +9,17 @@ use rustix::process::Signal;
 
 use super::eventually::eventually;
 use super::guarded::{self, Ending, Guarded, Recipe, log_tail, say};
+use super::hidden;
 use super::http::HttpClient;
 use super::ports::PortLease;
 use super::spec::{NodeSpec, Role};
 
 const LIVE_WITHIN: Duration = Duration::from_secs(20);
 const PORT_ATTEMPTS: usize = 5;
+
+/// The variable that names a program which plays the secondaries in place of the real one: its path, from the root of the
+/// workspace. It is given the same variables and flags, answers `/livez`, and ends when its standard input does.
+pub const TEST_SECONDARY: &str = "REPLOG_TEST_SECONDARY";
 
 /// A node's process. Its HTTP port stays the same across restarts; dropping it kills it.
 #[derive(Debug)]
@@ -72,6 +77,7 @@ impl Node {
         env.push(("REPLOG_HTTP_ADDR".into(), self.addr().to_string()));
         if self.spec.role == Role::Secondary {
             env.push(("REPLOG_NODE_ID".into(), self.spec.name.clone()));
+            env.extend(other_secondary().map(|path| (hidden::OTHER_SECONDARY.into(), path)));
         }
         self.child = Some(Guarded::spawn(&Recipe {
             name: self.spec.name.clone(),
@@ -237,4 +243,12 @@ impl Node {
     fn log_path(&self) -> PathBuf {
         self.spec.dir.join(format!("{}.log", self.spec.name))
     }
+}
+
+/// The program that [`TEST_SECONDARY`] names, if it does.
+fn other_secondary() -> Option<String> {
+    let program = std::env::var(TEST_SECONDARY).ok();
+    let program = program.filter(|path| !path.is_empty())?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Some(root.join(program).display().to_string())
 }

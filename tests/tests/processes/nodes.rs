@@ -61,6 +61,22 @@ async fn a_node_is_killed_stopped_terminated_and_started_again() {
         .await;
 }
 
+/// As `.ci/interop` wants it; it would show nothing if the real one were started all the same.
+#[tokio::test]
+async fn another_program_takes_the_place_of_a_secondary() {
+    let builder = Cluster::builder().secondaries(1).absent(1);
+    builder
+        .run(async |cluster| {
+            let other = (hidden::OTHER_SECONDARY.to_owned(), "false".to_owned());
+            let node = cluster.secondary_mut(1);
+            node.spec_mut().env.push(other);
+            node.spawn()?;
+            ensure!(node.exited().await? == 1);
+            Ok(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn hanging_up_closes_the_connection_and_leaves_the_entry() {
     let cluster = Cluster::builder().secondaries(1).absent(1).listed(true);
