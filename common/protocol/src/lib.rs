@@ -73,6 +73,9 @@
 //! | [`repair::Repair`] | writing a damaged entry again from another node | Cassandra, TigerBeetle |
 //!
 //! There is no election here: the master is given, and its epochs are fenced.
+//!
+//! `PROTOCOL.md` beside this crate's `Cargo.toml` is the same for somebody who writes a node in another language: subjects, every
+//! message field by field, and what a secondary does with it. A change here that others have to know is a change there.
 
 #![cfg_attr(
     test,

@@ -11,6 +11,7 @@ mod brokers;
 mod bulk;
 mod clear;
 mod committed;
+mod conformance;
 mod connections;
 mod copies;
 mod curl;

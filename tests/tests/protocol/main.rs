@@ -2,5 +2,6 @@
 
 #[expect(dead_code, reason = "some worlds are only for the example")]
 mod model;
+mod page;
 mod simulation;
 mod worlds;
