@@ -18,7 +18,7 @@ use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::Running;
 use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
-    Entry, EntryLists, EntryStream, HealthStream, Metrics, NotModified, PythonList,
+    Entry, EntryLists, EntryStream, HealthStream, Metrics, NotModified, Page, PythonList,
 };
 use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
 use replog_service::http::openapi::refusals::{
@@ -31,7 +31,7 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::readiness::{IsReady, NotReady, ReadinessParameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, body, health_stream, openapi, reading, rollbacks, stream};
+use replog_service::http::{answer, body, health_stream, openapi, page, reading, rollbacks, stream};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use replog_service::settings::LivenessArgs;
@@ -81,6 +81,7 @@ pub fn calls(secondary: Secondary) -> Calls {
 pub fn router(secondary: Secondary) -> Router {
     let messages = routes!(messages).map(|calls| calls.layer(gzip()).fallback(not_here));
     let router = openapi::begun(ABOUT)
+        .routes(routes!(page).layer(gzip()))
         .routes(messages)
         .routes(routes!(stream).layer(gzip()))
         .routes(routes!(message))
@@ -134,6 +135,18 @@ struct FaultsBody {
     /// How often an entry is lost before it is stored.
     #[schema(minimum = 0, maximum = 1, example = 0.1)]
     drop_rate: Option<f64>,
+}
+
+/// The cluster's page in a browser
+///
+/// One file that follows `/health/stream` and `/messages/stream`.
+#[utoipa::path(
+    get, path = "/", operation_id = "getPage", tag = "cluster",
+    params(IfNoneMatch),
+    responses((status = 200, response = Page), (status = 304, response = NotModified))
+)]
+async fn page(State(secondary): Shared, _: NoQuery, headers: HeaderMap) -> Response {
+    page::answer(&headers, secondary.health().await.ok())
 }
 
 /// List the log

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::leader::Leader;
@@ -33,7 +33,7 @@ use replog_service::http::fallbacks::with_problem_fallbacks;
 use replog_service::http::health::Running;
 use replog_service::http::health_stream::HealthFeed;
 use replog_service::http::openapi::answers::{
-    EntryLists, EntryStream, Metrics, NotModified, PythonList,
+    EntryLists, EntryStream, Metrics, NotModified, Page, PythonList,
 };
 use replog_service::http::openapi::headers::{IfNoneMatch, LastEventId};
 use replog_service::http::openapi::refusals::{
@@ -44,7 +44,7 @@ use replog_service::http::problem::Problem;
 use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, openapi, reading, rollbacks, stream};
+use replog_service::http::{answer, openapi, page, reading, rollbacks, stream};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use serde::Serialize;
@@ -109,7 +109,7 @@ pub fn calls(master: Master) -> Calls {
 /// The paths of a master.
 fn router(master: Arc<Master>) -> Router {
     let router = openapi::begun(ABOUT)
-        .routes(routes!(page))
+        .routes(routes!(page).layer(gzip()))
         .routes(routes!(messages).layer(gzip()))
         .routes(routes!(append::post_message))
         .routes(routes!(stream).layer(gzip()))
@@ -132,12 +132,14 @@ type NoQuery = Parameters<NoParameters>;
 
 /// The cluster's page in a browser
 ///
-/// One file that reads `/health` and `/messages`.
-#[utoipa::path(get, path = "/", operation_id = "getPage", tag = "description", responses(
-    (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8")
-))]
-async fn page(_: NoQuery) -> Html<&'static str> {
-    Html(include_str!("page.html"))
+/// One file that follows `/health/stream` and `/messages/stream`.
+#[utoipa::path(
+    get, path = "/", operation_id = "getPage", tag = "cluster",
+    params(IfNoneMatch),
+    responses((status = 200, response = Page), (status = 304, response = NotModified))
+)]
+async fn page(State(master): Shared, _: NoQuery, headers: HeaderMap) -> Response {
+    page::answer(&headers, status::current(&master).await.ok())
 }
 
 /// List the log

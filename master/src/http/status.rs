@@ -164,7 +164,7 @@ pub(super) async fn clear(
     }
 }
 
-async fn current(master: &Master) -> Result<Health, Problem> {
+pub(super) async fn current(master: &Master) -> Result<Health, Problem> {
     master.log.store_committed();
     let view = master.log.now();
     let (kind, default_w) = (view.reader.kind(), master.default_w);

@@ -482,10 +482,29 @@ async fn what_is_not_open_is_forbidden_and_other_paths_are_problems() {
     assert_eq!(world.get("/nothing").await.0, 404);
     assert_eq!(world.get("/clear").await.0, 405);
     assert_eq!(world.get("/diverged").await, (200, json!({"tails": []})));
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri("/")
-        .body(Body::empty());
-    let (status, page) = world.asks(request.unwrap()).await.unwrap();
-    assert!(status == 200 && page.contains("<title>Replicated log</title>"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_is_there_for_get_and_head() {
+    let world = World::start(&[]);
+    let mut tags = Vec::new();
+    for (method, has_body) in [(Method::GET, true), (Method::HEAD, false)] {
+        let request = Request::builder().method(&method).uri("/");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = world.calls.call(request, Caller::default()).await;
+        assert_eq!(answer.status(), 200, "{method}");
+        let policy = &answer.headers()["content-security-policy"];
+        let policy = policy.to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+        tags.push(answer.headers()["etag"].clone());
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let page = String::from_utf8_lossy(&body);
+        assert_eq!(page.contains("<title>Replicated log</title>"), has_body);
+        assert_eq!(page.is_empty(), !has_body, "{method}");
+    }
+    let request = Request::get("/").header("if-none-match", &tags[1]);
+    let request = request.body(Body::empty()).unwrap();
+    let (status, page) = world.asks(request).await.unwrap();
+    assert_eq!((status, page), (304, String::new()));
+    assert_eq!(world.get("/?x=1").await.0, 400);
 }

@@ -11,6 +11,7 @@
 //! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
 //! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
 //! | [`health_stream`] | the health of a node, as it changes |
+//! | [`page`] | all of that in a browser |
 //! | [`openapi`] | what describes all that to programs, made from it |
 //! | [`access`], [`committed`], [`reading`], `listing`, [`stream`], `event_id`, [`rollbacks`] | the log, read |
 
@@ -36,6 +37,7 @@ pub mod lines;
 mod listing;
 pub mod openapi;
 pub mod origin;
+pub mod page;
 pub mod path;
 pub mod problem;
 pub mod python;

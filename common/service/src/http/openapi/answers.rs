@@ -122,10 +122,22 @@ fn health_event_names() -> Object {
 #[response(content_type = "text/event-stream")]
 pub struct HealthStream(pub HealthEvent);
 
-/// The client has the list already: nothing has changed since the answer with that `ETag`.
+/// The client has it already: nothing has changed since the answer with that `ETag`.
 #[derive(Debug, ToResponse)]
 #[response(headers(("ETag" = String, description = "The tag that the client has sent.")))]
 pub struct NotModified;
+
+/// The page: one HTML file, with all that it needs.
+#[derive(Debug, ToResponse)]
+#[response(
+    content_type = "text/html; charset=utf-8",
+    headers(
+        ("ETag" = String, description = "For `If-None-Match`: names the page and whom it may call."),
+        ("Content-Security-Policy" = String, description = "What a browser lets the page do: it may call this node, and those whose \
+            addresses this node knows.")
+    )
+)]
+pub struct Page(pub String);
 
 /// Metrics in Prometheus' text format: for each metric its help, its type, and its series.
 #[derive(Debug, ToResponse)]

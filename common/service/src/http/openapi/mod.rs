@@ -72,6 +72,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::EntryLists,
             answers::EntryStream,
             answers::NotModified,
+            answers::Page,
             answers::PythonList,
             answers::Metrics,
             answers::HealthStream,
