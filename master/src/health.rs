@@ -117,6 +117,16 @@ struct OtherVersion {
     problem: String,
 }
 
+/// The secondaries that a master knows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Members {
+    /// Those that count.
+    members: Vec<Member>,
+    /// Those that are not listed, and do not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    observers: Vec<Member>,
+}
+
 /// One secondary as the master sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct Member {
@@ -198,10 +208,7 @@ impl Health {
     ) -> Self {
         let last_seq = leader.log().durable();
         let peers = leader.peers();
-        let denial = denial.as_ref();
-        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last_seq, denial, now);
-        let (members, observers): (Vec<_>, Vec<_>) =
-            peers.iter().partition(|(id, _)| peers.is_member(id));
+        let Members { members, observers } = Members::of(leader, denial.as_ref(), now);
         let unavailable = leader.unavailable(now);
         let recovery = leader.phase().recovery();
         Self {
@@ -225,8 +232,8 @@ impl Health {
             default_w: default_w.nodes(peers.count()),
             waiting: leader.waiting(),
             storage: StorageHealth::of(kind, leader.log(), leader.repair(), now),
-            members: members.into_iter().map(member).collect(),
-            observers: observers.into_iter().map(member).collect(),
+            members,
+            observers,
             cannot_read: recovery
                 .into_iter()
                 .flat_map(|r| r.cannot_read())
@@ -287,6 +294,21 @@ pub fn line<W: Waiter>(leader: &Leader<W>, broker: BrokerState, now: Time) -> St
     format!(
         "{status}: epoch {epoch}, {last} entries, {alive} of {nodes} nodes alive, broker {broker}"
     )
+}
+
+impl Members {
+    /// Reads them off the leader, to whom the broker refuses that, if anything.
+    #[must_use]
+    pub fn of<W: Waiter>(leader: &Leader<W>, denial: Option<&Denial>, now: Time) -> Self {
+        let (last, peers) = (leader.log().durable(), leader.peers());
+        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last, denial, now);
+        let (members, observers): (Vec<_>, Vec<_>) =
+            peers.iter().partition(|(id, _)| peers.is_member(id));
+        Self {
+            members: members.into_iter().map(member).collect(),
+            observers: observers.into_iter().map(member).collect(),
+        }
+    }
 }
 
 /// What a master is doing that takes no appends for that reason, or takes them: one of [`STATUSES`].

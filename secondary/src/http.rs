@@ -31,7 +31,9 @@ use replog_service::http::query::{NoParameters, Parameters};
 use replog_service::http::readiness::{IsReady, NotReady, ReadinessParameters};
 use replog_service::http::reading::ListParameters;
 use replog_service::http::stream::StreamParameters;
-use replog_service::http::{answer, body, health_stream, openapi, page, reading, rollbacks, stream};
+use replog_service::http::{
+    answer, body, health_stream, openapi, page, reading, rollbacks, stream,
+};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use replog_service::settings::LivenessArgs;
@@ -95,8 +97,13 @@ pub fn router(secondary: Secondary) -> Router {
         .routes(routes!(livez))
         .routes(routes!(readyz))
         .routes(routes!(metrics))
-        // No call of a secondary: it is here to say whose it is.
-        .route("/append", openapi::allowing(&[]).fallback(not_here));
+        // No calls of a secondary: they are here to say whose they are.
+        .route("/append", openapi::allowing(&[]).fallback(not_here))
+        .route("/members", openapi::allowing(&[]).fallback(not_known_here))
+        .route(
+            "/members/{id}",
+            openapi::allowing(&[]).fallback(not_known_here),
+        );
     with_problem_fallbacks(openapi::described(router).with_state(Arc::new(secondary)))
 }
 
@@ -224,12 +231,12 @@ async fn message(
 
 /// Whoever wants to append is sent to the master; axum adds the `Allow` header.
 async fn not_here(State(secondary): Shared) -> Problem {
-    let problem = Problem::method_not_allowed("this is a secondary: the master takes appends");
-    let master = (secondary.node).inspect(|node, _| node.follower().master_url().cloned());
-    match master.await.flatten() {
-        Some(url) => problem.with_field("master", url),
-        None => problem,
-    }
+    secondary.not_its_call("the master takes appends").await
+}
+
+/// The same for whoever asks about the members.
+async fn not_known_here(State(secondary): Shared) -> Problem {
+    secondary.not_its_call("the master knows the members").await
 }
 
 /// How the secondary is
@@ -516,6 +523,16 @@ impl Secondary {
                 ),
                 Arc::new(HttpMetrics::default()),
             ),
+        }
+    }
+
+    /// 405, with the address of the master as far as that is known.
+    async fn not_its_call(&self, whose: &str) -> Problem {
+        let problem = Problem::method_not_allowed(format!("this is a secondary: {whose}"));
+        let master = (self.node).inspect(|node, _| node.follower().master_url().cloned());
+        match master.await.flatten() {
+            Some(url) => problem.with_field("master", url),
+            None => problem,
         }
     }
 

@@ -6,6 +6,7 @@ mod bulk;
 mod course;
 mod described;
 mod idempotency_key;
+mod members;
 mod outcome;
 mod parse;
 mod status;
@@ -121,6 +122,8 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(backup))
         .routes(routes!(status::health))
         .routes(routes!(status::health_stream))
+        .routes(routes!(members::members))
+        .routes(routes!(members::remove))
         .routes(routes!(status::livez))
         .routes(routes!(status::readyz))
         .routes(routes!(metrics));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use replog_protocol::entry::Content;
 use replog_protocol::ids::MessageId;
 use replog_protocol::leader::command::{Answer, Waiter};
+use replog_protocol::write_concern::WriteConcern;
 
 /// Through whom a client is answered.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +63,9 @@ pub struct Request {
     pub message_id: MessageId,
     /// What it says.
     pub content: Content,
-    /// How many nodes must hold it; `None` where that depends on the number of members.
+    /// How many nodes it asks for.
+    pub asks: WriteConcern,
+    /// As a number, once it has asked: how many nodes must hold it. `None` where the members are not known at that moment.
     pub w: Option<u32>,
     /// How it fares.
     pub fate: Fate,

@@ -8,6 +8,7 @@ use replog_protocol::follower::{self, Follower};
 use replog_protocol::ids::{NodeId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Append, AppendRequest, Command, Reply};
+use replog_protocol::leader::health::Status;
 use replog_protocol::node::{Input, LinkState, Outbound};
 use replog_protocol::wire::{AckOf, Address, Message};
 use replog_protocol::write_concern::WriteConcern;
@@ -79,7 +80,8 @@ impl Cluster {
         for place in self.places() {
             self.fingerprint(place).hash(&mut hasher);
         }
-        self.clients.iter().for_each(|c| c.fate.hash(&mut hasher));
+        let clients = self.clients.iter();
+        clients.for_each(|c| (c.w, &c.fate).hash(&mut hasher));
         self.truth.number(fingerprint).hash(&mut hasher);
         self.violation.hash(&mut hasher);
         hasher.finish()
@@ -466,11 +468,21 @@ impl Cluster {
         &mut self,
         client: usize,
         m: usize,
-        w: WriteConcern,
         timeout: Option<Duration>,
         expected_seq: Option<Seq>,
     ) {
+        // Who is asked while that is not known yet, or has to ask a journal first, counts later.
+        let process = self.masters[m].process.as_ref();
+        let leader = process.map(|p| &p.node);
+        let leader = leader.filter(|l| l.phase().unavailable().is_none());
+        let members = leader.map(|l| l.peers().count());
+        let members = members.filter(|_| self.setup.remember_ids.is_none());
         let request = &mut self.clients[client];
+        let w = request.asks;
+        request.w = match w {
+            WriteConcern::Count(n) => u32::try_from(n).ok(),
+            WriteConcern::Majority | WriteConcern::All => members.map(|n| w.nodes(n)),
+        };
         request.fate = Fate::Waiting(m);
         let append = Append {
             requests: vec![AppendRequest {
@@ -508,6 +520,46 @@ impl Cluster {
                 let serves = truth.serves(leads, Default::default());
                 self.keep(serves);
             }
+        }
+    }
+
+    /// Whether that master is to take that secondary out: it serves, and the secondary is gone and not listed.
+    #[must_use]
+    pub fn is_gone(&self, m: usize, node: &NodeId) -> bool {
+        let Some(process) = &self.masters[m].process else {
+            return false;
+        };
+        let (leader, peers) = (&process.node, process.node.peers());
+        let status = peers.get(node).map(|peer| peer.status(process.now));
+        leader.phase().unavailable().is_none()
+            && peers.listed().is_none_or(|listed| !listed.contains(node))
+            && matches!(status, Some(Status::Unknown | Status::Unhealthy))
+    }
+
+    /// An operator takes a secondary out that is gone for that master: from then on the master knows nothing of it.
+    pub fn remove(&mut self, m: usize, node: &NodeId) {
+        let Some(process) = &self.masters[m].process else {
+            return;
+        };
+        let peers = process.node.peers();
+        let members = peers.count() - usize::from(peers.is_member(node));
+        for request in &mut self.clients {
+            let nodes = request.asks.measure().nodes(members);
+            if request.fate == Fate::Waiting(m) {
+                request.w = request.w.map(|w| nodes.map_or(w, |nodes| w.min(nodes)));
+            }
+        }
+        self.masters[m].make_mut().seen.remove(node);
+        let waiter = Client::new(usize::MAX);
+        let command = Command::Remove {
+            node: node.clone(),
+            waiter,
+        };
+        self.step_master(m, Input::Client(command));
+        let process = self.masters[m].process.as_ref();
+        if process.is_some_and(|p| p.node.peers().get(node).is_some()) {
+            let what = format!("{node} is not taken out");
+            self.keep(Err(Violation::new(Rule::NoLie, what)));
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Report {
     pub replicated: usize,
     /// Faults that happened.
     pub faults: usize,
+    /// Secondaries that were taken out of the members.
+    pub removals: usize,
 }
 
 /// What went wrong in a run, and how to see it again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use replog_protocol::entry::Content;
-use replog_protocol::ids::{MessageId, Seq, Time};
+use replog_protocol::ids::{MessageId, NodeId, Seq, Time};
 use replog_protocol::leader::command::Answer;
 use replog_protocol::node::{Node, Outbound};
 use replog_protocol::wire::{Address, Message};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::plan::{Plan, Story};
 use super::{Failure, Report};
 use crate::cluster::journal::{Loss, SimJournal, WriteEnd};
+use crate::cluster::setup::mixed;
 use crate::cluster::well::unwell;
 use crate::cluster::{Client, Cluster, Fate, Place, Request};
 
@@ -375,6 +376,12 @@ impl World {
 
     fn add_client(&mut self, number: usize) {
         let w = 1 + self.plan.rng.below(self.plan.setup.names.len() as u64 + 1);
+        // Drawn apart: the other draws of a seed stay what they were.
+        let asks = match mixed(self.plan.seed ^ (number as u64) << 32) % 8 {
+            0 => WriteConcern::All,
+            1 => WriteConcern::Majority,
+            _ => WriteConcern::Count(w),
+        };
         // Some are retries of the one before.
         let message = match number > 0 && self.plan.rng.hit(0.1) {
             true => number - 1,
@@ -385,7 +392,8 @@ impl World {
             client: Client::new(number),
             message_id: MessageId(Uuid::from_u64_pair(self.plan.seed + 1, id)),
             content: Content::from_text(&format!("Msg{message}")),
-            w: u32::try_from(w).ok(),
+            asks,
+            w: None,
             fate: Fate::Silent,
         });
     }
@@ -399,10 +407,8 @@ impl World {
             return;
         };
         self.set_clock(Place::Master(m));
-        let w = self.cluster.clients[client].w.unwrap_or(1);
         let timeout = self.plan.rng.hit(0.2).then_some(Duration::from_millis(700));
-        self.cluster
-            .append(client, m, WriteConcern::Count(u64::from(w)), timeout, None);
+        self.cluster.append(client, m, timeout, None);
     }
 
     fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
@@ -417,6 +423,7 @@ impl World {
         if self.is_healed {
             return;
         }
+        self.take_out();
         self.report.faults += 1;
         let running = self.cluster.running();
         let Some(place) = self.pick(&running) else {
@@ -440,6 +447,32 @@ impl World {
             }
             2 => self.suspend(place),
             _ => self.fault_of_story(place),
+        }
+    }
+
+    /// An operator takes out whoever is gone, where whoever joins is a member.
+    fn take_out(&mut self) {
+        let leaders = self
+            .cluster
+            .leaders()
+            .filter(|_| !self.plan.setup.is_listed);
+        let leaders = leaders.map(|(m, leader)| {
+            let nodes = leader.peers().iter().map(|(node, _)| node.clone());
+            (m, nodes.collect::<Vec<NodeId>>())
+        });
+        for (m, nodes) in leaders.collect::<Vec<_>>() {
+            let place = Place::Master(m);
+            if self.suspended.contains_key(&place) {
+                continue;
+            }
+            self.set_clock(place);
+            for node in nodes {
+                if self.cluster.is_gone(m, &node) {
+                    self.note(format!("master {m} is told to take out {node}"));
+                    self.report.removals += 1;
+                    self.cluster.remove(m, &node);
+                }
+            }
         }
     }
 

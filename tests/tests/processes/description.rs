@@ -102,7 +102,7 @@ async fn it_is_whole_and_every_call_in_it_is_taken() {
                     } else {
                         method
                     };
-                    let path = path.replace("{seq}", "1");
+                    let path = path.replace("{seq}", "1").replace("{id}", "secondary1");
                     let http = node.http();
                     let answer = http.request(method, &path, &[], "".into()).await?;
                     ensure!(
@@ -140,7 +140,7 @@ async fn options_and_refused_methods_say_what_a_path_takes() {
                         expected.insert("HEAD");
                     }
                     expected.insert("OPTIONS");
-                    let path = path.replace("{seq}", "1");
+                    let path = path.replace("{seq}", "1").replace("{id}", "secondary1");
                     for (method, status) in [(Method::OPTIONS, 204), (Method::PATCH, 405)] {
                         let answer = http
                             .request(method, &path, &[], "".into())

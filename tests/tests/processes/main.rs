@@ -28,6 +28,7 @@ mod late;
 mod lies;
 mod links;
 mod masters;
+mod members;
 mod metrics;
 mod names;
 mod nodes;

@@ -11,6 +11,7 @@ fn run(seeds: impl IntoIterator<Item = u64>) -> Report {
         sum.appends += report.appends;
         sum.replicated += report.replicated;
         sum.faults += report.faults;
+        sum.removals += report.removals;
     }
     sum
 }
@@ -22,6 +23,7 @@ fn run_many(seeds: std::ops::Range<u64>) {
     println!("{sum:?}");
     assert!(sum.faults > runs * 3, "{sum:?}");
     assert!(sum.replicated > runs * 8, "{sum:?}");
+    assert!(sum.removals > runs / 50, "{sum:?}");
 }
 
 #[test]

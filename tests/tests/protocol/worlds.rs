@@ -3,9 +3,10 @@
 //! end: `cargo run --release -p replog-tests --example model`.
 
 use replog_protocol::leader::recovery::Requires;
+use replog_protocol::write_concern::WriteConcern;
 use replog_tests::cluster::journal::Loss;
 
-use super::model::bounds::{Bounds, Start, small};
+use super::model::bounds::{Bounds, Client, Start, small};
 use super::model::{explore, explore_first, large, sometimes as seen};
 
 #[test]
@@ -166,6 +167,32 @@ fn a_secondary_comes_back_empty() {
             ..small(1, &[(1, 2)])
         },
         14027,
+    );
+}
+
+/// It may be alive by then, or still be waited for.
+#[test]
+fn a_secondary_that_said_goodbye_is_taken_out_and_joins_again() {
+    let all = |message| Client {
+        message,
+        w: WriteConcern::All,
+    };
+    explore(
+        Bounds {
+            listed: false,
+            clients: vec![all(1), all(2)],
+            leaves: 1,
+            removals: 1,
+            rounds: 1,
+            commits: true,
+            batches: true,
+            sometimes: vec![
+                ("held by who is left", seen::is_held_by_who_is_left),
+                ("joined again", seen::has_joined_again),
+            ],
+            ..small(1, &[])
+        },
+        0,
     );
 }
 

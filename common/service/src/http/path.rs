@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use replog_protocol::ids::Seq;
+use replog_protocol::ids::{NodeId, Seq};
 use utoipa::IntoParams;
 
 use super::problem::Problem;
@@ -24,6 +24,29 @@ impl<S: Send + Sync> FromRequestParts<S> for SeqPath {
             .ok_or_else(|| {
                 Problem::bad_request("the seq in the path must be a whole number from 1")
             })
+    }
+}
+
+/// The name of a secondary in `/members/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Path, names("id"))]
+pub struct NodePath(
+    #[param(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "secondary1")]
+    pub  NodeId,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        let Ok(Path(text)) = text else {
+            let detail = "the name in the path must be UTF-8";
+            return Err(Problem::bad_request(detail));
+        };
+        let id = text.parse::<NodeId>();
+        id.map(Self)
+            .map_err(|error| Problem::bad_request(format!("the name in the path: {error}")))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::leader::settings::Replication;
+use replog_protocol::write_concern::WriteConcern;
 
 use super::explored::Explored;
 use super::state::State;
@@ -25,7 +26,7 @@ pub(crate) struct Client {
     /// Which message; two clients with one number are a client and its retry.
     pub(crate) message: u8,
     /// Its write concern.
-    pub(crate) w: u32,
+    pub(crate) w: WriteConcern,
 }
 
 /// What a master does that starts.
@@ -53,6 +54,10 @@ pub(crate) struct Bounds {
     pub(crate) restarts: u8,
     /// How its storage may come back.
     pub(crate) losses: Vec<Loss>,
+    /// How often a secondary says goodbye, ends, and starts again with nothing; all of them together.
+    pub(crate) leaves: u8,
+    /// How often a secondary that is gone is taken out of the members.
+    pub(crate) removals: u8,
     /// How often a master ends and starts again.
     pub(crate) rebirths: u8,
     /// How its storage may come back.
@@ -119,13 +124,18 @@ pub(crate) struct Bounds {
 /// A world without faults but those of the network. Each client is a message and its write concern.
 #[must_use]
 pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
-    let clients = clients.iter().map(|&(message, w)| Client { message, w });
+    let clients = clients.iter().map(|&(message, w)| Client {
+        message,
+        w: WriteConcern::Count(w.into()),
+    });
     Bounds {
         nodes,
         listed: true,
         clients: clients.collect(),
         restarts: 0,
         losses: vec![Loss::Everything],
+        leaves: 0,
+        removals: 0,
         rebirths: 0,
         master_losses: vec![Loss::Everything],
         backups: 0,

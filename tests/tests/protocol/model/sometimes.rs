@@ -146,6 +146,25 @@ pub(crate) fn came_back_with_less(_: &Bounds, state: &State) -> bool {
     })
 }
 
+/// A client that waits for all was told that the master alone holds its entry, because the others were taken out.
+pub(crate) fn is_held_by_who_is_left(_: &Bounds, state: &State) -> bool {
+    let by_one = |a: &Answer| matches!(a, Answer::Replicated { appended, .. } if appended.w == 1);
+    state.counts.removals > 0 && answers(state).any(by_one)
+}
+
+/// A secondary that was taken out has joined again, and holds all that its master has.
+pub(crate) fn has_joined_again(bounds: &Bounds, state: &State) -> bool {
+    let has_all = |leader: &Leader<Client>| {
+        let last = leader.log().durable();
+        let mut peers = leader.peers().iter();
+        last > Seq::ZERO
+            && leader.peers().count() == usize::from(bounds.nodes)
+            && peers.all(|(_, peer)| peer.matched() == last)
+    };
+    let mut leaders = state.cluster.leaders();
+    state.counts.removals > 0 && leaders.any(|(_, leader)| has_all(leader))
+}
+
 /// Two processes of one name run, and they hold different logs.
 pub(crate) fn are_two_of_a_name(_: &Bounds, state: &State) -> bool {
     let running: Vec<&NodeId> = (state.cluster.followers())

@@ -21,6 +21,8 @@ use replog_tests::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Counts {
     pub(crate) restarts: u8,
+    pub(crate) leaves: u8,
+    pub(crate) removals: u8,
     pub(crate) rebirths: u8,
     pub(crate) backups: u8,
     pub(crate) copies: u8,
@@ -75,7 +77,8 @@ impl State {
                 client: cluster::Client::new(cluster.clients.len()),
                 message_id: MessageId(Uuid::from_u128(u128::from(client.message) + 1)),
                 content: Content::from_text(&format!("m{}", client.message)),
-                w: Some(client.w),
+                asks: client.w,
+                w: None,
                 fate: Fate::Silent,
             });
         }

@@ -2,7 +2,6 @@
 
 use replog_protocol::ids::Seq;
 use replog_protocol::wire::{AckOf, Address};
-use replog_protocol::write_concern::WriteConcern;
 use replog_tests::cluster::journal::{Loss, WriteEnd};
 use replog_tests::cluster::{Fate, Place, Request};
 
@@ -24,6 +23,10 @@ pub(crate) enum Step {
     Tick(Place),
     /// A process ends and starts again, its storage with that loss; the write in flight is lost or was written just before.
     Restart(Place, Loss, bool),
+    /// A secondary says goodbye, ends, and starts again with nothing.
+    Leave(usize),
+    /// That master is told to take out that secondary, which is gone.
+    Remove(usize, usize),
     /// A storage is backed up.
     BackUp(Place),
     /// A second process starts on a copy of a secondary's storage, or of its backup.
@@ -82,6 +85,11 @@ pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         if is_late && counts.clears < bounds.clears && leader.phase().leads() {
             steps.push(Step::Clear(m));
         }
+        if counts.removals < bounds.removals {
+            let all = cluster.secondaries.iter().enumerate();
+            let gone = all.filter(|(_, s)| cluster.is_gone(m, &s.name));
+            steps.extend(gone.map(|(n, _)| Step::Remove(m, n)));
+        }
         if !cluster.is_linked(place) {
             steps.push(Step::Link(m, true));
         } else if counts.outages < bounds.outages {
@@ -111,6 +119,9 @@ pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
         };
         if may_disturb && counts.restarts < bounds.restarts {
             restarts(state, place, &bounds.losses, steps);
+        }
+        if counts.leaves < bounds.leaves {
+            steps.push(Step::Leave(n));
         }
         let is_older_wanted = bounds.losses.contains(&Loss::SinceBackup) || bounds.copies > 0;
         let is_older_wanted = is_older_wanted && (!bounds.meanwhile || counts.rebirths == 0);
@@ -184,8 +195,7 @@ pub(crate) fn take(bounds: &Bounds, state: &mut State, step: Step) {
     } = state;
     match step {
         Step::Append(client, m) => {
-            let w = WriteConcern::Count(bounds.clients[client].w.into());
-            cluster.append(client, m, w, None, None);
+            cluster.append(client, m, None, None);
         }
         Step::Deliver(frame, place) => {
             let message = bounds.frame(frame).message.clone();
@@ -213,6 +223,17 @@ pub(crate) fn take(bounds: &Bounds, state: &mut State, step: Step) {
                     state.start_secondary(bounds, n);
                 }
             }
+        }
+        Step::Leave(n) => {
+            counts.leaves += 1;
+            cluster.stop(Place::Secondary(n));
+            cluster.crash(Place::Secondary(n), Loss::Everything, false);
+            state.start_secondary(bounds, n);
+        }
+        Step::Remove(m, n) => {
+            counts.removals += 1;
+            let name = cluster.secondaries[n].name.clone();
+            cluster.remove(m, &name);
         }
         Step::BackUp(place) => {
             counts.backups += 1;

@@ -79,6 +79,10 @@ pub enum Reason {
     RequestTimeout,
     /// 409: the node is not in a state for that.
     Conflict,
+    /// 409: the secondary is not gone.
+    MemberAlive,
+    /// 409: the secondary is a listed member.
+    MemberListed,
     /// 410: the log was cleared meanwhile.
     Cleared,
     /// 412: the position is not the one that was expected.
@@ -97,7 +101,7 @@ pub enum Reason {
     InvalidHost,
     /// 403: a page of another site may not call.
     CrossSite,
-    /// 404: there is no such path, or no such entry.
+    /// 404: there is no such path, no such entry, or no such secondary.
     NotFound,
     /// 405: the path does not take the method; `Allow` says which ones it takes.
     MethodNotAllowed,
