@@ -11,7 +11,7 @@ const PREFIX: &str = "REPLOG_";
 
 /// The variables of the other programs of the project, which share one environment in compose files: those of the master,
 /// of the secondary, of the compose file itself, and of the tests.
-const OF_OTHER_PROGRAMS: [&str; 22] = [
+const OF_OTHER_PROGRAMS: [&str; 23] = [
     "REPLOG_BATCH_BYTES",
     "REPLOG_BIND",
     "REPLOG_CUTS",
