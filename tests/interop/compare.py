@@ -1,7 +1,7 @@
 """Says the same messages, chosen by a seed, to the real secondary and to the one of this directory, and compares their answers word
 for word. The messages are those of many masters, one after the other, which all go on speaking: late, early, again, and wrong.
 
-    NATS_URL=nats://127.0.0.1:4222 tests/interop/compare.py target/release/demo node secondary [--seeds 1 2 3] [--messages 300]
+    NATS_URL=nats://127.0.0.1:4222 python3 tests/interop/compare.py target/release/demo node secondary --seeds 1 2 3
 """
 import argparse
 import asyncio
@@ -104,10 +104,12 @@ class Node:
         self.name, self.command, self.env, self.inbox, self.storage = name, command, os.environ | more, asyncio.Queue(), None
 
     def read(self, answer):
-        """The subject of an answer, and what it says, with other words for what differs: names, storages, times."""
+        """The subject of an answer, and what it says, but for what may differ: names, storages, times, addresses."""
         subject, text = answer
         fields = json.loads(text.replace(f'"{self.name}"', '"N"').replace(str(self.storage), "STORAGE"))
-        fields.pop("at_ms", None)
+        for part in (fields, fields.get("position", {})):
+            part.pop("at_ms", None)
+            part.pop("url", None)
         return subject.replace(self.name, "N"), fields
 
 

@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 import time
 
 
@@ -38,6 +39,10 @@ def answer(node, method, path):
         return 200, kind, '{"status":"ok"}'
     status, title = (503, "Service Unavailable") if path == "/readyz" else (404, "Not Found")
     return status, problem, json.dumps({"title": title, "status": status, "detail": health(node)["status"]})
+
+
+async def complain(error):
+    print(error, file=sys.stderr, flush=True)
 
 
 async def serve(node, host, port):

@@ -61,18 +61,21 @@ fn every_example_is_read_and_would_be_said_so_again() {
 
 #[test]
 fn every_field_of_an_example_is_described() {
-    fn check(json: &Value) {
+    let lines = PAGE.lines().filter(|line| !line.starts_with('{'));
+    let described = lines.collect::<Vec<_>>().join("\n");
+    let is_described = |name: &str| {
+        let words = [format!("`{name}`"), format!("\"{name}\"")];
+        words.iter().any(|word| described.contains(word))
+    };
+    let mut left: Vec<Value> = examples()
+        .map(|(_, line)| serde_json::from_str(line).expect("an object"))
+        .collect();
+    while let Some(json) = left.pop() {
         for (name, value) in json.as_object().into_iter().flatten() {
-            assert!(
-                PAGE.contains(&format!("`{name}`")) || PAGE.contains(&format!("\"{name}\"")),
-                "{name}"
-            );
-            check(value);
+            assert!(is_described(name), "{name}");
+            left.push(value.clone());
         }
-        json.as_array().into_iter().flatten().for_each(check);
-    }
-    for (_, line) in examples() {
-        check(&serde_json::from_str(line).expect("an object"));
+        left.extend(json.as_array().into_iter().flatten().cloned());
     }
 }
 
