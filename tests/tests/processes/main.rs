@@ -14,6 +14,7 @@ mod committed;
 mod conformance;
 mod connections;
 mod copies;
+mod credentials;
 mod curl;
 mod demo;
 mod description;
