@@ -23,7 +23,9 @@ const MAX_FORMER: usize = 16;
 /// So often in a row the same entries have to be sent in vain before fewer go into a message; and before an operator is told.
 const MANY_TIMES: u32 = 3;
 /// So many messages have to be acknowledged in a row before larger ones are tried again.
-const TIMES_PASSED: u32 = 64;
+const TIMES_PASSED: u32 = 16;
+/// Messages with fewer bytes of entries are lost for another reason than their size.
+const LEAST_LIMIT: usize = 4 << 10;
 
 /// How large messages may be, as far as it shows. A link on the way may take smaller ones than the broker (a leaf node with a
 /// `max_payload` of its own), and says nothing of that: what is too large is lost again and again, while heartbeats pass.
@@ -46,8 +48,8 @@ impl MessageSize {
     fn sent_first(&mut self, bytes: usize) {
         self.bytes = bytes;
         self.sent = self.sent.saturating_add(1);
-        if self.sent > MANY_TIMES {
-            self.limit = (self.limit / 2).max(1);
+        if self.sent > MANY_TIMES && bytes > LEAST_LIMIT {
+            self.limit = (self.limit / 2).max(LEAST_LIMIT.min(self.limit));
             self.passed = 0;
         }
     }
