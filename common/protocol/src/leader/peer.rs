@@ -42,8 +42,11 @@ struct MessageSize {
 }
 
 impl MessageSize {
-    /// So often the same entry was sent, in ever smaller messages, that somebody should know.
-    const TIMES_STUCK: u32 = 6;
+    /// Whether the same entry was sent so often that somebody should know: in ever smaller messages; or in one that is small, which
+    /// may be no more than slow for a while.
+    fn is_stuck(&self) -> bool {
+        self.sent >= if self.bytes > LEAST_LIMIT { 6 } else { 12 }
+    }
 
     fn sent_first(&mut self, bytes: usize) {
         self.bytes = bytes;
@@ -724,7 +727,7 @@ impl Peer {
     /// something on the way takes none of its size, or loses all of them.
     #[must_use]
     pub fn stuck_at(&self, now: Time) -> Option<(Seq, usize)> {
-        let is_stuck = self.message_size.0.sent >= MessageSize::TIMES_STUCK;
+        let is_stuck = self.message_size.0.is_stuck();
         let is_alive = self.status(now).is_alive();
         (is_stuck && is_alive).then(|| (self.matched().next(), self.message_size.0.bytes))
     }
