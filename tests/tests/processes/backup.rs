@@ -1,7 +1,7 @@
 //! A log that is saved, and one that is restored: what came after the backup is kept where it was.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 use replog_tests::harness::hidden::{NODE, program};
@@ -12,12 +12,18 @@ use crate::support::{SOON, health, wait_equal, wait_same};
 
 /// `replog-master restore`; its exit code and what it wrote.
 fn restore(from: &Path, dir: &Path) -> Result<(Option<i32>, String)> {
-    let output = Command::new(program()?)
+    let mut child = Command::new(program()?)
         .args([NODE, "master", "restore", "--from"])
         .arg(from)
         .arg("--data-dir")
         .arg(dir)
-        .output()?;
+        // A child of the harness ends with its input.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let _input = child.stdin.take();
+    let output = child.wait_with_output()?;
     let said = [output.stdout, output.stderr].concat();
     Ok((
         output.status.code(),

@@ -43,9 +43,18 @@ impl Demo {
 
     /// Reads on until a line contains that; the line.
     async fn until(&mut self, part: &str) -> Result<String> {
+        self.line(part, |line| line.contains(part)).await
+    }
+
+    /// Reads on to the row of a node in the table.
+    async fn row(&mut self, node: &str) -> Result<String> {
+        self.line(node, |line| line.split_whitespace().next() == Some(node)).await
+    }
+
+    async fn line(&mut self, part: &str, is_it: impl Fn(&str) -> bool) -> Result<String> {
         let found = timeout(SOON, async {
             while let Some(line) = self.output.next_line().await? {
-                if line.contains(part) {
+                if is_it(&line) {
                     return Ok(line);
                 }
             }
@@ -66,8 +75,8 @@ fn client(row: &str) -> Result<HttpClient> {
 #[tokio::test]
 async fn a_write_waits_for_a_node_that_was_killed_until_it_is_started_again() -> Result<()> {
     let mut demo = Demo::start()?;
-    let master = client(&demo.until("master ").await?)?;
-    let secondary = client(&demo.until("secondary1 ").await?)?;
+    let master = client(&demo.row("master").await?)?;
+    let secondary = client(&demo.row("secondary1").await?)?;
     demo.until("Ctrl-C stops all").await?;
 
     demo.types("watch").await?;
@@ -88,7 +97,7 @@ async fn a_write_waits_for_a_node_that_was_killed_until_it_is_started_again() ->
     demo.types("kill secondary1").await?;
     demo.until("secondary1: killed").await?;
     demo.types("status").await?;
-    let row = demo.until("secondary1 ").await?;
+    let row = demo.row("secondary1").await?;
     ensure!(row.trim_end().ends_with("killed"), "{row}");
     demo.types("kill secondary1").await?;
     demo.until("secondary1 does not run").await?;
@@ -105,7 +114,7 @@ async fn a_write_waits_for_a_node_that_was_killed_until_it_is_started_again() ->
     demo.types("pause secondary1").await?;
     demo.until("secondary1: paused").await?;
     demo.types("status").await?;
-    let row = demo.until("secondary1 ").await?;
+    let row = demo.row("secondary1").await?;
     ensure!(row.trim_end().ends_with("paused"), "{row}");
     demo.types("resume secondary1").await?;
     demo.until("secondary1: goes on").await?;

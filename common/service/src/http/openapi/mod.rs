@@ -66,6 +66,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::MessageList,
             answers::StreamEvent,
             answers::HealthEvent,
+            super::readiness::Ready,
             super::stream::Reset
         ),
         responses(
@@ -73,6 +74,8 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             answers::EntryStream,
             answers::NotModified,
             answers::Page,
+            super::readiness::IsReady,
+            super::readiness::NotReady,
             answers::PythonList,
             answers::Metrics,
             answers::HealthStream,
