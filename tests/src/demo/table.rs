@@ -104,7 +104,7 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     )?;
     writeln!(
         out,
-        "The cluster's page in a browser:\n  http://{master_addr}/\n\nType `kill secondary1`, `start secondary1`, `watch`, or `help` for more. Ctrl-C stops all."
+        "The cluster's page in a browser:\n  http://{master_addr}/\n\nType `kill secondary1`, `start secondary1`, `watch`, or `help` for more.\nCtrl-C stops all."
     )?;
     Ok(out)
 }

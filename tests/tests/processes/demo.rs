@@ -48,7 +48,8 @@ impl Demo {
 
     /// Reads on to the row of a node in the table.
     async fn row(&mut self, node: &str) -> Result<String> {
-        self.line(node, |line| line.split_whitespace().next() == Some(node)).await
+        self.line(node, |line| line.split_whitespace().next() == Some(node))
+            .await
     }
 
     async fn line(&mut self, part: &str, is_it: impl Fn(&str) -> bool) -> Result<String> {
@@ -102,6 +103,8 @@ async fn a_write_waits_for_a_node_that_was_killed_until_it_is_started_again() ->
     demo.types("kill secondary1").await?;
     demo.until("secondary1 does not run").await?;
     let waits = master.post_pending("/messages", &json!({"content": "two", "w": 2}));
+    // It has its place before the next one comes.
+    master.get("/messages?from=2&wait=30s").await?.expect(200)?;
     master
         .post("/messages", &json!({"content": "three", "w": 1}))
         .await?
