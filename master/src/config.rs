@@ -192,6 +192,7 @@ impl Config {
                 unhealthy_after: liveness.unhealthy_after(),
                 retry_min: args.retry_min,
                 retry_max: args.retry_max,
+                shrink_after: liveness.unhealthy_after(),
                 batch_bytes: args.batch_bytes,
                 window_bytes: args.window_bytes,
                 max_waiting: args.max_waiting,

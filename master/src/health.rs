@@ -274,7 +274,11 @@ impl Health {
         };
         let readiness = self.storage.check(readiness);
         let readiness = match (self.reason, status) {
-            (_, "ok" | "recovering") => readiness.passed("appends", "taken"),
+            (_, "ok") => readiness.passed("appends", "taken"),
+            (_, "recovering") => {
+                let detail = "they wait until the master has recovered, for 5 s at most";
+                readiness.failed("appends", "recovering", detail)
+            }
             (reason, _) => {
                 let detail = format!("the master takes no appends: {status}");
                 readiness.failed("appends", reason.unwrap_or(status), detail)

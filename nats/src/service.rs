@@ -61,7 +61,10 @@ impl NatsService {
         let mut requests = endpoint.await?;
         while let Some(request) = requests.next().await {
             let stats = Bytes::from((self.stats)().to_string());
-            request.respond(Ok(stats)).await?;
+            // Who has asked without saying where to is not answered.
+            if let Err(error) = request.respond(Ok(stats)).await {
+                tracing::debug!(%error, "a request for the status was not answered");
+            }
         }
         Ok(())
     }

@@ -94,7 +94,7 @@ fn is_zero(n: &u64) -> bool {
 /// moment when it said that.
 fn lag<W>(follower: &Follower<W>, liveness: LivenessArgs, now: Time) -> Option<u64> {
     let suspect_after = liveness.suspect_after_of(follower.expected_interval());
-    let silence = now.since(follower.master_seen()?);
+    let silence = now.since(follower.followed_at()?);
     let behind = || follower.master_tail().after(follower.position().upto);
     (silence < suspect_after).then(behind)
 }
@@ -125,7 +125,11 @@ impl Health {
     ) -> Self {
         let follower = node.follower();
         let position = follower.position();
-        let silence = follower.master_seen().map(|t| now.since(t));
+        let heard_at = match follower.foreign() {
+            Some(_) => follower.master_seen(),
+            None => follower.followed_at(),
+        };
+        let silence = heard_at.map(|t| now.since(t));
         let lag = lag(follower, liveness, now);
         let problem = follower.foreign().map(|theirs| {
             let mine = position.log_id.map_or_else(String::new, |id| id.to_string());
@@ -191,6 +195,7 @@ impl Health {
         let readiness = self.storage.check(readiness);
         let readiness = match (self.lag, self.master_last_seen_ms) {
             (Some(_), _) => readiness.passed("master", "heard lately"),
+            _ if self.problem.is_some() => readiness.passed("master", "not followed"),
             (None, None) => {
                 readiness.failed("master", "master_silent", "the master was never heard")
             }

@@ -72,6 +72,10 @@ impl Program for Config {
         &self.http_addr
     }
 
+    fn default_http_addr() -> HttpAddr {
+        HttpAddr::loopback(8001)
+    }
+
     fn other_task(&self) -> Option<OtherTask> {
         Some(match self.command.as_ref()? {
             Command::Healthcheck(args) => OtherTask::Ask(args.question()),

@@ -28,7 +28,7 @@ impl FollowerMetrics {
     pub fn of<W>(node: &FaultyFollower<W>, health: &Health, now: Time) -> Self {
         let follower = node.follower();
         let position = follower.position();
-        let silence = follower.master_seen().map(|seen| now.since(seen));
+        let silence = follower.followed_at().map(|heard| now.since(heard));
         Self {
             status: health.status,
             last_seq: position.last.seq,
@@ -87,7 +87,7 @@ impl FollowerMetrics {
         );
         page.gauge(
             "replog_master_last_seen_seconds",
-            "Time since the master was heard; since this start where it never was",
+            "Time since the master that is followed was heard; since this start where none was",
             self.master_last_seen_seconds,
         );
         page.gauge(

@@ -19,11 +19,25 @@ impl NodeUrl {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
-        let is_part = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(bracketed) => {
+                let (ip, rest) = bracketed.split_once(']')?;
+                ip.parse::<std::net::Ipv6Addr>().ok()?;
+                ("ipv6", rest)
+            }
+            None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        };
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let is_port = |port: &str| {
+            let digits = port.strip_prefix(':').unwrap_or_default();
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            is_number && digits.parse::<u16>().is_ok()
+        };
         let fits = matches!(scheme, "http" | "https")
             && text.len() <= Self::MAX_BYTES
-            && !authority.is_empty()
-            && authority.bytes().all(is_part);
+            && !host.is_empty()
+            && host.bytes().all(is_part)
+            && (port.is_empty() || is_port(port));
         fits.then(|| Self(text.into()))
     }
 
@@ -66,6 +80,12 @@ mod tests {
             "http://u@a",
             "http://a; script-src *",
             "http://a'",
+            "http://[",
+            "http://]:[",
+            "http://[1.2.3.4]",
+            "http://:1",
+            "http://a:",
+            "http://a:99999",
             "http://\u{e9}",
             &long,
         ] {

@@ -46,7 +46,8 @@ pub fn init(program: &str, node: &str, format: LogFormat) -> Result<LogGuard, Se
                 .boxed()
         }
         LogFormat::Json => {
-            let first = format!(r#"{{"node":"{node}","#);
+            // Not `node`: lines about another node have that.
+            let first = format!(r#"{{"logged_by":"{node}","#);
             let lines = lines.json().flatten_event(true);
             lines
                 .map_event_format(|inner| NamedJson { first, inner })

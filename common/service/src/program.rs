@@ -6,20 +6,45 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use replog_protocol::ids::LogId;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::exit::{Exit, Failure};
-use crate::healthcheck::Question;
+use crate::healthcheck::{HealthcheckArgs, Question};
 use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits};
 use crate::settings::values::{HttpAddr, subject_token};
-use crate::settings::{CommonArgs, Settings, parse, unknown_variables};
+use crate::settings::{CommonArgs, Environment, Settings, WrongSetting, parse, unknown_variables};
 use crate::{allocator, backup, descriptors, healthcheck, logging, signals, systemd};
+
+const HEALTHCHECK: &str = "healthcheck";
+
+/// The settings that `healthcheck` reads, and no others: a file of another setting that is away for a moment makes no node sick.
+#[derive(Debug, Parser)]
+#[command(disable_help_flag = true)]
+struct HealthcheckAlone {
+    #[arg(long, env = "REPLOG_HTTP_ADDR", global = true)]
+    http_addr: Option<HttpAddr>,
+    #[command(subcommand)]
+    command: HealthcheckCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum HealthcheckCommand {
+    Healthcheck(HealthcheckArgs),
+}
+
+impl Settings for HealthcheckAlone {
+    fn check(&self, _: Environment<'_>) -> Result<(), WrongSetting> {
+        Ok(())
+    }
+}
 
 /// What a program can do instead of serving.
 #[derive(Clone, Debug)]
@@ -51,6 +76,15 @@ pub struct RestoreArgs {
         default_value = "default"
     )]
     cluster: String,
+    /// A further history that is given up for what is restored (`log_id` in /health), such as one that began when the log was
+    /// cleared since; may be given several times.
+    #[arg(long, value_name = "LOG_ID", value_parser = log_id)]
+    replaces: Vec<LogId>,
+}
+
+fn log_id(text: &str) -> Result<LogId, String> {
+    let id = text.parse().map(LogId);
+    id.map_err(|_| "expected a UUID, as log_id in /health".to_owned())
 }
 
 impl RestoreArgs {
@@ -64,10 +98,16 @@ impl RestoreArgs {
                 Box::new(file.map_err(|error| format!("{}: {error}", self.from.display()))?)
             }
         };
-        let restored = backup::restore(backup, &self.dir, &self.cluster);
+        let target = backup::Target {
+            dir: &self.dir,
+            cluster: &self.cluster,
+            replaces: &self.replaces,
+        };
+        let restored = backup::restore(backup, &target);
         let restored = restored.map_err(|error| format!("nothing was restored: {error}"))?;
         Ok(format!(
-            "{} entries were restored into {dir}: history {}, which replaces {}",
+            "{} entries were restored into {dir}: history {}, which replaces {}; a node that holds another history than that one \
+             goes on with it until POST /rejoin on it",
             restored.entries, restored.log_id, restored.replaces
         ))
     }
@@ -90,6 +130,9 @@ pub trait Program: Settings + Send + 'static {
     /// Where HTTP listens.
     fn http_addr(&self) -> &HttpAddr;
 
+    /// Where HTTP listens unless the settings say otherwise.
+    fn default_http_addr() -> HttpAddr;
+
     /// What is to be done instead of serving, if anything.
     fn other_task(&self) -> Option<OtherTask>;
 
@@ -107,26 +150,29 @@ pub trait Program: Settings + Send + 'static {
 /// The whole program, with `args` (its name first) and this process's environment.
 pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     allocator::avoid_huge_pages();
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.iter().any(|arg| arg == HEALTHCHECK)
+        && let Ok(alone) = parse::<HealthcheckAlone>(args.clone())
+    {
+        let HealthcheckCommand::Healthcheck(question) = alone.command;
+        let addr = alone.http_addr.unwrap_or_else(P::default_http_addr);
+        return match runtime(1) {
+            Ok(runtime) => ask::<P>(&runtime, &addr, question.question()),
+            Err(failure) => end::<P>(failure),
+        };
+    }
     let mut program: P = match parse(args) {
         Ok(program) => program,
         Err(exit) => return exit.report().into(),
     };
-    let threads = program.common().threads;
-    let mut runtime = match threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let runtime = match runtime.worker_threads(threads).enable_all().build() {
+    let runtime = match runtime(program.common().threads) {
         Ok(runtime) => runtime,
-        Err(error) => return end::<P>(Failure::cannot_start(format!("no runtime: {error}"))),
+        Err(failure) => return end::<P>(failure),
     };
     match program.other_task() {
         None => {}
         Some(OtherTask::Ask(question)) => {
-            return match runtime.block_on(healthcheck::ask(program.http_addr(), question)) {
-                Ok(()) => Exit::Stopped.into(),
-                Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
-            };
+            return ask::<P>(&runtime, program.http_addr(), question);
         }
         Some(OtherTask::Complete(shell)) => {
             clap_complete::generate(shell, &mut P::command(), P::NAME, &mut io::stdout());
@@ -156,6 +202,22 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(()) => Exit::Stopped.into(),
         Err(failure) => end::<P>(failure),
+    }
+}
+
+fn runtime(threads: usize) -> Result<Runtime, Failure> {
+    let mut runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| Failure::cannot_start(format!("no runtime: {error}")))
+}
+
+fn ask<P: Program>(runtime: &Runtime, addr: &HttpAddr, question: Question) -> ExitCode {
+    match runtime.block_on(healthcheck::ask(addr, question)) {
+        Ok(()) => Exit::Stopped.into(),
+        Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
     }
 }
 

@@ -13,6 +13,8 @@ use super::asked_to_stop;
 
 /// How much of a content is shown.
 const MAX_SHOWN_CHARS: usize = 40;
+/// Longer lines are cut.
+const MAX_LINE_CHARS: usize = 400;
 /// Secondaries whose last words are remembered.
 const MAX_REMEMBERED: usize = 1_000;
 
@@ -132,7 +134,7 @@ impl LastSaid {
                 body["tail"], body["commit"]
             ),
             "ack" => {
-                let said = acknowledged(&body, last);
+                let said = visible(&acknowledged(&body, last));
                 if self.is_said_again(node, &said) && !shows_all {
                     return None;
                 }
@@ -229,7 +231,7 @@ fn text(value: &Value) -> &str {
 /// Whatever was published, it does nothing to a terminal.
 fn visible(line: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    line.chars().map(shown).collect()
+    line.chars().take(MAX_LINE_CHARS).map(shown).collect()
 }
 
 /// The time in UTC, to the millisecond.

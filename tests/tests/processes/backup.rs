@@ -11,12 +11,13 @@ use serde_json::Value;
 use crate::support::{SOON, health, wait_equal, wait_same};
 
 /// `replog-master restore`; its exit code and what it wrote.
-fn restore(from: &Path, dir: &Path) -> Result<(Option<i32>, String)> {
+fn restore(from: &Path, dir: &Path, more: &[&str]) -> Result<(Option<i32>, String)> {
     let mut child = Command::new(program()?)
         .args([NODE, "master", "restore", "--from"])
         .arg(from)
         .arg("--data-dir")
         .arg(dir)
+        .args(more)
         // A child of the harness ends with its input.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -51,12 +52,12 @@ async fn a_restored_log_is_followed_and_what_came_later_is_kept() {
             cluster.post("later still", 3).await?.expect(200)?;
             cluster.master.kill().await?;
             let dir = cluster.dir().join("restored");
-            let (code, said) = restore(&tar, &dir)?;
+            let (code, said) = restore(&tar, &dir, &[])?;
             ensure!(
                 code == Some(0) && said.starts_with("2 entries were restored"),
                 "{said}"
             );
-            let (code, said) = restore(&tar, &dir)?;
+            let (code, said) = restore(&tar, &dir, &[])?;
             ensure!(
                 code == Some(3) && said.contains("is there already"),
                 "{said}"
@@ -112,7 +113,7 @@ async fn half_a_backup_and_what_is_none_are_refused_and_leave_nothing() {
                 (&b"hello"[..], "manifest.json"),
             ] {
                 std::fs::write(&file, bytes)?;
-                let (code, said) = restore(&file, &dir)?;
+                let (code, said) = restore(&file, &dir, &[])?;
                 ensure!(code == Some(3) && said.contains(named), "{named}: {said}");
                 ensure!(!dir.exists() && !cluster.dir().join("restored.restoring").exists());
             }
@@ -124,11 +125,21 @@ async fn half_a_backup_and_what_is_none_are_refused_and_leave_nothing() {
                 .unwrap_or(0);
             flipped[at] = b'}';
             std::fs::write(&file, &flipped)?;
-            let (code, said) = restore(&file, &dir)?;
+            let (code, said) = restore(&file, &dir, &[])?;
             ensure!(code == Some(3) && said.contains("entry 1"), "{said}");
+            // A digit that has become another one is still a digit.
+            let mut flipped = tar.to_vec();
+            let at = at + "\"content\":\"".len();
+            flipped[at] ^= 1;
+            std::fs::write(&file, &flipped)?;
+            let (code, said) = restore(&file, &dir, &[])?;
+            ensure!(
+                code == Some(3) && said.contains("its SHA-256 is another one"),
+                "{said}"
+            );
             // A log in memory can be saved too, and goes on on a disk.
             std::fs::write(&file, &tar)?;
-            let (code, said) = restore(&file, &dir)?;
+            let (code, said) = restore(&file, &dir, &[])?;
             ensure!(code == Some(0) && said.contains("20 entries"), "{said}");
             cluster.master.kill().await?;
             let env = &mut cluster.master.spec_mut().env;
@@ -140,6 +151,47 @@ async fn half_a_backup_and_what_is_none_are_refused_and_leave_nothing() {
             })
             .await?;
             wait_same(&cluster.master, cluster.secondary(1)).await
+        })
+        .await;
+}
+
+/// A log that was cleared by mistake: the history since then is one of its own, and is named to be given up.
+#[tokio::test]
+async fn a_log_that_was_cleared_by_mistake_comes_back() {
+    let builder = Cluster::builder().secondaries(1).listed(true);
+    builder
+        .env("REPLOG_ALLOW_CLEAR", "true")
+        .run(async |cluster| {
+            cluster.post("one", 2).await?.expect(200)?;
+            let tar = cluster
+                .master
+                .http()
+                .get("/backup")
+                .await?
+                .expect(200)?
+                .body;
+            let file = cluster.dir().join("backup.tar");
+            std::fs::write(&file, &tar)?;
+            let http = cluster.master.http();
+            http.post("/clear", &serde_json::json!({}))
+                .await?
+                .expect(200)?;
+            cluster.post("after the mistake", 2).await?.expect(200)?;
+            let cleared = health(&cluster.master).await?["log_id"].clone();
+            let cleared = cleared.as_str().unwrap_or_default();
+
+            let dir = cluster.dir().join("restored");
+            // With a slash at its end, and not there yet.
+            let with_slash = dir.join("");
+            let (code, said) = restore(&file, &with_slash, &["--replaces", cleared])?;
+            ensure!(code == Some(0), "{said}");
+            cluster.master.kill().await?;
+            let env = &mut cluster.master.spec_mut().env;
+            env.push(("REPLOG_DATA_DIR".to_owned(), dir.display().to_string()));
+            cluster.master.restart().await?;
+            ensure!(wait_equal(cluster).await? == ["one"]);
+            cluster.post("goes on", 2).await?.expect(200)?;
+            Ok(())
         })
         .await;
 }

@@ -43,6 +43,8 @@ const MAX_HELLO_WAIT: Duration = Duration::from_secs(5);
 /// So often in a row another storage is named under this name without an end to it: a master asks a storage that does not
 /// answer less often than that, and goes back to the one that counts.
 const TIMES_NAMED: u8 = 3;
+/// A master that says that it speaks less often than that is not believed: it is the longest heartbeat interval there is.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a secondary that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -148,6 +150,8 @@ pub struct Follower<W> {
     heartbeat_interval: Duration,
     master_interval: Duration,
     master_seen: Option<Time>,
+    /// When the master that is followed was heard last.
+    followed_at: Shown<Option<Time>>,
     master_url: Shown<Option<NodeUrl>>,
     master_tail: Tally,
     duplicates: Tally,
@@ -285,6 +289,7 @@ impl<W> Follower<W> {
             heartbeat_interval,
             master_interval: heartbeat_interval,
             master_seen: None,
+            followed_at: Shown(None),
             master_url: Shown(None),
             master_tail: Tally::default(),
             duplicates: Tally::default(),
@@ -428,8 +433,9 @@ impl<W> Follower<W> {
         if !append.cleared.is_empty() {
             self.cleared = append.cleared;
         }
+        self.followed_at = Shown(Some(now));
         if !append.interval.is_zero() {
-            self.master_interval = append.interval;
+            self.master_interval = append.interval.min(MAX_INTERVAL);
         }
         self.master_tail.set(append.tail.0);
         if append.entries.is_none() && self.master_url.0 != append.url {
@@ -982,7 +988,13 @@ impl<W> Follower<W> {
         self.log.committed()
     }
 
-    /// When a master was seen last.
+    /// When the master that is followed was heard last; what it has said is of that moment.
+    #[must_use]
+    pub fn followed_at(&self) -> Option<Time> {
+        self.followed_at.0
+    }
+
+    /// When any master was seen last.
     #[must_use]
     pub fn master_seen(&self) -> Option<Time> {
         self.master_seen

@@ -24,12 +24,6 @@ impl Backoff {
         }
     }
 
-    /// Whether all waits are equally long.
-    #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        self.min == self.max
-    }
-
     /// The next wait starts again at `base` (at least `min`, at most `max`): something was heard.
     pub fn reset(&mut self, base: Duration) {
         self.step = base.clamp(self.min, self.max);
@@ -39,8 +33,8 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let step = self.step;
         self.step = step.saturating_mul(2).min(self.max);
-        if self.is_fixed() {
-            return step; // as the model checker wants it
+        if self.min == self.max {
+            return step; // a fixed wait, as the model checker wants it
         }
         // xorshift64: spreads well enough for a jitter and needs no source of randomness.
         self.random ^= self.random << 13;

@@ -20,50 +20,85 @@ use crate::wire::Ack;
 /// How many former storages of one name are remembered.
 const MAX_FORMER: usize = 16;
 
-/// So often in a row the same entries have to be sent in vain before fewer go into a message; and before an operator is told.
-const MANY_TIMES: u32 = 3;
-/// So many messages have to be acknowledged in a row before larger ones are tried again.
+/// So many ACKs that say something new have to come before larger messages are tried again.
 const TIMES_PASSED: u32 = 16;
 /// Messages with fewer bytes of entries are lost for another reason than their size.
 const LEAST_LIMIT: usize = 4 << 10;
+/// By so much a message is made smaller that may have been too large.
+const STEP: usize = 4;
 
 /// How large messages may be, as far as it shows. A link on the way may take smaller ones than the broker (a leaf node with a
-/// `max_payload` of its own), and says nothing of that: what is too large is lost again and again, while heartbeats pass.
+/// `max_payload` of its own), and says nothing of that: what is too large is lost again and again, while heartbeats pass. A
+/// secondary that is slow looks the same for a while, so the size is suspected only after a good one, and a message that is
+/// acknowledged after all has shown that its size passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MessageSize {
-    /// Bytes of entries.
+    /// The same entry is sent for so long before the size is suspected.
+    patience: Duration,
+    /// Bytes of entries, at most.
     limit: usize,
-    /// How often the first entry that is not acknowledged was sent.
-    sent: u32,
+    /// Since when the first entry that is not acknowledged is sent.
+    since: Option<Time>,
     /// Bytes of the message in which it was sent last.
     bytes: usize,
-    /// How many messages were acknowledged since the limit was changed.
+    /// The largest message in which it was sent: its last entry, and its bytes.
+    largest: (Seq, usize),
+    /// ACKs that said something new since the limit was changed.
     passed: u32,
 }
 
 impl MessageSize {
-    /// Whether the same entry was sent so often that somebody should know: in ever smaller messages; or in one that is small, which
-    /// may be no more than slow for a while.
-    fn is_stuck(&self) -> bool {
-        self.sent >= if self.bytes > LEAST_LIMIT { 6 } else { 12 }
+    fn new(settings: &Replication) -> Self {
+        Self {
+            patience: settings.shrink_after,
+            limit: settings.batch_bytes,
+            since: None,
+            bytes: 0,
+            largest: (Seq::ZERO, 0),
+            passed: 0,
+        }
     }
 
-    fn sent_first(&mut self, bytes: usize) {
+    /// The first entry that is not acknowledged has left, in a message that ends with `last`.
+    fn sent_first(&mut self, last: Seq, bytes: usize, now: Time) {
+        let since = *self.since.get_or_insert(now);
         self.bytes = bytes;
-        self.sent = self.sent.saturating_add(1);
-        if self.sent > MANY_TIMES && bytes > LEAST_LIMIT {
-            self.limit = (self.limit / 2).max(LEAST_LIMIT.min(self.limit));
+        if bytes > self.largest.1 {
+            self.largest = (last, bytes);
+        }
+        if self.has_waited(since, now) && bytes > LEAST_LIMIT {
+            self.limit = (self.limit / STEP).max(LEAST_LIMIT.min(self.limit));
             self.passed = 0;
         }
     }
 
-    fn acked(&mut self, largest: usize) {
-        self.sent = 0;
+    /// Everything up to there is acknowledged, and was not before.
+    fn acked(&mut self, upto: Seq, most: usize) {
+        let (last, bytes) = std::mem::take(&mut self.largest);
+        if bytes > self.limit && upto >= last {
+            self.limit = bytes.min(most);
+        }
+        self.since = None;
         self.passed += 1;
         if self.passed >= TIMES_PASSED {
-            self.limit = self.limit.saturating_mul(2).min(largest);
+            self.limit = self.limit.saturating_mul(2).min(most);
             self.passed = 0;
         }
+    }
+
+    /// What was sent is sent to nobody any more.
+    fn forget(&mut self) {
+        self.since = None;
+        self.largest = (Seq::ZERO, 0);
+    }
+
+    fn has_waited(&self, since: Time, now: Time) -> bool {
+        now.since(since) >= self.patience
+    }
+
+    /// Whether the same entry has been sent for so long that somebody should know.
+    fn is_stuck(&self, now: Time) -> bool {
+        self.since.is_some_and(|since| self.has_waited(since, now))
     }
 }
 
@@ -277,7 +312,7 @@ pub struct Peer {
     heartbeat_interval: Duration,
     window_bytes: usize,
     batch_bytes: usize,
-    /// Shown to the model checker as if it decided nothing: there messages are never too large.
+    /// Left out of hashes: the model checker's messages are never too large, because its patience never ends.
     message_size: Shown<MessageSize>,
     /// Since when there is no link; nothing is sent, and silence is not held against the secondary.
     link_down_since: Option<Time>,
@@ -315,12 +350,7 @@ impl Peer {
             heartbeat_interval: settings.heartbeat_interval,
             window_bytes: settings.window_bytes,
             batch_bytes: settings.batch_bytes,
-            message_size: Shown(MessageSize {
-                limit: settings.batch_bytes,
-                sent: 0,
-                bytes: 0,
-                passed: 0,
-            }),
+            message_size: Shown(MessageSize::new(settings)),
             link_down_since: (!link_up).then_some(Time::ZERO),
             heartbeat_due: link_up,
             heartbeat_at: Time::ZERO,
@@ -460,7 +490,7 @@ impl Peer {
     fn matched_upto(&mut self, ack: &Ack, now: Time) {
         let acked = self.progress.acked(ack.upto, now);
         if acked.is_news {
-            self.message_size.0.acked(self.batch_bytes);
+            self.message_size.0.acked(ack.upto, self.batch_bytes);
         }
         if let Some(took) = acked.took {
             self.round_trip = if self.round_trip.is_zero() {
@@ -520,7 +550,7 @@ impl Peer {
 
     fn forget_position(&mut self) {
         self.progress.reset();
-        self.message_size.0.sent = 0;
+        self.message_size.0.forget();
         self.retry_at = None;
     }
 
@@ -585,10 +615,8 @@ impl Peer {
 
     /// Entries up to `last`, of so many bytes, have left.
     pub fn sent_entries(&mut self, last: Seq, bytes: usize, now: Time) {
-        // A fixed wait is the model checker's, where nothing depends on how often something was lost.
-        let is_first = self.progress.next() == self.matched().next();
-        if is_first && !self.backoff.is_fixed() {
-            self.message_size.0.sent_first(bytes);
+        if self.progress.next() == self.matched().next() {
+            self.message_size.0.sent_first(last, bytes, now);
         }
         self.progress.sent(last, bytes, now);
         if self.retry_at.is_none() {
@@ -727,7 +755,7 @@ impl Peer {
     /// something on the way takes none of its size, or loses all of them.
     #[must_use]
     pub fn stuck_at(&self, now: Time) -> Option<(Seq, usize)> {
-        let is_stuck = self.message_size.0.is_stuck();
+        let is_stuck = self.message_size.0.is_stuck(now);
         let is_alive = self.status(now).is_alive();
         (is_stuck && is_alive).then(|| (self.matched().next(), self.message_size.0.bytes))
     }

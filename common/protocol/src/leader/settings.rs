@@ -15,6 +15,8 @@ pub struct Replication {
     pub retry_min: Duration,
     /// The longest wait: how late a secondary that says nothing at its start may be found.
     pub retry_max: Duration,
+    /// The same entry is sent for so long, to a secondary that answers, before smaller messages are tried.
+    pub shrink_after: Duration,
     /// Bytes of entries in one append, at most (an entry that alone is larger goes alone).
     pub batch_bytes: usize,
     /// Bytes of entries in flight to one secondary. More fills a longer line and costs memory on both sides.
@@ -38,6 +40,7 @@ impl Default for Replication {
             unhealthy_after: Duration::from_secs(5),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
+            shrink_after: Duration::from_secs(5),
             batch_bytes: 256 << 10,
             window_bytes: 1 << 20,
             linger: Duration::from_millis(1),

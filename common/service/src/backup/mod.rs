@@ -4,7 +4,7 @@
 //!   manifest.json              the history, its epochs and its end; what `Manifest` says
 //!   entries/0000000001.jsonl   entries from that position on, one JSON object a line, as `GET /messages` shows them
 //!   entries/…
-//!   end.json                   that the backup is complete
+//!   end.json                   that the backup is complete, and the SHA-256 of all that stands before
 //! ```
 //! It holds entries and not the files of the disk, so it can be made of a log in memory too, and be read by whatever comes after
 //! this release. A log that is restored is a history of its own, which names the one that it replaces: nodes that have gone on
@@ -16,8 +16,9 @@ mod stream;
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::Seq;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, Target, restore};
 pub use stream::backup;
 
 /// The format of what is written.
@@ -58,10 +59,27 @@ impl Manifest {
     }
 }
 
-/// Says that nothing is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Says that nothing is missing, and that nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct End {
     entries: u64,
+    /// Of the contents of all files before this one, one after the other; in hexadecimal digits.
+    sha256: String,
+}
+
+/// What the files of a backup are proved by.
+#[derive(Clone, Debug, Default)]
+struct Checksum(Sha256);
+
+impl Checksum {
+    fn add(&mut self, content: &[u8]) {
+        self.0.update(content);
+    }
+
+    fn digits(&self) -> String {
+        let bytes = self.0.clone().finalize();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 fn name_of_entries(first: Seq) -> String {

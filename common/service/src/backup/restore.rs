@@ -1,7 +1,6 @@
 //! A data directory made of a backup.
 
-use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ use replog_storage::disk::{DiskJournal, DiskOptions, Fsync, SegmentOptions};
 use replog_storage::journal::{Begun, Journal};
 use tar::{Archive, Entries, Entry};
 
-use super::{END, End, FORMAT, MANIFEST, Manifest, name_of_entries};
+use super::{Checksum, END, End, FORMAT, MANIFEST, Manifest, name_of_entries};
 
 /// So many epochs of the former history may have come after the backup, and nodes that followed them still give way: nobody
 /// can know how many there were.
@@ -54,29 +53,45 @@ pub enum RestoreError {
     Journal(String),
 }
 
-/// Makes the data directory `dir` of a master of `cluster` from a backup, all of it or nothing. Its history is a new one, which
-/// has replaced that of the backup in whatever epoch that has come to since.
+/// What is to be made of a backup.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    /// The data directory; it must not be there, or be empty.
+    pub dir: &'a Path,
+    /// The cluster that the master will be of.
+    pub cluster: &'a str,
+    /// Histories that are given up for what is restored, beside that of the backup.
+    pub replaces: &'a [LogId],
+}
+
+/// Makes a data directory of a master from a backup, all of it or nothing. Its history is a new one, which has replaced that of
+/// the backup, and others that are named, in whatever epoch they have come to since.
 ///
 /// # Errors
 /// Nothing was restored, and why.
-pub fn restore(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, RestoreError> {
-    let is_empty = match fs::read_dir(dir) {
+pub fn restore(backup: impl Read, target: &Target<'_>) -> Result<Restored, RestoreError> {
+    let dir = std::path::absolute(target.dir)?;
+    let is_empty = match fs::read_dir(&dir) {
         Ok(mut names) => names.next().is_none(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
         Err(error) => return Err(error.into()),
     };
     if !is_empty {
-        return Err(RestoreError::NotEmpty(dir.to_owned()));
+        return Err(RestoreError::NotEmpty(dir));
     }
-    let mut unfinished: OsString = dir.into();
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return Err(RestoreError::NotEmpty(dir));
+    };
+    let mut unfinished = name.to_owned();
     unfinished.push(".restoring");
-    let unfinished = PathBuf::from(unfinished);
+    let unfinished = parent.join(unfinished);
     if unfinished.try_exists()? {
         return Err(RestoreError::NotEmpty(unfinished));
     }
-    let restored = write(backup, &unfinished, cluster);
+    let restored = write(backup, &unfinished, target);
     let restored = restored.and_then(|restored| {
-        fs::rename(&unfinished, dir)?;
+        fs::rename(&unfinished, &dir)?;
+        File::open(parent)?.sync_all()?;
         Ok(restored)
     });
     if restored.is_err() {
@@ -86,9 +101,12 @@ pub fn restore(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored,
     restored
 }
 
-fn write(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, RestoreError> {
+fn write(backup: impl Read, dir: &Path, target: &Target<'_>) -> Result<Restored, RestoreError> {
     let mut archive = Archive::new(backup);
-    let mut files = archive.entries()?;
+    let mut files = Files {
+        entries: archive.entries()?,
+        checksum: Checksum::default(),
+    };
     let manifest = manifest(&mut files)?;
     let Manifest {
         last_seq,
@@ -97,13 +115,13 @@ fn write(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, Resto
     } = manifest;
     let replaces = former.log_id;
     let replaces = replaces.ok_or_else(|| incomplete("it names no history"))?;
-    let hard_state = successor(&former, replaces)?;
+    let hard_state = successor(&former, replaces, target.replaces)?;
     let epochs = EpochTable::new(former.epochs, last_seq);
     let options = DiskOptions {
         owner: Owner {
             role: Role::Master,
             node: None,
-            cluster: cluster.to_owned(),
+            cluster: target.cluster.to_owned(),
         },
         fsync: Fsync::Always,
         cache_bytes: 0,
@@ -114,7 +132,7 @@ fn write(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, Resto
     let (mut journal, _) = opened.map_err(|error| RestoreError::Journal(error.to_string()))?;
     let mut next = Seq(1);
     while next <= last_seq {
-        let lines = file(&mut files, &name_of_entries(next))?;
+        let lines = files.next(&name_of_entries(next))?;
         let entries = batches(&lines, next, &epochs)?;
         let last = entries.last().map_or(next, EntryBatch::last);
         let mut hard_state = hard_state.clone();
@@ -125,9 +143,15 @@ fn write(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, Resto
     if last_seq == Seq::ZERO {
         store(&mut journal, Vec::new(), hard_state.clone())?;
     }
-    let end: End = parsed(&file(&mut files, END)?)?;
+    let sha256 = files.checksum.digits();
+    let end: End = parsed(&files.next(END)?)?;
     if end.entries != last_seq.0 || next != last_seq.next() {
         return Err(incomplete("its end is that of another one"));
+    }
+    if end.sha256 != sha256 {
+        return Err(incomplete(
+            "something in it has changed: its SHA-256 is another one",
+        ));
     }
     Ok(Restored {
         log_id: hard_state.log_id.unwrap_or_default(),
@@ -137,15 +161,18 @@ fn write(backup: impl Read, dir: &Path, cluster: &str) -> Result<Restored, Resto
 }
 
 /// The hard state of the history that goes on with the entries of a former one.
-fn successor(former: &HardState, replaces: LogId) -> Result<HardState, RestoreError> {
+fn successor(
+    former: &HardState,
+    replaces: LogId,
+    others: &[LogId],
+) -> Result<HardState, RestoreError> {
     let epoch = former.epoch.n.checked_add(LATER_EPOCHS);
     let epoch = epoch.and_then(|n| Epoch::new(n, former.epoch.master).ok());
     let epoch = epoch.ok_or_else(|| incomplete("its epoch is too high"))?;
     let mut cleared = former.cleared.clone();
-    cleared.push(ClearedLog {
-        log_id: replaces,
-        epoch,
-    });
+    for log_id in others.iter().copied().chain([replaces]) {
+        cleared.push(ClearedLog { log_id, epoch });
+    }
     Ok(HardState {
         log_id: Some(LogId(uuid::Uuid::new_v4())),
         epoch,
@@ -158,12 +185,12 @@ fn successor(former: &HardState, replaces: LogId) -> Result<HardState, RestoreEr
 }
 
 /// The first file of a backup.
-fn manifest<R: Read>(files: &mut Entries<'_, R>) -> Result<Manifest, RestoreError> {
+fn manifest<R: Read>(files: &mut Files<'_, R>) -> Result<Manifest, RestoreError> {
     #[derive(serde::Deserialize)]
     struct Format {
         format: u32,
     }
-    let text = file(files, MANIFEST)?;
+    let text = files.next(MANIFEST)?;
     let Format { format } = parsed(&text)?;
     if format != FORMAT {
         let why = format!("its format is {format}, this program reads {FORMAT}");
@@ -172,27 +199,36 @@ fn manifest<R: Read>(files: &mut Entries<'_, R>) -> Result<Manifest, RestoreErro
     parsed(&text)
 }
 
-/// The next file, which must have that name.
-fn file<R: Read>(files: &mut Entries<'_, R>, name: &str) -> Result<Bytes, RestoreError> {
-    let next = files.next();
-    let next = next.ok_or_else(|| incomplete(&format!("it ends before {name}")))?;
-    let broken = |error: io::Error| incomplete(&format!("at {name}: {error}"));
-    let mut next: Entry<'_, R> = next.map_err(broken)?;
-    let found = next.path().map_err(broken)?.display().to_string();
-    if found != name {
-        return Err(incomplete(&format!("{name} was expected, not {found}")));
+/// The files of a backup, one after the other.
+struct Files<'a, R: Read> {
+    entries: Entries<'a, R>,
+    /// Of all that was read.
+    checksum: Checksum,
+}
+
+impl<R: Read> Files<'_, R> {
+    /// The next file, which must have that name.
+    fn next(&mut self, name: &str) -> Result<Bytes, RestoreError> {
+        let next = self.entries.next();
+        let next = next.ok_or_else(|| incomplete(&format!("it ends before {name}")))?;
+        let broken = |error: io::Error| incomplete(&format!("at {name}: {error}"));
+        let mut next: Entry<'_, R> = next.map_err(broken)?;
+        let found = next.path().map_err(broken)?.display().to_string();
+        if found != name {
+            return Err(incomplete(&format!("{name} was expected, not {found}")));
+        }
+        if next.size() > MAX_FILE_BYTES {
+            let why = format!("{name} is larger than {MAX_FILE_BYTES} bytes");
+            return Err(RestoreError::Backup(why));
+        }
+        let mut content = Vec::new();
+        next.read_to_end(&mut content).map_err(broken)?;
+        if content.len() as u64 != next.size() {
+            return Err(incomplete(&format!("it ends within {name}")));
+        }
+        self.checksum.add(&content);
+        Ok(content.into())
     }
-    if next.size() > MAX_FILE_BYTES {
-        return Err(incomplete(&format!(
-            "{name} is larger than {MAX_FILE_BYTES} bytes"
-        )));
-    }
-    let mut content = Vec::new();
-    next.read_to_end(&mut content).map_err(broken)?;
-    if content.len() as u64 != next.size() {
-        return Err(incomplete(&format!("it ends within {name}")));
-    }
-    Ok(content.into())
 }
 
 /// Lines that begin with the entry `first`, as entries of the epochs that placed them.

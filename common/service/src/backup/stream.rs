@@ -11,7 +11,7 @@ use replog_protocol::ids::Seq;
 use replog_protocol::node::{Query, ReadError};
 use serde::Serialize;
 
-use super::{END, End, FILE_BYTES, MANIFEST, Manifest, name_of_entries};
+use super::{Checksum, END, End, FILE_BYTES, MANIFEST, Manifest, name_of_entries};
 use crate::http::access::{LogAccess, read, unreadable};
 use crate::http::problem::Problem;
 use crate::snapshot::View;
@@ -28,6 +28,7 @@ struct Backup {
     manifest: Manifest,
     at_s: u64,
     step: Step,
+    checksum: Checksum,
 }
 
 /// What comes next.
@@ -60,6 +61,7 @@ pub async fn backup(access: LogAccess, manifest: Manifest) -> Result<Response, P
         manifest,
         at_s: since.unwrap_or_default().as_secs(),
         step: Step::Manifest,
+        checksum: Checksum::default(),
     };
     // What cannot be read at the beginning is said instead of breaking off.
     let head = backup.piece().await.map_err(|error| unreadable(&error))?;
@@ -90,11 +92,16 @@ impl Backup {
         let (piece, next) = match self.step {
             Step::Nothing => return Ok(None),
             Step::Manifest => {
-                let piece = self.file(MANIFEST, &json(&self.manifest)?)?;
+                let manifest = json(&self.manifest)?;
+                self.checksum.add(&manifest);
+                let piece = self.file(MANIFEST, &manifest)?;
                 (piece, Step::Entries(Seq(1)))
             }
             Step::Entries(first) if first > last => {
-                let end = End { entries: last.0 };
+                let end = End {
+                    entries: last.0,
+                    sha256: self.checksum.digits(),
+                };
                 let mut piece = self.file(END, &json(&end)?)?;
                 // Two empty blocks are the end of a tar.
                 piece.resize(piece.len() + 2 * BLOCK_BYTES, 0);
@@ -102,6 +109,7 @@ impl Backup {
             }
             Step::Entries(first) => {
                 let (lines, next) = self.lines(first).await?;
+                self.checksum.add(&lines);
                 let piece = self.file(&name_of_entries(first), &lines)?;
                 (piece, Step::Entries(next))
             }

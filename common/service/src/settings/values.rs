@@ -179,6 +179,15 @@ pub struct HttpAddr {
 }
 
 impl HttpAddr {
+    /// The loopback, and that port.
+    #[must_use]
+    pub fn loopback(port: u16) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port,
+        }
+    }
+
     /// The host, without the brackets of an IPv6 address, and the port: what sockets are bound and connected with.
     #[must_use]
     pub fn to_host_port(&self) -> (&str, u16) {

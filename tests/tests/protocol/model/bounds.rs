@@ -218,6 +218,8 @@ impl Bounds {
             suspect_after: PATIENCE * 2,
             unhealthy_after: PATIENCE * 4,
             retry_min: TICK,
+            // Nothing is too large there.
+            shrink_after: Duration::MAX,
             retry_max: TICK,
             batch_bytes: if self.batches { 1 << 20 } else { 1 },
             window_bytes: 1 << 20,

@@ -52,15 +52,18 @@ class Faults {
 
   #baseOf(node) {
     if (node.isSelf) return "";
-    const origin = addressOf(node.url)?.origin;
-    if (!origin) return null;
+    const address = addressOf(node.url);
+    // An address is what another node has said: only one on the same machine is asked without being told to.
+    if (!address || !isSameMachine(address.hostname)) return null;
+    const { origin } = address;
     return origin === location.origin || this.#reachable.has(origin) ? origin : null;
   }
 
   async #ask(knob) {
     const answer = await call(`${knob.base}/faults`).catch(() => null);
-    knob.state = answer?.ok ? "open" : "closed";
-    if (answer?.ok) knob.values = await answer.json();
+    const values = await faultsIn(answer);
+    knob.state = values ? "open" : "closed";
+    if (values) knob.values = values;
     this.#changed();
   }
 
@@ -69,11 +72,24 @@ class Faults {
     this.#changed();
     const headers = { "content-type": "application/json" };
     const answer = await call(`${knob.base}/faults`, { method: "PUT", headers, body: JSON.stringify(values) }).catch(() => null);
-    if (answer?.ok) knob.values = await answer.json();
+    knob.values = (await faultsIn(answer)) ?? knob.values;
     knob.said = !answer ? "there was no answer" : answer.ok ? "" : await problemOf(answer);
     announce(knob.said || `Faults are set: ${describeFaults(knob.values)}`);
     this.#changed();
   }
+}
+
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+function isSameMachine(host) {
+  return host === location.hostname || (LOOPBACK.has(host) && LOOPBACK.has(location.hostname));
+}
+
+/** The faults that an answer says, if it is one that does. */
+async function faultsIn(answer) {
+  if (!answer?.ok) return null;
+  const values = await answer.json().catch(() => null);
+  return KNOBS.every(({ name }) => typeof values?.[name] === "number") ? values : null;
 }
 
 function describeFaults({ delay_ms: delay, error_rate: errors, drop_rate: losses }) {
