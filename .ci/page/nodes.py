@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,8 +12,13 @@ import urllib.request
 
 
 def free_ports(count):
-    """Ports that nobody has at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports that nobody has at this moment, below those that the system gives to whoever connects."""
+    sockets = []
+    while len(sockets) < count:
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", random.randrange(28000, 32000))))
+        except OSError:
+            pass
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
