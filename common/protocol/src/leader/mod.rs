@@ -11,6 +11,7 @@ pub mod dedup;
 pub mod health;
 mod holders;
 mod keys;
+mod message_size;
 pub mod peer;
 pub mod peers;
 pub mod phase;

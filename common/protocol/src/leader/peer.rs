@@ -11,6 +11,7 @@ use crate::epochs::{EpochTable, LogPosition};
 use crate::ids::{Epoch, Leadership, LogId, NodeId, Seq, StorageId, Time};
 use crate::leader::backoff::Backoff;
 use crate::leader::health::{Health, Status};
+use crate::leader::message_size::MessageSize;
 use crate::leader::progress::{Mode, Progress};
 use crate::leader::settings::Replication;
 use crate::node_url::NodeUrl;
@@ -19,88 +20,6 @@ use crate::wire::Ack;
 
 /// How many former storages of one name are remembered.
 const MAX_FORMER: usize = 16;
-
-/// So many ACKs that say something new have to come before larger messages are tried again.
-const TIMES_PASSED: u32 = 16;
-/// Messages with fewer bytes of entries are lost for another reason than their size.
-const LEAST_LIMIT: usize = 4 << 10;
-/// By so much a message is made smaller that may have been too large.
-const STEP: usize = 4;
-
-/// How large messages may be, as far as it shows. A link on the way may take smaller ones than the broker (a leaf node with a
-/// `max_payload` of its own), and says nothing of that: what is too large is lost again and again, while heartbeats pass. A
-/// secondary that is slow looks the same for a while, so the size is suspected only after a good one, and a message that is
-/// acknowledged after all has shown that its size passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MessageSize {
-    /// The same entry is sent for so long before the size is suspected.
-    patience: Duration,
-    /// Bytes of entries, at most.
-    limit: usize,
-    /// Since when the first entry that is not acknowledged is sent.
-    since: Option<Time>,
-    /// Bytes of the message in which it was sent last.
-    bytes: usize,
-    /// The largest message in which it was sent: its last entry, and its bytes.
-    largest: (Seq, usize),
-    /// ACKs that said something new since the limit was changed.
-    passed: u32,
-}
-
-impl MessageSize {
-    fn new(settings: &Replication) -> Self {
-        Self {
-            patience: settings.shrink_after,
-            limit: settings.batch_bytes,
-            since: None,
-            bytes: 0,
-            largest: (Seq::ZERO, 0),
-            passed: 0,
-        }
-    }
-
-    /// The first entry that is not acknowledged has left, in a message that ends with `last`.
-    fn sent_first(&mut self, last: Seq, bytes: usize, now: Time) {
-        let since = *self.since.get_or_insert(now);
-        self.bytes = bytes;
-        if bytes > self.largest.1 {
-            self.largest = (last, bytes);
-        }
-        if self.has_waited(since, now) && bytes > LEAST_LIMIT {
-            self.limit = (self.limit / STEP).max(LEAST_LIMIT.min(self.limit));
-            self.passed = 0;
-        }
-    }
-
-    /// Everything up to there is acknowledged, and was not before.
-    fn acked(&mut self, upto: Seq, most: usize) {
-        let (last, bytes) = std::mem::take(&mut self.largest);
-        if bytes > self.limit && upto >= last {
-            self.limit = bytes.min(most);
-        }
-        self.since = None;
-        self.passed += 1;
-        if self.passed >= TIMES_PASSED {
-            self.limit = self.limit.saturating_mul(2).min(most);
-            self.passed = 0;
-        }
-    }
-
-    /// What was sent is sent to nobody any more.
-    fn forget(&mut self) {
-        self.since = None;
-        self.largest = (Seq::ZERO, 0);
-    }
-
-    fn has_waited(&self, since: Time, now: Time) -> bool {
-        now.since(since) >= self.patience
-    }
-
-    /// Whether the same entry has been sent for so long that somebody should know.
-    fn is_stuck(&self, now: Time) -> bool {
-        self.since.is_some_and(|since| self.has_waited(since, now))
-    }
-}
 
 /// What is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -757,7 +676,7 @@ impl Peer {
     pub fn stuck_at(&self, now: Time) -> Option<(Seq, usize)> {
         let is_stuck = self.message_size.0.is_stuck(now);
         let is_alive = self.status(now).is_alive();
-        (is_stuck && is_alive).then(|| (self.matched().next(), self.message_size.0.bytes))
+        (is_stuck && is_alive).then(|| (self.matched().next(), self.message_size.0.bytes()))
     }
 
     /// The entry that it cannot read from its disk, as it has said last.

@@ -1,5 +1,7 @@
 //! The secondary: whatever order its master's messages come in, and however often.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use replog_protocol::committed::Committed;
@@ -295,4 +297,27 @@ fn after_a_restart_only_what_the_master_shows_is_acknowledged() {
     };
     again.receive(shows, at(2));
     assert_eq!(again.last_ack().upto, Seq(2));
+}
+
+#[test]
+fn what_is_said_of_now_is_the_word_of_the_master_that_is_followed() {
+    let (former, present) = (leadership(1, 1, 1), leadership(1, 2, 2));
+    let mut secondary = secondary("s1");
+    secondary.receive(heartbeat(present), at(1));
+    assert_eq!(secondary.node.followed_at(), Some(at(1)));
+    // A message of a former epoch comes late, or somebody sends it again.
+    secondary.receive(heartbeat(former), at(2));
+    assert_eq!(secondary.node.master_seen(), Some(at(2)));
+    assert_eq!(secondary.node.followed_at(), Some(at(1)));
+}
+
+#[test]
+fn an_interval_that_no_master_may_have_is_not_believed() {
+    let mut secondary = secondary("s1");
+    let said = AppendEntries {
+        interval: Duration::from_secs(1 << 40),
+        ..heartbeat(leadership(1, 1, 1))
+    };
+    secondary.receive(said, at(1));
+    assert_eq!(secondary.node.expected_interval(), Duration::from_secs(60));
 }
