@@ -15,6 +15,7 @@ use replog_service::healthcheck::HealthcheckArgs;
 use replog_service::program::RestoreArgs;
 use replog_service::settings::values::{HttpAddr, positive_duration};
 use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
+use replog_service::token::TokenArgs;
 
 /// The master of a replicated log over NATS: takes appends over HTTP, gives them their order, replicates them.
 #[derive(Clone, Debug, Parser)]
@@ -91,6 +92,8 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Make a data directory of a backup: the log in it is a history of its own, which replaces that of the backup.
     Restore(RestoreArgs),
+    /// Make a token: prints the token, which is shown this once, and the line for the tokens file.
+    Token(TokenArgs),
     /// Print what makes a shell complete these flags: source <(replog-master completions bash).
     Completions {
         /// Which shell.
@@ -123,6 +126,9 @@ fn requires(text: &str) -> Result<Requires, String> {
 impl Settings for Config {
     fn check(&self, environment: Environment<'_>) -> Result<(), WrongSetting> {
         self.common.check(environment)?;
+        if self.command.is_none() {
+            self.common.security.open(&self.http_addr, environment)?;
+        }
         self.replication.check()?;
         let listed = self.secondaries.as_deref().unwrap_or_default();
         let mut names = listed.iter().enumerate();

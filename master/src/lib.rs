@@ -33,6 +33,7 @@ use replog_service::http::health::Running;
 use replog_service::link::LinkOwner;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
 use replog_service::program::{self, OtherTask, Program};
+use replog_service::security::Security;
 use replog_service::service_stats::ServiceStats;
 use replog_service::settings::CommonArgs;
 use replog_service::settings::values::HttpAddr;
@@ -80,11 +81,17 @@ impl Program for Config {
         Some(match self.command.as_ref()? {
             Command::Healthcheck(args) => OtherTask::Ask(args.question()),
             Command::Restore(args) => OtherTask::Restore(args.clone()),
+            Command::Token(args) => OtherTask::MakeToken(args.clone()),
             Command::Completions { shell } => OtherTask::Complete(*shell),
         })
     }
 
-    async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
+    async fn run(
+        self,
+        listener: TcpListener,
+        security: Security,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
         let owner = LinkOwner {
             program: Self::NAME,
             about: "the master of a replicated log: takes appends over HTTP",
@@ -94,17 +101,19 @@ impl Program for Config {
         };
         let stats = ServiceStats::default();
         let link = link::open(&self.common.nats, owner, Subjects::of_master, &stats)?;
-        run(self, listener, link, stats, stop).await
+        run(self, listener, security, link, stats, stop).await
     }
 }
 
-/// Serves on `listener` and replicates over `link` until `stop` is cancelled, with `stats` kept up to date; then answers everybody and returns.
+/// Serves whom `security` lets in on `listener` and replicates over `link` until `stop` is cancelled, with `stats` kept up to date;
+/// then answers everybody and returns.
 ///
 /// # Errors
 /// What ended the master before: the broker refuses this program, another master lives, the log cannot be written.
 pub async fn run<L: Link>(
     config: Config,
     listener: TcpListener,
+    security: Security,
     link: L,
     stats: ServiceStats,
     stop: CancellationToken,
@@ -159,7 +168,16 @@ pub async fn run<L: Link>(
     let guard = config.common.guard(&config.http_addr);
     let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
     let http = http::Master::new(node, &config, running, stop.clone());
-    let calls = http::calls(http).guarded_by(guard);
+    let http = http.secured_by(security.clone());
+    let calls = http::calls(http).guarded_by(guard, security.tokens.clone());
     let limits = config.common.http.limits();
-    program::serve(listener, calls, limits, task, doing, stop).await
+    program::serve(
+        security.listener(listener),
+        calls,
+        limits,
+        task,
+        doing,
+        stop,
+    )
+    .await
 }

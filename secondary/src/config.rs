@@ -62,6 +62,9 @@ pub enum Command {
 impl Settings for Config {
     fn check(&self, environment: Environment<'_>) -> Result<(), WrongSetting> {
         self.common.check(environment)?;
+        if self.command.is_none() {
+            self.common.security.open(&self.http_addr, environment)?;
+        }
         if self.node_id.is_none() && host_name().is_none() {
             let expected = "expected a name: the host's own cannot be one".to_owned();
             return Err(WrongSetting::new("--node-id", String::new(), expected));

@@ -36,6 +36,7 @@ use replog_service::http::{
 };
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
+use replog_service::security::Security;
 use replog_service::settings::LivenessArgs;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,7 @@ pub struct Secondary {
     /// Entries that it may be behind and still be ready.
     ready_lag: u64,
     running: Running,
+    security: Security,
     health_feed: Arc<HealthFeed>,
     scraper: Scraper,
 }
@@ -297,7 +299,10 @@ async fn readyz(
     Parameters(parameters): Parameters<ReadinessParameters>,
 ) -> Result<Response, Problem> {
     let health = secondary.health().await?;
-    Ok(health.readiness(secondary.ready_lag).answer(parameters))
+    let readiness = secondary
+        .security
+        .check(health.readiness(secondary.ready_lag));
+    Ok(readiness.answer(parameters))
 }
 
 /// What is counted and measured
@@ -497,6 +502,12 @@ fn allowed(is_open: bool, what: &str, variable: &str) -> Result<(), Problem> {
 }
 
 impl Secondary {
+    /// The same, which says when it is asked whether it is ready how `security` is.
+    #[must_use]
+    pub fn secured_by(self, security: Security) -> Self {
+        Self { security, ..self }
+    }
+
     /// Reaches `node`, with those settings, which runs like that, until `stop` is cancelled.
     #[must_use]
     pub fn new(
@@ -514,6 +525,7 @@ impl Secondary {
             liveness: config.common.liveness,
             ready_lag: config.ready_lag,
             running,
+            security: Security::default(),
             health_feed: Arc::default(),
             scraper: Scraper::new(
                 ProcessInfo::starting(

@@ -32,6 +32,7 @@ use replog_service::http::health::Running;
 use replog_service::link::LinkOwner;
 use replog_service::node_task::{NodeTask, NodeTaskOptions};
 use replog_service::program::{self, OtherTask, Program};
+use replog_service::security::Security;
 use replog_service::service_stats::ServiceStats;
 use replog_service::settings::CommonArgs;
 use replog_service::settings::values::HttpAddr;
@@ -83,7 +84,12 @@ impl Program for Config {
         })
     }
 
-    async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
+    async fn run(
+        self,
+        listener: TcpListener,
+        security: Security,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
         let node = self.node();
         let name = format!("{}/{node}", Self::NAME);
         let subscriptions = |subjects: &Subjects| subjects.of_secondary(&node);
@@ -96,17 +102,18 @@ impl Program for Config {
         };
         let stats = ServiceStats::default();
         let link = link::open(&self.common.nats, owner, subscriptions, &stats)?;
-        run(self, listener, link, stats, stop).await
+        run(self, listener, security, link, stats, stop).await
     }
 }
 
-/// Serves on `listener` and follows over `link` until `stop` is cancelled, with `stats` kept up to date.
+/// Serves whom `security` lets in on `listener` and follows over `link` until `stop` is cancelled, with `stats` kept up to date.
 ///
 /// # Errors
 /// What ended the secondary before: the broker refuses this program, another secondary has its name, the log cannot be written.
 pub async fn run<L: Link>(
     config: Config,
     listener: TcpListener,
+    security: Security,
     link: L,
     stats: ServiceStats,
     stop: CancellationToken,
@@ -177,9 +184,18 @@ pub async fn run<L: Link>(
         }
     };
     let http = http::Secondary::new(handle, &config, running, stop.clone());
-    let calls = http::calls(http).guarded_by(guard);
+    let http = http.secured_by(security.clone());
+    let calls = http::calls(http).guarded_by(guard, security.tokens.clone());
     let limits = config.common.http.limits();
-    program::serve(listener, calls, limits, task, doing, stop).await
+    program::serve(
+        security.listener(listener),
+        calls,
+        limits,
+        task,
+        doing,
+        stop,
+    )
+    .await
 }
 
 /// A new id for the storage. Of two starts at one time the earlier one has the name, so the id begins with the time.

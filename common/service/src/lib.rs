@@ -6,11 +6,12 @@
 //! | [`snapshot`] | what readers of the log see at one moment |
 //! | [`program`], [`exit`] | from arguments to a running program, and to its exit code and last line |
 //! | [`settings`], [`nearest`] | every setting is a flag and an environment variable; the known name that a wrong one is nearest to |
+//! | [`security`], [`reloading`] | who may call, and the certificate; what files say, read again when they change |
 //! | [`storage`], [`link`] | the journal and the link to the broker that the settings ask for |
 //! | [`metrics`] | what is counted, and the page that Prometheus reads |
 //! | [`http`] | a server whose every resource is bounded, and the reading of a log |
 //! | [`client`], [`broker`] | who waits for a node's answer; how the link is, as users see it |
-//! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`], [`systemd`] | one thing each that a process needs |
+//! | [`signals`], [`logging`], [`clock`], [`allocator`], [`descriptors`], [`healthcheck`], [`token`], [`systemd`] | one thing each that a process needs |
 //!
 //! One cancellation token is made per program, in [`program::main`]; whoever waits, for whatever, waits for it as well.
 
@@ -34,12 +35,15 @@ pub mod metrics;
 pub mod nearest;
 pub mod node_task;
 pub mod program;
+pub mod reloading;
+pub mod security;
 pub mod service_stats;
 pub mod settings;
 pub mod signals;
 pub mod snapshot;
 pub mod storage;
 pub mod systemd;
+pub mod token;
 
 /// Which release this is, with its commit where that is known: what `--version` says.
 pub const RELEASE: &str = env!("REPLOG_RELEASE");

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -18,9 +18,13 @@ use tracing::warn;
 use crate::exit::{Exit, Failure};
 use crate::healthcheck::{HealthcheckArgs, Question};
 use crate::http::calls::Calls;
-use crate::http::server::{self, HttpLimits};
+use crate::http::server::{self, HttpLimits, Listener};
+use crate::security::Security;
 use crate::settings::values::{HttpAddr, subject_token};
-use crate::settings::{CommonArgs, Environment, Settings, WrongSetting, parse, unknown_variables};
+use crate::settings::{
+    CommonArgs, Environment, Settings, WrongSetting, parse, process_environment, unknown_variables,
+};
+use crate::token::TokenArgs;
 use crate::{allocator, backup, descriptors, healthcheck, logging, signals, systemd};
 
 const HEALTHCHECK: &str = "healthcheck";
@@ -31,6 +35,8 @@ const HEALTHCHECK: &str = "healthcheck";
 struct HealthcheckAlone {
     #[arg(long, env = "REPLOG_HTTP_ADDR", global = true)]
     http_addr: Option<HttpAddr>,
+    #[arg(long, env = "REPLOG_TLS_CERT", global = true)]
+    tls_cert: Option<PathBuf>,
     #[command(subcommand)]
     command: HealthcheckCommand,
 }
@@ -55,6 +61,8 @@ pub enum OtherTask {
     Complete(Shell),
     /// Make a data directory of a backup.
     Restore(RestoreArgs),
+    /// Make a token, and the line for the tokens file.
+    MakeToken(TokenArgs),
 }
 
 /// The flags of `restore`.
@@ -136,13 +144,14 @@ pub trait Program: Settings + Send + 'static {
     /// What is to be done instead of serving, if anything.
     fn other_task(&self) -> Option<OtherTask>;
 
-    /// Runs until `stop` is cancelled: the program's one token, which everything that waits is to wait for as well.
+    /// Runs until `stop` is cancelled, which everything that waits is to wait for as well; lets those call whom `security` lets in.
     ///
     /// # Errors
     /// What ended the program before.
     fn run(
         self,
         listener: TcpListener,
+        security: Security,
         stop: CancellationToken,
     ) -> impl Future<Output = Result<(), Failure>>;
 }
@@ -157,7 +166,12 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let HealthcheckCommand::Healthcheck(question) = alone.command;
         let addr = alone.http_addr.unwrap_or_else(P::default_http_addr);
         return match runtime(1) {
-            Ok(runtime) => ask::<P>(&runtime, &addr, question.question()),
+            Ok(runtime) => ask::<P>(
+                &runtime,
+                &addr,
+                alone.tls_cert.as_deref(),
+                question.question(),
+            ),
             Err(failure) => end::<P>(failure),
         };
     }
@@ -172,21 +186,15 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match program.other_task() {
         None => {}
         Some(OtherTask::Ask(question)) => {
-            return ask::<P>(&runtime, program.http_addr(), question);
+            let certificate = program.common().security.tls_cert.as_deref();
+            return ask::<P>(&runtime, program.http_addr(), certificate, question);
         }
         Some(OtherTask::Complete(shell)) => {
             clap_complete::generate(shell, &mut P::command(), P::NAME, &mut io::stdout());
             return Exit::Stopped.into();
         }
-        Some(OtherTask::Restore(args)) => {
-            return match args.restore() {
-                Ok(said) => {
-                    println!("{said}");
-                    Exit::Stopped.into()
-                }
-                Err(why) => end::<P>(Failure::cannot_start(why)),
-            };
-        }
+        Some(OtherTask::Restore(args)) => return say::<P>(args.restore()),
+        Some(OtherTask::MakeToken(args)) => return say::<P>(args.make()),
     }
     let node = program.node_name();
     let guard = match logging::init(P::NAME, &node, program.common().log_format) {
@@ -214,8 +222,24 @@ fn runtime(threads: usize) -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::cannot_start(format!("no runtime: {error}")))
 }
 
-fn ask<P: Program>(runtime: &Runtime, addr: &HttpAddr, question: Question) -> ExitCode {
-    match runtime.block_on(healthcheck::ask(addr, question)) {
+/// Ends with what a task that is no serving has to say.
+fn say<P: Program>(said: Result<String, String>) -> ExitCode {
+    match said {
+        Ok(said) => {
+            println!("{said}");
+            Exit::Stopped.into()
+        }
+        Err(why) => end::<P>(Failure::cannot_start(why)),
+    }
+}
+
+fn ask<P: Program>(
+    runtime: &Runtime,
+    addr: &HttpAddr,
+    certificate: Option<&Path>,
+    question: Question,
+) -> ExitCode {
+    match runtime.block_on(healthcheck::ask(addr, certificate, question)) {
         Ok(()) => Exit::Stopped.into(),
         Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
     }
@@ -223,13 +247,22 @@ fn ask<P: Program>(runtime: &Runtime, addr: &HttpAddr, question: Question) -> Ex
 
 async fn start<P: Program>(program: P) -> Result<(), Failure> {
     let addr = program.http_addr();
+    let security = program.common().security.open(addr, &process_environment);
+    let security = security.map_err(|wrong| Failure {
+        exit: Exit::Settings,
+        why: wrong.to_string(),
+    })?;
+    if security.tokens.is_none() && !addr.is_loopback() {
+        warn!(%addr, "--insecure: whoever reaches this address may make every call");
+    }
     let listener = TcpListener::bind(addr.to_host_port()).await;
     let listener =
         listener.map_err(|e| Failure::cannot_start(format!("cannot listen on {addr}: {e}")))?;
     let stop = CancellationToken::new();
     let signals = signals::cancel_on_signal(stop.clone());
     signals.map_err(|e| Failure::cannot_start(format!("cannot be stopped by signals: {e}")))?;
-    program.run(listener, stop).await
+    tokio::spawn(security.clone().keep_up(stop.clone()));
+    program.run(listener, security, stop).await
 }
 
 /// Serves HTTP, and runs the node's task (of [`NodeTask::run`](crate::node_task::NodeTask::run)), until both have ended: when
@@ -239,7 +272,7 @@ async fn start<P: Program>(program: P) -> Result<(), Failure> {
 /// # Errors
 /// What the task ended with; [`Exit::Panicked`] where it panicked.
 pub async fn serve<D>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     calls: impl Into<Calls>,
     limits: HttpLimits,
     node: JoinHandle<Result<(), Failure>>,

@@ -48,6 +48,7 @@ use replog_service::http::stream::StreamParameters;
 use replog_service::http::{answer, openapi, page, reading, rollbacks, stream};
 use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
+use replog_service::security::Security;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::UtoipaMethodRouterExt;
@@ -86,6 +87,7 @@ pub struct Master {
     allow_clear: bool,
     cluster: String,
     running: Running,
+    security: Security,
     health_feed: Arc<HealthFeed>,
     appends: AppendMetrics,
     scraper: Scraper,
@@ -346,6 +348,7 @@ impl Master {
             allow_clear: config.common.allow_clear,
             cluster: config.common.nats.cluster.clone(),
             running,
+            security: Security::default(),
             health_feed: Arc::default(),
             appends: AppendMetrics::default(),
             scraper: Scraper::new(
@@ -353,5 +356,10 @@ impl Master {
                 Arc::new(HttpMetrics::default()),
             ),
         }
+    }
+    /// The same, which says when it is asked whether it is ready how `security` is.
+    #[must_use]
+    pub fn secured_by(self, security: Security) -> Self {
+        Self { security, ..self }
     }
 }

@@ -104,7 +104,8 @@ pub(super) async fn readyz(
     Parameters(parameters): Parameters<ReadinessParameters>,
 ) -> Result<Response, Problem> {
     let health = current(&master).await?;
-    Ok(health.readiness().answer(parameters))
+    let readiness = master.security.check(health.readiness());
+    Ok(readiness.answer(parameters))
 }
 
 /// Begin a new, empty history on every node

@@ -37,6 +37,14 @@ pub(super) struct Running {
     pub(super) paused: BTreeSet<String>,
 }
 
+/// The token that the demo shows to its own nodes.
+pub(super) const OWN_TOKEN: &str = "REPLOG_TOKEN_ADMIN";
+
+/// Whether a variable has a value.
+pub(super) fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
 /// The default command.
 pub(super) async fn serve(secondaries: u16) -> Result<()> {
     let mut stop = pin!(asked_to_stop());
@@ -182,6 +190,16 @@ impl Running {
 }
 
 async fn start(secondaries: u16) -> Result<Running> {
+    let of_others = [
+        "REPLOG_TOKENS_FILE",
+        "REPLOG_TOKEN_READ",
+        "REPLOG_TOKEN_APPEND",
+    ];
+    if let Some(variable) = of_others.into_iter().find(|variable| is_set(variable))
+        && !is_set(OWN_TOKEN)
+    {
+        bail!("{variable} is set and {OWN_TOKEN} is not: the demo needs a token for its own calls");
+    }
     let logs = TempDir::with_prefix("replog-demo-").context("a directory for the logs")?;
     let (nats_url, broker) = match reachable_broker().await {
         Some(url) => (url, None),
@@ -209,9 +227,14 @@ async fn start(secondaries: u16) -> Result<Running> {
     }
     // The page of one node calls the others, whatever this machine is called in its address.
     if std::env::var_os("REPLOG_ALLOW_ORIGIN").is_none() {
+        let scheme = if is_set("REPLOG_TLS_CERT") {
+            "https"
+        } else {
+            "http"
+        };
         let ports = MASTER_PORT..=MASTER_PORT + secondaries;
         let origins = ports.flat_map(|port| {
-            ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}"))
+            ["localhost", "127.0.0.1"].map(|host| format!("{scheme}://{host}:{port}"))
         });
         let origins: Vec<String> = origins.collect();
         env.push(("REPLOG_ALLOW_ORIGIN".into(), origins.join(",")));

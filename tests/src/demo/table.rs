@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use replog_nats::without_user_info;
 use serde_json::Value;
 
-use super::serve::{BROKER, Running};
+use super::serve::{BROKER, OWN_TOKEN, Running, is_set};
 
 /// How long a master is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ pub(super) async fn nodes(running: &Running) -> Result<String> {
             out,
             "{:<12} {:<32} {pid:>8}  {state}",
             node.name(),
-            format!("http://{}", node.addr())
+            node.url()
         )?;
     }
     out.truncate(out.trim_end().len());
@@ -73,7 +73,7 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     let master = running.nodes.first().context("a master")?;
     let mut out = nodes(running).await?;
     out.push('\n');
-    let master_addr = master.addr();
+    let (curl, url) = (curl(), master.url());
     writeln!(
         out,
         "\nAppend; the answer comes when w nodes hold it, the master included:"
@@ -81,17 +81,14 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     for w in 1..=running.nodes.len().min(3) {
         writeln!(
             out,
-            "  curl -s http://{master_addr}/messages -d '{{\"content\": \"hello {w}\", \"w\": {w}}}'"
+            "  {curl} {url}/messages -d '{{\"content\": \"hello {w}\", \"w\": {w}}}'"
         )?;
     }
     writeln!(out, "Read, from every node:")?;
     for node in &running.nodes {
-        writeln!(out, "  curl -s http://{}/messages", node.addr())?;
+        writeln!(out, "  {curl} {}/messages", node.url())?;
     }
-    writeln!(
-        out,
-        "How everybody is:\n  curl -s http://{master_addr}/health"
-    )?;
+    writeln!(out, "How everybody is:\n  {curl} {url}/health")?;
     writeln!(
         out,
         "Everything that goes over the broker:\n  nats -s {} sub 'replog.>'",
@@ -104,7 +101,19 @@ pub(super) async fn describe(running: &Running) -> Result<String> {
     )?;
     writeln!(
         out,
-        "The cluster's page in a browser:\n  http://{master_addr}/\n\nType `kill secondary1`, `start secondary1`, `watch`, or `help` for more.\nCtrl-C stops all."
+        "The cluster's page in a browser:\n  {url}/\n\nType `kill secondary1`, `start secondary1`, `watch`, or `help` for more.\nCtrl-C stops all."
     )?;
     Ok(out)
+}
+
+/// How a line to paste begins: with the names of the variables, never with what is in them.
+fn curl() -> String {
+    let mut curl = "curl -s".to_owned();
+    if is_set("REPLOG_TLS_CERT") {
+        curl.push_str(r#" --cacert "$REPLOG_TLS_CERT""#);
+    }
+    if is_set(OWN_TOKEN) {
+        curl.push_str(r#" -H "Authorization: Bearer $REPLOG_TOKEN_ADMIN""#);
+    }
+    curl
 }

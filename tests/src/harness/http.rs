@@ -8,9 +8,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use replog_service::http::tls::KnownNode;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -20,11 +23,28 @@ use super::answer::Answer;
 /// Longer than anything a healthy cluster does, shorter than anybody's patience.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Where to ask, and how long to wait.
+/// Where to ask, as whom, and how long to wait.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    addr: SocketAddr,
+    target: Target,
     deadline: Duration,
+}
+
+/// Where to ask, and as whom.
+#[derive(Debug, Clone)]
+struct Target {
+    addr: SocketAddr,
+    /// Sent with each request that does not bring a header `Authorization` of its own.
+    token: Option<String>,
+    /// Over TLS, with a node whose certificate is known.
+    tls: Option<KnownNode>,
+}
+
+impl Target {
+    fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.addr)
+    }
 }
 
 impl HttpClient {
@@ -32,16 +52,34 @@ impl HttpClient {
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
         Self {
-            addr,
+            target: Target {
+                addr,
+                token: None,
+                tls: None,
+            },
             deadline: DEADLINE,
         }
+    }
+
+    /// The same, which shows that token with each request; without one it shows none.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.target.token = token;
+        self
+    }
+
+    /// The same over TLS, with the node whose certificate that is.
+    #[must_use]
+    pub fn over_tls(mut self, node: KnownNode) -> Self {
+        self.target.tls = Some(node);
+        self
     }
 
     /// The same with another deadline for each request.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self {
-            addr: self.addr,
+            target: self.target.clone(),
             deadline,
         }
     }
@@ -83,10 +121,10 @@ impl HttpClient {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer> {
-        let what = format!("{method} http://{}{path}", self.addr);
+        let what = format!("{method} {}", self.target.url(path));
         match timeout(
             self.deadline,
-            exchange(self.addr, method, path, headers, body),
+            exchange(&self.target, method, path, headers, body),
         )
         .await
         {
@@ -98,10 +136,11 @@ impl HttpClient {
     /// Sends a POST in the background and does not wait for its answer.
     #[must_use]
     pub fn post_pending(&self, path: &str, body: &Value) -> Pending {
-        let (addr, path, body) = (self.addr, path.to_owned(), Bytes::from(body.to_string()));
-        let what = format!("POST http://{addr}{path}");
+        let what = format!("POST {}", self.target.url(path));
+        let (target, path) = (self.target.clone(), path.to_owned());
+        let body = Bytes::from(body.to_string());
         let task =
-            tokio::spawn(async move { exchange(addr, Method::POST, &path, &[], body).await });
+            tokio::spawn(async move { exchange(&target, Method::POST, &path, &[], body).await });
         Pending {
             task,
             what,
@@ -157,15 +196,34 @@ impl Drop for Pending {
 
 /// Drives connection and request in one future, so that dropping it closes the connection.
 async fn exchange(
-    addr: SocketAddr,
+    target: &Target,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Result<Answer> {
-    let request = request(addr, method, path, headers, body)?;
-    let stream = TcpStream::connect(addr).await.context("connect")?;
+    let mut request = request(target.addr, method, path, headers, body)?;
+    if let Some(token) = &target.token
+        && !request.headers().contains_key(AUTHORIZATION)
+    {
+        let bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    let stream = TcpStream::connect(target.addr).await.context("connect")?;
     stream.set_nodelay(true)?;
+    match &target.tls {
+        None => exchange_over(stream, request).await,
+        Some(tls) => {
+            let stream = tls.connect(stream).await.context("TLS handshake")?;
+            exchange_over(stream, request).await
+        }
+    }
+}
+
+async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .context("HTTP handshake")?;

@@ -13,6 +13,7 @@ use super::hidden;
 use super::http::HttpClient;
 use super::ports::PortLease;
 use super::spec::{NodeSpec, Role};
+use replog_service::http::tls::KnownNode;
 
 const LIVE_WITHIN: Duration = Duration::from_secs(20);
 const PORT_ATTEMPTS: usize = 5;
@@ -228,10 +229,30 @@ impl Node {
         self.port.addr()
     }
 
-    /// A client for it.
+    /// A client for it, which may do everything there: with the token and the certificate of the node's own settings.
     #[must_use]
     pub fn http(&self) -> HttpClient {
-        HttpClient::new(self.addr())
+        let http = HttpClient::new(self.addr()).with_token(self.spec.setting("REPLOG_TOKEN_ADMIN"));
+        match self.tls() {
+            Some(tls) => http.over_tls(tls),
+            None => http,
+        }
+    }
+
+    /// Its certificate, where it serves HTTPS, as its file is now.
+    fn tls(&self) -> Option<KnownNode> {
+        let file = self.spec.setting("REPLOG_TLS_CERT")?;
+        KnownNode::new(&std::fs::read(file).ok()?).ok()
+    }
+
+    /// Where its HTTP listens, as the beginning of a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = match self.spec.setting("REPLOG_TLS_CERT") {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.addr())
     }
 
     /// The last lines it wrote, over all its starts.

@@ -29,3 +29,17 @@ pub struct NodeSpec {
     /// Where `<name>.log` is written.
     pub dir: PathBuf,
 }
+
+impl NodeSpec {
+    /// What the node finds in its environment under that name, if it is not empty.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<String> {
+        let own = self.env.iter().rev().find(|(known, _)| known == name);
+        let value = match own {
+            Some((_, value)) => Some(value.clone()),
+            None if self.inherit_settings => std::env::var(name).ok(),
+            None => None,
+        };
+        value.filter(|value| !value.is_empty())
+    }
+}

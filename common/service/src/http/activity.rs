@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::metrics::HttpMetrics;
 
@@ -139,21 +140,99 @@ impl HttpBody for AnswerBody {
     }
 }
 
+/// What is between a client and the server.
+#[derive(Debug)]
+pub(super) enum ClientStream {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl ClientStream {
+    /// The socket below.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+/// What one of the two does.
+macro_rules! of_either {
+    ($stream:expr, $inner:ident => $does:expr) => {
+        match $stream.get_mut() {
+            ClientStream::Plain($inner) => {
+                let $inner = Pin::new($inner);
+                $does
+            }
+            ClientStream::Tls($inner) => {
+                let $inner = Pin::new($inner.as_mut());
+                $does
+            }
+        }
+    };
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        of_either!(self, inner => inner.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        of_either!(self, inner => inner.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        of_either!(self, inner => inner.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_either!(self, inner => inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_either!(self, inner => inner.poll_shutdown(cx))
+    }
+}
+
 /// A socket that notes what comes and what leaves.
 #[derive(Debug)]
 pub(super) struct NotingStream {
-    stream: TcpStream,
+    stream: ClientStream,
     activity: Arc<Activity>,
 }
 
 impl NotingStream {
     /// Notes in `activity` what moves on `stream`.
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: ClientStream, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 
     /// The socket.
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> ClientStream {
         self.stream
     }
 }

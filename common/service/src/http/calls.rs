@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,27 +14,49 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use axum::http::{Method, Request};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 use tower_http::cors::CorsLayer;
 
 use super::guard::{Guard, is_preflight};
 use super::problem::Problem;
+use super::tokens::Tokens;
 use crate::metrics::HttpMetrics;
+use crate::reloading::Reloading;
 
 /// An answer that is being made.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The address of the client that makes a request, for the log; `unknown` where nobody has said.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Caller(pub Option<SocketAddr>);
+/// Who makes a request, for the log: the address of the client, `unknown` where nobody has said, and the name of its token.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// Where the request comes from.
+    pub address: Option<SocketAddr>,
+    /// Whose token it has shown, where one was needed.
+    pub name: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// A caller of whom only the address is known.
+    #[must_use]
+    pub fn unnamed(address: Option<SocketAddr>) -> Self {
+        Self {
+            address,
+            name: None,
+        }
+    }
+}
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("unknown"),
+        match self.address {
+            Some(address) => address.fmt(f)?,
+            None => f.write_str("unknown")?,
+        }
+        match &self.name {
+            Some(name) => write!(f, " ({name})"),
+            None => Ok(()),
         }
     }
 }
@@ -42,7 +65,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or_default())
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
     }
 }
 
@@ -52,6 +75,7 @@ pub struct Calls {
     routes: Routes,
     has_endless_body: fn(&Parts) -> bool,
     guard: Arc<Guard>,
+    tokens: Option<Reloading<Tokens>>,
     /// Only where pages of other origins may call: nobody else pays for it.
     cors: Option<CorsLayer>,
     metrics: Arc<HttpMetrics>,
@@ -110,6 +134,7 @@ impl Calls {
             },
             has_endless_body: |_| false,
             guard: Arc::default(),
+            tokens: None,
             cors: None,
             metrics,
         }
@@ -126,22 +151,49 @@ impl Calls {
         shortcut.is_some_and(|shortcut| shortcut.is(&head.method, head.uri.path()))
     }
 
-    /// The same calls, for whom that guard lets through.
+    /// The same calls, for whom that guard lets through, and, where there are tokens, who shows one that may make the call. Then
+    /// the `Host` may be any one: a page that was led here by a false name has no token.
     #[must_use]
-    pub fn guarded_by(self, guard: Guard) -> Self {
+    pub fn guarded_by(self, guard: Guard, tokens: Option<Reloading<Tokens>>) -> Self {
+        let guard = match tokens {
+            Some(_) => guard.taking_any_host(),
+            None => guard,
+        };
         Self {
             cors: guard.cors(),
             guard: Arc::new(guard),
+            tokens,
             ..self
         }
     }
 
-    /// Whether a request with that head may be made: to be asked before [`Calls::call`].
+    /// Whether a request with that head may be made, and in whose name: to be asked before [`Calls::call`].
     ///
     /// # Errors
-    /// As [`Guard::check`].
-    pub(super) fn check(&self, head: &Parts) -> Result<(), Problem> {
-        self.guard.check(head)
+    /// As [`Guard::check`], then as [`Tokens::check`].
+    pub(super) fn check(&self, head: &Parts) -> Result<Option<Arc<str>>, Problem> {
+        self.guard.check(head)?;
+        match &self.tokens {
+            // A browser asks without the token whether it may send one.
+            Some(tokens) if !self.guard.is_allowed_preflight(head) => tokens.current().check(head),
+            _ => Ok(None),
+        }
+    }
+
+    /// Answers a request that may not be made. A page of an origin that may call is told so, too.
+    pub(super) fn refuse(&self, head: Parts, problem: Problem) -> Answering {
+        match &self.cors {
+            Some(cors) if !is_preflight(&head.method, &head.headers) => {
+                let refused = service_fn(move |_: Request<Body>| {
+                    ready(Ok::<_, Infallible>(problem.clone().into_response()))
+                });
+                let answer = cors
+                    .layer(refused)
+                    .call(Request::from_parts(head, Body::empty()));
+                Box::pin(answer.map(into_ok))
+            }
+            _ => Box::pin(ready(problem.into_response())),
+        }
     }
 
     /// The same calls, of which those whose head is such may have a body of any length: the server bounds neither its bytes
@@ -169,10 +221,7 @@ impl Calls {
             {
                 let routes = Called(self.routes.clone(), caller);
                 let answer = cors.layer(routes).call(request);
-                Box::pin(answer.map(|answer| match answer {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }))
+                Box::pin(answer.map(into_ok))
             }
             _ => self.routes.call(request, caller),
         }
@@ -205,12 +254,14 @@ impl Routes {
         }
         request.extensions_mut().insert(caller);
         let answer = self.router.clone().call(request);
-        Box::pin(
-            answer.map(|answer: Result<Response, Infallible>| match answer {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }),
-        )
+        Box::pin(answer.map(into_ok))
+    }
+}
+
+fn into_ok(answer: Result<Response, Infallible>) -> Response {
+    match answer {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 
@@ -228,7 +279,7 @@ impl Service<Request<Body>> for Called {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self(routes, caller) = self;
-        Box::pin(routes.call(request, *caller).map(Ok))
+        Box::pin(routes.call(request, caller.clone()).map(Ok))
     }
 }
 
@@ -253,7 +304,6 @@ impl fmt::Debug for Calls {
 
 #[cfg(test)]
 mod tests {
-    use axum::response::IntoResponse;
     use axum::routing::post;
     use http_body_util::BodyExt;
 
@@ -291,7 +341,8 @@ mod tests {
             Box::pin(async { "shortcut".into_response() })
         });
         let page = "http://localhost:3000";
-        let calls = calls.guarded_by(Guard::new(None, vec![page.parse().unwrap()]));
+        let guard = Guard::new(None, vec![page.parse().unwrap()]);
+        let calls = calls.guarded_by(guard, None);
         let asks = Some("POST");
         for (method, path, origin, asks, status, is_allowed) in [
             (Method::POST, "/messages", page, None, 200, true),

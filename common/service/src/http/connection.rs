@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,10 +25,11 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::activity::{Activity, AnswerBody, Answering, NotingStream, Wait};
+use super::activity::{Activity, AnswerBody, Answering, ClientStream, NotingStream, Wait};
 use super::addresses::Place;
 use super::bounded::BoundedBody;
 use super::calls::{self, Caller, Calls};
@@ -57,7 +59,20 @@ pub(super) struct Connections {
     calls: Calls,
     limits: HttpLimits,
     request_ids: RequestIdMaker,
+    tls: Option<TlsAcceptor>,
 }
+
+/// Why every request on a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The address of the client has all the connections that it may have.
+    TooManyConnections,
+    /// The client speaks plain HTTP where TLS is spoken.
+    PlainHttp,
+}
+
+/// How each message of TLS begins that a client may begin with: the record of a handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 type Connection = http1::Connection<TokioIo<NotingStream>, Requests>;
 
@@ -72,7 +87,7 @@ enum End {
 }
 
 impl Connections {
-    pub(super) fn new(calls: Calls, limits: HttpLimits) -> Self {
+    pub(super) fn new(calls: Calls, limits: HttpLimits, tls: Option<TlsAcceptor>) -> Self {
         let mut http = http1::Builder::new();
         // The timer of a `Watchdog` tells an idle client from a slow one; hyper's would not.
         http.header_read_timeout(None)
@@ -86,6 +101,7 @@ impl Connections {
             calls,
             limits,
             request_ids: RequestIdMaker::new(),
+            tls,
         }
     }
 
@@ -99,7 +115,9 @@ impl Connections {
         stop: CancellationToken,
     ) {
         prepare(&stream, self.limits.write_timeout);
-        if place.is_none() {
+        let client = stream.peer_addr().ok();
+        let mut refusal = place.is_none().then_some(Refusal::TooManyConnections);
+        if refusal.is_some() {
             self.limits.header_timeout = self.limits.header_timeout.min(REFUSAL_TIMEOUT);
             self.limits.idle_timeout = self.limits.idle_timeout.min(REFUSAL_TIMEOUT);
         }
@@ -108,13 +126,30 @@ impl Connections {
         if place.is_none() {
             metrics.refused();
         }
+        let stream = match &self.tls {
+            None => ClientStream::Plain(stream),
+            Some(tls) => {
+                let secured = secured(stream, tls, self.limits.header_timeout);
+                match stop.run_until_cancelled(secured).await {
+                    Some(Ok(stream)) => stream,
+                    Some(Err(error)) => {
+                        debug!(%error, "a client does not speak TLS as it should");
+                        return;
+                    }
+                    None => return,
+                }
+            }
+        };
+        if self.tls.is_some() && matches!(stream, ClientStream::Plain(_)) {
+            refusal = Some(Refusal::PlainHttp);
+        }
         let activity = Arc::new(Activity::new(metrics));
         let requests = Requests {
             calls: self.calls,
-            caller: Caller(stream.peer_addr().ok()),
+            client,
             body_timeout: self.limits.body_timeout,
             max_body_bytes: self.limits.max_body_bytes,
-            is_refused: place.is_none(),
+            refusal,
             activity: Arc::clone(&activity),
             request_ids: RefCell::new(self.request_ids),
         };
@@ -138,7 +173,9 @@ impl Connections {
             End::TimedOut(wait) => {
                 debug!(?wait, "a client took too long and was cut off");
                 // What the client does not read is not kept for it.
-                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).ok();
+                SockRef::from(stream.tcp())
+                    .set_linger(Some(Duration::ZERO))
+                    .ok();
                 return;
             }
             End::Broken(error) => debug!(%error, "a connection broke off"),
@@ -174,6 +211,27 @@ fn prepare(stream: &TcpStream, write_timeout: Duration) {
     }
 }
 
+/// The stream as the server and its client understand it, within that time: a client that begins with anything else than TLS is
+/// left in the clear, to be told.
+async fn secured(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    within: Duration,
+) -> io::Result<ClientStream> {
+    let secured = async {
+        let mut first = [0];
+        let is_tls = stream.peek(&mut first).await? == 0 || first[0] == TLS_HANDSHAKE;
+        match is_tls {
+            true => Ok(ClientStream::Tls(Box::new(tls.accept(stream).await?))),
+            false => Ok(ClientStream::Plain(stream)),
+        }
+    };
+    let timed_out = |_| Err(io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(within, secured)
+        .await
+        .unwrap_or_else(timed_out)
+}
+
 /// Runs the connection until it ends, or its client has been waited for too long.
 async fn drive(connection: &mut Connection, watchdog: &mut Watchdog) -> End {
     poll_fn(|cx| {
@@ -187,7 +245,7 @@ async fn drive(connection: &mut Connection, watchdog: &mut Watchdog) -> End {
 
 /// Closes in a way that lets the client read the last answer: a close with unread input resets the connection, and a client
 /// still sending a body that was refused would see that instead of the 413.
-async fn close(mut stream: TcpStream) {
+async fn close(mut stream: ClientStream) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
         let _ =
@@ -254,39 +312,47 @@ impl Watchdog {
 /// The calls as hyper makes them.
 struct Requests {
     calls: Calls,
-    caller: Caller,
+    client: Option<SocketAddr>,
     body_timeout: Duration,
     max_body_bytes: usize,
-    /// The address of the client has all the connections that it may have.
-    is_refused: bool,
+    refusal: Option<Refusal>,
     activity: Arc<Activity>,
     request_ids: RefCell<RequestIdMaker>,
 }
 
 impl Requests {
-    /// The body of a request that may be made, with its limits.
+    /// Who makes a request that may be made.
     ///
     /// # Errors
-    /// 429 where the client may make none on this connection, else as [`Calls::check`].
-    fn admitted(&self, head: &Parts, body: Incoming) -> Result<Body, Problem> {
-        if self.is_refused {
-            let detail = "this address has as many connections as it may have: close some, or use them again";
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
-                .with_reason("too_many_connections"));
+    /// 429 or 400 where the client may make none on this connection, else as [`Calls::check`].
+    fn admitted(&self, head: &Parts) -> Result<Caller, Problem> {
+        match self.refusal {
+            Some(Refusal::TooManyConnections) => {
+                let detail = "this address has as many connections as it may have: close some, or use them again";
+                Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+                    .with_reason("too_many_connections"))
+            }
+            Some(Refusal::PlainHttp) => {
+                let detail = "this port speaks HTTPS, and the request came in the clear: use https:// in its address";
+                Err(Problem::bad_request(detail).with_reason("https_required"))
+            }
+            None => Ok(Caller {
+                address: self.client,
+                name: self.calls.check(head)?,
+            }),
         }
-        self.calls.check(head)?;
+    }
+
+    /// The body of a request, with its limits.
+    fn bounded(&self, head: &Parts, body: Incoming) -> Body {
         if body.is_end_stream() {
-            return Ok(Body::empty());
+            return Body::empty();
         }
         if self.calls.has_endless_body(head) {
-            return Ok(Body::new(BoundedBody::endless(body, self.body_timeout)));
+            return Body::new(BoundedBody::endless(body, self.body_timeout));
         }
         let until = Instant::now() + self.body_timeout;
-        Ok(Body::new(BoundedBody::new(
-            body,
-            self.max_body_bytes,
-            until,
-        )))
+        Body::new(BoundedBody::new(body, self.max_body_bytes, until))
     }
 }
 
@@ -303,10 +369,18 @@ impl HyperService<Request<Incoming>> for Requests {
             false => Called::Method(head.method.clone()),
         };
         let request_id = self.request_ids.borrow_mut().of(&head.headers);
-        let line = RequestLine::begin(&head, self.caller, &request_id);
-        let making = match self.admitted(&head, body) {
-            Ok(body) => (self.calls).call(Request::from_parts(head, body), self.caller),
-            Err(problem) => Box::pin(std::future::ready(problem.into_response())),
+        let admitted = self.admitted(&head);
+        let client = match &admitted {
+            Ok(caller) => caller.clone(),
+            Err(_) => Caller::unnamed(self.client),
+        };
+        let line = RequestLine::begin(&head, client, &request_id);
+        let making = match admitted {
+            Ok(caller) => {
+                let body = self.bounded(&head, body);
+                (self.calls).call(Request::from_parts(head, body), caller)
+            }
+            Err(problem) => self.calls.refuse(head, problem),
         };
         Answer {
             making,

@@ -91,6 +91,14 @@ impl Guard {
         Some(layer)
     }
 
+    /// Whether the request asks whether the page of an allowed origin may call: answered whoever asks, because browsers ask in
+    /// nobody's name.
+    pub(super) fn is_allowed_preflight(&self, head: &Parts) -> bool {
+        let origin = head.headers.get(ORIGIN).and_then(parsed);
+        is_preflight(&head.method, &head.headers)
+            && origin.is_some_and(|origin| self.allowed_origins.contains(&origin))
+    }
+
     fn takes_host(&self, host: &Host<&str>) -> bool {
         let allowed = self.allowed_origins.iter().map(Origin::host);
         self.takes_any_host

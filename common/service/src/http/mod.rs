@@ -6,6 +6,8 @@
 //! | [`server`], `connection`, `addresses`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
 //! | [`calls`] | the calls of a program: its router, and the one call that is found before the router looks |
 //! | [`guard`], [`origin`] | whether a request is meant for this node, and whether a page of another site makes it |
+//! | [`tokens`] | who may make which calls |
+//! | [`tls`] | the certificate, and the client that knows it |
 //! | [`request_id`], `request_log` | the name of a request, and its line in the log |
 //! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
 //! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
@@ -51,3 +53,5 @@ pub mod server;
 pub mod stream;
 #[cfg(test)]
 mod test_log;
+pub mod tls;
+pub mod tokens;

@@ -23,6 +23,7 @@ pub struct Problem {
     reason: &'static str,
     fields: Vec<(&'static str, Box<RawValue>)>,
     retry_after_s: Option<u32>,
+    challenge: Option<HeaderValue>,
 }
 
 impl Problem {
@@ -34,6 +35,7 @@ impl Problem {
             reason: word_of(status),
             fields: Vec::new(),
             retry_after_s: None,
+            challenge: None,
         }
     }
 
@@ -82,6 +84,13 @@ impl Problem {
         self
     }
 
+    /// What the client has to show, for the header `WWW-Authenticate`.
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
     /// One more field, after `reason` and the fields before it; instead of one of that name. What cannot be written as JSON
     /// becomes null.
     #[must_use]
@@ -109,6 +118,12 @@ impl Problem {
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// What the client has to show.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&HeaderValue> {
+        self.challenge.as_ref()
     }
 
     /// The word for programs.
@@ -152,6 +167,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -71,16 +71,40 @@ pub struct Readiness(Vec<Check>);
 #[derive(Clone, Debug)]
 struct Check {
     name: &'static str,
-    /// The word for programs, where it is not so.
-    failure: Option<&'static str>,
+    outcome: Outcome,
     detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    /// Something is to be done about it, and the node is ready all the same.
+    Degraded,
+    /// With the word for programs.
+    Failed(&'static str),
+}
+
+impl Check {
+    /// The word for programs, where the node is not ready because of that.
+    fn failure(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::Failed(reason) => Some(reason),
+            Outcome::Passed | Outcome::Degraded => None,
+        }
+    }
 }
 
 impl Readiness {
     /// One more check, which passes: `detail` says how that is.
     #[must_use]
     pub fn passed(self, name: &'static str, detail: impl Into<String>) -> Self {
-        self.with(name, None, detail.into())
+        self.with(name, Outcome::Passed, detail.into())
+    }
+
+    /// One more check, which fails without harm so far: `verbose` shows it as failed, and the node is ready all the same.
+    #[must_use]
+    pub fn degraded(self, name: &'static str, detail: impl Into<String>) -> Self {
+        self.with(name, Outcome::Degraded, detail.into())
     }
 
     /// One more check, which fails: `reason` is a word for programs, and `detail` is for people.
@@ -91,7 +115,7 @@ impl Readiness {
         reason: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        self.with(name, Some(reason), detail.into())
+        self.with(name, Outcome::Failed(reason), detail.into())
     }
 
     /// Whether the link to the broker is up, and the broker grants what this program needs.
@@ -112,10 +136,10 @@ impl Readiness {
         }
     }
 
-    fn with(mut self, name: &'static str, failure: Option<&'static str>, detail: String) -> Self {
+    fn with(mut self, name: &'static str, outcome: Outcome, detail: String) -> Self {
         self.0.push(Check {
             name,
-            failure,
+            outcome,
             detail,
         });
         self
@@ -127,7 +151,7 @@ impl Readiness {
         if parameters.verbose.is_some_and(|Verbose(is_asked)| is_asked) {
             return self.verbose();
         }
-        let failed = self.0.iter().find_map(|c| Some((c.failure?, c)));
+        let failed = self.0.iter().find_map(|c| Some((c.failure()?, c)));
         match failed {
             None => answer::json(&Ready { status: "ok" }),
             Some((reason, check)) => {
@@ -142,14 +166,18 @@ impl Readiness {
         let mut text = String::new();
         for Check {
             name,
-            failure,
+            outcome,
             detail,
         } in &self.0
         {
-            let mark = if failure.is_none() { '+' } else { '-' };
+            let mark = if *outcome == Outcome::Passed {
+                '+'
+            } else {
+                '-'
+            };
             text.push_str(&format!("[{mark}] {name}: {detail}\n"));
         }
-        match self.0.iter().find_map(|check| check.failure) {
+        match self.0.iter().find_map(Check::failure) {
             None => answer::text(text + "ready\n"),
             Some(reason) => {
                 let text = format!("{text}not ready: {reason}\n");
@@ -189,6 +217,10 @@ mod tests {
             let expected = format!("{lines}ready\n");
             assert_eq!(answered(&ready, query).await, (200, expected));
         }
+        let degraded = ready.clone().degraded("tokens", "those read before stay");
+        assert_eq!(answered(&degraded, "").await.0, 200);
+        let expected = format!("{lines}[-] tokens: those read before stay\nready\n");
+        assert_eq!(answered(&degraded, "?verbose").await, (200, expected));
         let not = ready.failed("caught up", "catching_up", "7 behind");
         let not = not.failed("storage", "disk_full", "full");
         let (status, body) = answered(&not, "?verbose=false").await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -63,20 +64,35 @@ impl Default for HttpLimits {
     }
 }
 
+/// Where clients come in.
+pub struct Listener {
+    /// The socket.
+    pub tcp: TcpListener,
+    /// Speaks TLS with them; without it everything is in the clear.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
 /// Answers calls until `stop` is cancelled; then accepts no more, closes idle connections, lets each other one finish the
 /// request that it is at, and returns when all have ended, or after the grace time, which drops the rest.
 ///
 /// A handler is dropped when its client hangs up. A handler that panics is answered with 500.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     calls: impl Into<Calls>,
     limits: HttpLimits,
     stop: CancellationToken,
 ) {
+    let Listener { tcp, tls } = listener.into();
     let max_connections = limits.max_connections.max(1);
     let grace = limits.shutdown_grace;
     let addresses = Addresses::new(limits.max_connections_per_address);
-    let connections = Connections::new(calls.into(), limits);
+    let connections = Connections::new(calls.into(), limits, tls);
     let mut open = JoinSet::new();
     loop {
         let has_room = open.len() < max_connections;
@@ -84,13 +100,13 @@ pub async fn serve(
             biased;
             () = stop.cancelled() => break,
             Some(ended) = open.join_next(), if !open.is_empty() => log_end(ended),
-            (stream, address) = accept(&listener), if has_room => {
+            (stream, address) = accept(&tcp), if has_room => {
                 let place = addresses.take(address.ip());
                 open.spawn(connections.clone().run(stream, place, stop.child_token()));
             }
         }
     }
-    drop(listener);
+    drop(tcp);
     finish(open, grace).await;
 }
 

@@ -13,6 +13,7 @@ use replog_storage::disk::Fsync;
 use super::credentials::credentials;
 use super::parse::Environment;
 use super::refusal::WrongSetting;
+use super::security::SecurityArgs;
 use super::values::{
     HttpAddr, count, fsync, heartbeat_interval, node_url, positive_duration, size_bytes,
     subject_token, threads,
@@ -59,6 +60,9 @@ pub struct CommonArgs {
     /// Limits of HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Who may call.
+    #[command(flatten)]
+    pub security: SecurityArgs,
     /// This node's URL as clients see it [default: that of --http-addr, unless it is a wildcard].
     #[arg(
         long,
@@ -122,7 +126,11 @@ impl CommonArgs {
     /// Where clients reach a node that is to listen at `http_addr`, and does on `port`; `None` where that is any address.
     #[must_use]
     pub fn url(&self, http_addr: &HttpAddr, port: u16) -> Option<NodeUrl> {
-        let listening = || http_addr.url(port);
+        let scheme = match self.security.tls_cert {
+            Some(_) => "https",
+            None => "http",
+        };
+        let listening = || http_addr.url(scheme, port);
         self.advertise_url.clone().or_else(listening)
     }
 }

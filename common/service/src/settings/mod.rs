@@ -9,6 +9,7 @@ mod credentials;
 mod groups;
 mod parse;
 mod refusal;
+mod security;
 mod unknown;
 pub mod values;
 
@@ -18,6 +19,7 @@ pub use groups::{
 };
 pub use parse::{Environment, Settings, parse, parse_from, process_environment};
 pub use refusal::{SettingsExit, WrongSetting};
+pub use security::SecurityArgs;
 pub use unknown::{UnknownVariable, unknown_variables};
 
 #[cfg(test)]

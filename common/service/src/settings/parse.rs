@@ -97,6 +97,8 @@ Who to be at the broker, as for the nats CLI, from the environment only:
   NATS_NKEY                 file with an nkey seed
   NATS_CA                   file with the certificate authority to trust
   NATS_CERT, NATS_KEY       files with this program's certificate and its key
+Tokens of HTTP, in place of --tokens-file or beside it, from the environment only:
+  REPLOG_TOKEN_READ, REPLOG_TOKEN_APPEND, REPLOG_TOKEN_ADMIN
 RUST_LOG is the level of the log: info (the default), debug, or target=level with commas between.
 
 Exit codes:

@@ -1,6 +1,7 @@
 //! What is wrong with the settings, as one line: `program: --flag (VARIABLE): "value" is not allowed: expected …`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ErrorKind};
@@ -26,6 +27,18 @@ impl WrongSetting {
             value,
             expected,
         }
+    }
+}
+
+impl fmt::Display for WrongSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            flag,
+            value,
+            expected,
+        } = self;
+        let value = shown(value);
+        write!(f, "{flag}: {value} is not allowed: {expected}")
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, Parser};
 
+use super::security::TOKEN_VARIABLES;
 use crate::nearest::nearest;
 
 /// What begins every variable of the project.
@@ -56,7 +57,8 @@ pub fn unknown_variables<C: Parser>(
     let command = C::command();
     let own = command.get_arguments().filter_map(Arg::get_env);
     let own = own.filter_map(|name| name.to_str());
-    let known: Vec<&str> = own.chain(OF_OTHER_PROGRAMS).collect();
+    let tokens = TOKEN_VARIABLES.map(|(_, variable)| variable);
+    let known: Vec<&str> = own.chain(tokens).chain(OF_OTHER_PROGRAMS).collect();
     let is_injected = |name: &str| name.ends_with("_SERVICE_HOST") || name.contains("_PORT");
     names
         .into_iter()

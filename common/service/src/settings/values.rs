@@ -194,13 +194,24 @@ impl HttpAddr {
         (&self.host, self.port)
     }
 
-    /// Where a client reaches who listens here, on `port`; `None` for a wildcard, which is no address.
+    /// Whether only this machine reaches who listens here. Of names only `localhost` is known to mean that.
     #[must_use]
-    pub fn url(&self, port: u16) -> Option<NodeUrl> {
+    pub fn is_loopback(&self) -> bool {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let is_localhost = || {
+            let name = self.host.to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        };
+        (self.host.parse()).map_or_else(|_| is_localhost(), is_loopback)
+    }
+
+    /// Where a client reaches who listens here, on `port`, by that scheme; `None` for a wildcard, which is no address.
+    #[must_use]
+    pub fn url(&self, scheme: &str, port: u16) -> Option<NodeUrl> {
         let is_wildcard = (self.host.parse::<IpAddr>()).is_ok_and(|ip| ip.is_unspecified());
         let host = self.host.clone();
         let listening = Self { host, port };
-        let url = || NodeUrl::new(&format!("http://{listening}"));
+        let url = || NodeUrl::new(&format!("{scheme}://{listening}"));
         (!is_wildcard).then(url).flatten()
     }
 
