@@ -244,15 +244,15 @@ pub(super) fn request(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", addr.to_string());
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-        && !body.is_empty()
-    {
+    let is_given = |wanted: &str| {
+        let mut names = headers.iter().map(|(name, _)| name);
+        names.any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    let mut request = Request::builder().method(method).uri(path);
+    if !is_given("host") {
+        request = request.header("host", addr.to_string());
+    }
+    if !is_given("content-type") && !body.is_empty() {
         request = request.header("content-type", "application/json");
     }
     for (name, value) in headers {

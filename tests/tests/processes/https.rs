@@ -93,22 +93,23 @@ async fn everything_goes_over_tls_and_a_new_certificate_is_shown_when_there_is_o
                 client.send(first).await?;
                 ensure!(client.read_to_end().await?.is_empty());
             }
-            let before = KnownNode::new(&fs::read(&files.cert)?)?;
-            let kept = HttpClient::new(master.addr()).over_tls(before);
-            kept.get("/livez").await?.expect(200)?;
+            // Each time as a client that was never there: one that was resumes its session, and sees no certificate.
+            let before = fs::read(&files.cert)?;
+            let client = |pem: &[u8]| -> Result<HttpClient> {
+                Ok(HttpClient::new(master.addr()).over_tls(KnownNode::new(pem)?))
+            };
+            client(&before)?.get("/livez").await?.expect(200)?;
             files.renew()?;
             // Whoever knows the new certificate only is let down until it is shown.
             eventually("the new certificate to be shown", SOON, async || {
                 master.http().get("/livez").await?.expect(200).map(drop)
             })
             .await?;
-            ensure!(
-                kept.get("/livez").await.is_err(),
-                "the old one is still shown"
-            );
+            let old = client(&before)?.get("/livez").await;
+            ensure!(old.is_err(), "the old one is still shown");
             let good = fs::read(&files.cert)?;
             fs::write(&files.cert, "no certificate")?;
-            let known = HttpClient::new(master.addr()).over_tls(KnownNode::new(&good)?);
+            let known = client(&good)?;
             eventually("the file to be missed", SOON, async || {
                 let said = known.get("/readyz?verbose").await?.expect(200)?.text();
                 let problem = "[-] certificate: the one read before stays: ";

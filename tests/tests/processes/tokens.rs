@@ -8,7 +8,7 @@ use replog_service::http::tokens::TokenDigest;
 use replog_tests::harness::{
     Answer, BrokerOptions, Cluster, ClusterBuilder, HttpClient, Node, NodeSpec, Role, eventually,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -255,7 +255,7 @@ async fn names_are_in_the_log_and_secrets_are_not_at_any_level() {
         .run(async |cluster| {
             cluster.post("a", 2).await?.expect(200)?;
             let cleared = as_role(&cluster.master, Some("admin"));
-            cleared.post("/clear", &Value::Null).await?.expect(200)?;
+            cleared.post("/clear", &json!({})).await?.expect(200)?;
             let wrong = cluster
                 .master
                 .http()

@@ -49,7 +49,7 @@ pub fn certificate(cert: PathBuf, key: PathBuf) -> Result<Certificate, UnusableF
 fn certified(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     let chain = chain(cert)?;
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "there is no private key in PEM in the other file".to_owned())?;
+        .map_err(|_| "there is no private key in PEM in the file of the key".to_owned())?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => "the key is that of another certificate".to_owned(),
         error => error.to_string(),

@@ -60,7 +60,7 @@ impl SecurityArgs {
             (Some(cert), Some(key)) => {
                 let certificate = tls::certificate(cert.clone(), key.clone());
                 Some(certificate.map_err(|UnusableFile { path, why }| {
-                    let flag = if path == *key {
+                    let flag = if path == *key && key != cert {
                         "--tls-key"
                     } else {
                         "--tls-cert"

@@ -104,7 +104,7 @@ fn nothing_of_a_file_in_the_wrong_place_is_told() {
         (
             &cert,
             &cert,
-            "there is no private key in PEM in the other file",
+            "there is no private key in PEM in the file of the key",
         ),
         (
             &String::new(),
