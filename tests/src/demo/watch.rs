@@ -1,13 +1,15 @@
 //! The traffic on the broker, a line a message, for people without the `nats` CLI.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use async_nats::{Client, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use replog_nats::{Credentials, LinkOptions, without_user_info};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::asked_to_stop;
 
@@ -15,6 +17,8 @@ use super::asked_to_stop;
 const MAX_SHOWN_CHARS: usize = 40;
 /// Longer lines are cut.
 const MAX_LINE_CHARS: usize = 400;
+/// How long a message to itself is waited for.
+const ECHO_WITHIN: Duration = Duration::from_secs(1);
 /// Secondaries whose last words are remembered.
 const MAX_REMEMBERED: usize = 1_000;
 
@@ -82,8 +86,12 @@ impl Traffic {
         let client = options.connect_options()?.connect(&addresses).await;
         let client = client.with_context(|| without_user_info(urls))?;
         let messages = client.subscribe(format!("replog.{cluster}.>")).await?;
-        // Whoever is told that it watches misses nothing from then on.
-        client.flush().await?;
+        // Whoever is told that it watches misses nothing from then on: the broker reads in order, so what comes back from there
+        // was sent after the subscription was made. One that may publish nothing is told by the clock.
+        let inbox = client.new_inbox();
+        let mut echo = client.subscribe(inbox.clone()).await?;
+        client.publish(inbox, Bytes::new()).await?;
+        let _timed_out = timeout(ECHO_WITHIN, echo.next()).await;
         Ok(Self {
             _client: client,
             messages,

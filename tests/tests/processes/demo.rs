@@ -20,6 +20,11 @@ struct Demo {
 
 impl Demo {
     fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With those variables besides.
+    fn start_with(variables: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
             .args(["--secondaries", "1"])
             .env_remove("NATS_URL")
@@ -27,6 +32,7 @@ impl Demo {
             .env_remove("REPLOG_DATA_DIR")
             .env_remove("REPLOG_CLUSTER")
             .env("REPLOG_HEARTBEAT_INTERVAL", "100ms")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -139,6 +145,31 @@ async fn a_write_waits_for_a_node_that_was_killed_until_it_is_started_again() ->
         .await?;
     demo.types("quit").await?;
     demo.until("stopping").await?;
+    let status = timeout(SOON, demo.child.wait()).await??;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// The demo's own calls show the token, and what it prints shows where the token is, never the token.
+#[tokio::test]
+async fn with_tokens_it_asks_its_nodes_as_their_operator() -> Result<()> {
+    const SECRET: &str = "op-51c0ae";
+    let mut demo = Demo::start_with(&[("REPLOG_TOKEN_ADMIN", SECRET)])?;
+    let row = demo.row("master").await?;
+    ensure!(row.trim_end().ends_with("ok"), "{row}");
+    let master = client(&row)?;
+    let line = demo.until("curl ").await?;
+    let header = r#"-H "Authorization: Bearer $REPLOG_TOKEN_ADMIN""#;
+    ensure!(line.contains(header) && !line.contains(SECRET), "{line}");
+    demo.until("Ctrl-C stops all").await?;
+    let body = json!({"content": "one", "w": 2});
+    ensure!(master.post("/messages", &body).await?.status == 401);
+    let operator = master.with_token(Some(SECRET.to_owned()));
+    operator.post("/messages", &body).await?.expect(200)?;
+    demo.types("status").await?;
+    let row = demo.row("secondary1").await?;
+    ensure!(row.trim_end().ends_with("healthy"), "{row}");
+    demo.types("quit").await?;
     let status = timeout(SOON, demo.child.wait()).await??;
     ensure!(status.success(), "{status}");
     Ok(())
