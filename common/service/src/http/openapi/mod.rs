@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, options};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -34,12 +35,15 @@ use utoipa_axum::routes;
 use super::answer;
 use super::query::{NoParameters, Parameters};
 
+/// The name of the one way to show who calls: a token in the header `Authorization`.
+const BEARER: &str = "token";
 /// Where the description is.
 const PATH: &str = "/openapi.json";
 
 /// What any call may be answered with, whatever it is: these refusals come before a handler runs, or instead of its answer.
-const OF_ANY_CALL: [(StatusCode, &str); 5] = [
+const OF_ANY_CALL: [(StatusCode, &str); 6] = [
     (StatusCode::BAD_REQUEST, "BadRequest"),
+    (StatusCode::UNAUTHORIZED, "Unauthorized"),
     (StatusCode::FORBIDDEN, "CrossSite"),
     (StatusCode::MISDIRECTED_REQUEST, "Misdirected"),
     (StatusCode::TOO_MANY_REQUESTS, "TooManyConnections"),
@@ -90,6 +94,7 @@ const OF_ANY_CALL: [(StatusCode, &str); 5] = [
             refusals::TooLarge,
             refusals::EncodedBody,
             refusals::OtherContent,
+            refusals::Unauthorized,
             refusals::CrossSite,
             refusals::Misdirected,
             refusals::TooManyConnections,
@@ -107,6 +112,12 @@ struct Common;
 pub fn begun<S: Clone + Send + Sync + 'static>(about: &str) -> OpenApiRouter<S> {
     let mut description = Common::openapi();
     description.info.description = Some(about.to_owned());
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let components = description.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, bearer);
+    let needs = SecurityRequirement::new(BEARER, [""; 0]);
+    // Only where tokens are set: a call without one is as it should be elsewhere.
+    description.security = Some(vec![SecurityRequirement::default(), needs]);
     OpenApiRouter::with_openapi(description)
 }
 

@@ -99,6 +99,14 @@ pub enum Reason {
     SeveralHosts,
     /// 400: the `Host` is none.
     InvalidHost,
+    /// 400: the request came in the clear to a port that speaks HTTPS.
+    HttpsRequired,
+    /// 401: the call needs a token.
+    MissingToken,
+    /// 401: the token is none of this node's.
+    WrongToken,
+    /// 403: the role of the token is too little.
+    InsufficientRole,
     /// 403: a page of another site may not call.
     CrossSite,
     /// 404: there is no such path, no such entry, or no such secondary.
@@ -254,7 +262,7 @@ pub struct EncodedBody(pub ProblemDetails);
 )]
 pub struct OtherContent(pub ProblemDetails);
 
-/// A page of another site makes the request, and is not among those that may.
+/// A page of another site makes the request, and is not among those that may; or the role of the token is too little.
 #[derive(Debug, ToResponse)]
 #[response(
     content_type = "application/problem+json",
@@ -263,6 +271,16 @@ pub struct OtherContent(pub ProblemDetails);
         "reason": "cross_site"})
 )]
 pub struct CrossSite(pub ProblemDetails);
+
+/// The node asks for a token, and the request has none, or one that is not known here.
+#[derive(Debug, ToResponse)]
+#[response(
+    content_type = "application/problem+json",
+    headers(("WWW-Authenticate" = String, description = "What is to be shown (RFC 6750).")),
+    example = json!({"type": "about:blank", "title": "Unauthorized", "status": 401,
+        "detail": "this call needs a token: send the header \"Authorization: Bearer TOKEN\"", "reason": "missing_token"})
+)]
+pub struct Unauthorized(pub ProblemDetails);
 
 /// The request is not meant for this node: its `Host` is another one.
 #[derive(Debug, ToResponse)]
