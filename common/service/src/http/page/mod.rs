@@ -7,6 +7,7 @@
 //! | file | is |
 //! |---|---|
 //! | `head.html`, `page.css`, `body.html` | what there is to see |
+//! | `script/access.js` | the token, where the node wants one |
 //! | `script/calls.js`, `script/entries.js` | calls and streams; the newest entries |
 //! | `script/nodes.js`, `script/matrix.js`, `script/append.js`, `script/faults.js` | each part of what is shown |
 //! | `script/elements.js`, `script/page.js` | elements; what puts it all together |
@@ -37,6 +38,7 @@ macro_rules! style {
 macro_rules! script {
     () => {
         concat!(
+            include_str!("script/access.js"),
             include_str!("script/calls.js"),
             include_str!("script/entries.js"),
             include_str!("script/elements.js"),

@@ -11,9 +11,12 @@ class Writes {
   /** Newest first. */
   list = [];
   #changed;
+  #giveBack;
 
-  constructor(changed) {
+  /** `giveBack(content)` offers what was not let in to be sent once more; false where there is no room for it. */
+  constructor(changed, giveBack) {
     this.#changed = changed;
+    this.#giveBack = giveBack;
   }
 
   append(content, w) {
@@ -26,6 +29,7 @@ class Writes {
   /** Sends one again. Its id is the same: it is in the log once, whatever has become of it. */
   again(write) {
     write.state = "queued";
+    write.isBarred = false;
     this.#sendNext();
   }
 
@@ -95,10 +99,11 @@ class Writes {
         Object.assign(write, { seq, acks });
         this.#settle(write, "done");
       } else {
-        const problem = await answer.json().catch(() => ({}));
-        const detail = problem.detail ?? `the answer was ${answer.status}`;
-        if (problem.seq) write.seq = problem.seq;
-        this.#settle(write, answer.status === 504 ? "unknown" : "refused", detail);
+        const problem = await answer.clone().json().catch(() => null);
+        if (problem?.seq) write.seq = problem.seq;
+        // With another token it may be let in: the text is not to be typed again.
+        write.isBarred = [401, 403].includes(answer.status) && !this.#giveBack(content);
+        this.#settle(write, answer.status === 504 ? "unknown" : "refused", await problemOf(answer, "append"));
       }
     } catch (error) {
       if (write.state === "open") this.#settle(write, "unknown", "there was no answer");
@@ -170,7 +175,7 @@ function showWrites(writes) {
     setText(text, describe(write));
     setClass(tick, `tick ${WRITE_TICKS[write.state] ?? "waits"}`);
     setClass(text, WRITE_TICKS[write.state] === "lacks" ? "bad" : "");
-    button.hidden = write.state !== "unknown";
+    button.hidden = write.state !== "unknown" && !write.isBarred;
   });
 }
 

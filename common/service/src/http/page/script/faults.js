@@ -9,7 +9,7 @@ const KNOBS = [
 ];
 
 class Faults {
-  /** By the id of a node: `{ base, state, values, said }`; `base` is where its calls are. */
+  /** By the id of a node: `{ base, state, values, said }`; `base` is where its calls are, `state` asked, open, closed or guarded. */
   nodes = new Map();
   #reachable = new Set();
   #changed;
@@ -62,7 +62,7 @@ class Faults {
   async #ask(knob) {
     const answer = await call(`${knob.base}/faults`).catch(() => null);
     const values = await faultsIn(answer);
-    knob.state = values ? "open" : "closed";
+    knob.state = values ? "open" : isGuarded(knob, answer) ? "guarded" : "closed";
     if (values) knob.values = values;
     this.#changed();
   }
@@ -73,7 +73,8 @@ class Faults {
     const headers = { "content-type": "application/json" };
     const answer = await call(`${knob.base}/faults`, { method: "PUT", headers, body: JSON.stringify(values) }).catch(() => null);
     knob.values = (await faultsIn(answer)) ?? knob.values;
-    knob.said = !answer ? "there was no answer" : answer.ok ? "" : await problemOf(answer);
+    if (isGuarded(knob, answer)) knob.state = "guarded";
+    knob.said = !answer ? "there was no answer" : answer.ok ? "" : await problemOf(answer, "admin");
     announce(knob.said || `Faults are set: ${describeFaults(knob.values)}`);
     this.#changed();
   }
@@ -84,6 +85,12 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 function isSameMachine(host) {
   return host === location.hostname || (LOOPBACK.has(host) && LOOPBACK.has(location.hostname));
 }
+
+/**
+ * Whether another node wants a token. It gets none from this page: its address is only what somebody has said, and whoever looks
+ * has given the token to this node.
+ */
+const isGuarded = (knob, answer) => knob.base !== "" && answer?.status === 401;
 
 /** The faults that an answer says, if it is one that does. */
 async function faultsIn(answer) {
@@ -102,8 +109,16 @@ function describeFaults({ delay_ms: delay, error_rate: errors, drop_rate: losses
 }
 
 function showFaults(faults) {
-  const open = [...faults.nodes].filter(([, knob]) => knob.state === "open").map(([id]) => id);
-  $("faults").hidden = open.length === 0;
+  const withState = (state) => [...faults.nodes].filter(([, knob]) => knob.state === state).map(([id]) => id);
+  const [open, guarded] = [withState("open"), withState("guarded")];
+  $("faults").hidden = open.length + guarded.length === 0;
+  arrange($("guarded"), guarded, guardedNode, (item, id) => {
+    const { base } = faults.nodes.get(id);
+    const [name, link] = item.children;
+    setText(name, `${id} answers only with a token, on its own page: `);
+    if (link.textContent === base) return;
+    Object.assign(link, { href: base, textContent: base });
+  });
   const create = (id) => knobsOf(faults, id);
   arrange($("knobs"), open, create, (form, id) => {
     const { values, said } = faults.nodes.get(id);
@@ -116,6 +131,8 @@ function showFaults(faults) {
     for (const { name } of KNOBS) form.elements[name].value = values[name];
   });
 }
+
+const guardedNode = () => make("li", {}, make("span"), make("a", { rel: "noreferrer" }));
 
 function knobsOf(faults, id) {
   const inputs = KNOBS.map(({ name, label, max, step }) =>

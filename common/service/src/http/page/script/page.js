@@ -14,9 +14,11 @@ let heardTime = new Date();
 let isStale = false;
 let isDrawing = false;
 let statuses = new Map();
+let isChangingToken = false;
 
+const access = new Access(takeAccess);
 const entries = new Entries();
-const writes = new Writes(changed);
+const writes = new Writes(changed, giveBack);
 const faults = new Faults(changed);
 const healthStream = new Stream(() => "/health/stream", takeHealth, DEAD_MS);
 const logStream = new Stream(() => entries.path(), takeEntry, DEAD_LOG_MS);
@@ -50,6 +52,29 @@ function takeEntry(event, data, id) {
   changed();
 }
 
+/** Another token, or what the node says of it. */
+function takeAccess(state) {
+  if (access.isAsking) isChangingToken = false;
+  if (state === "trying") {
+    faults.forget();
+    healthStream.retry();
+  }
+  // With the first token the stream of health comes first, as it does without any.
+  if (state === "taken" && health !== null) logStream.retry();
+  const said = describeAccess(access);
+  setText($("access-said"), access.isAsking ? said : "");
+  if (said) announce(said);
+  changed();
+}
+
+/** Puts a text back where it was typed, unless the next one is there. */
+function giveBack(content) {
+  const field = $("form").elements.content;
+  if (field.value !== "") return false;
+  field.value = content;
+  return true;
+}
+
 function announceStatuses(nodes) {
   const now = new Map(nodes.slice(0, MAX_NODES).map((node) => [node.id, node.status]));
   for (const [id, status] of now) {
@@ -76,6 +101,7 @@ function changed() {
 function draw() {
   const elapsedMs = performance.now() - heardAt;
   drawSilence(elapsedMs);
+  showAccess(access, isChangingToken);
   if (health === null) return;
   const nodes = nodesOf(health);
   const isMaster = health.role === "master";
@@ -101,13 +127,16 @@ function drawSilence(elapsedMs) {
   const was = isStale;
   isStale = elapsedMs > STALE_MS;
   document.documentElement.classList.toggle("stale", isStale);
-  $("silence").hidden = !isStale;
-  const [state, look] = isStale ? ["no word", "idle"] : health === null ? ["connecting …", "idle"] : [words(health.status), looks(health.status)];
+  // Before anything was heard, there is only the token to be asked for.
+  const isOnlyAsking = access.isAsking && health === null;
+  $("silence").hidden = !isStale || isOnlyAsking;
+  const [state, look] = isOnlyAsking ? ["token needed", "idle"] : isStale ? ["no word", "idle"] : health === null ? ["connecting …", "idle"] : [words(health.status), looks(health.status)];
   setText($("state"), state);
   setClass($("state"), `pill ${look}`);
   document.title = health === null ? "Replicated log" : `${state} · ${health.role === "master" ? "master" : health.id} · Replicated log`;
-  if (isStale) setText($("silence"), `No word from ${nameOf(health)} since ${clock(heardTime)}. What is shown is from then.`);
-  if (was !== isStale) announce(isStale ? $("silence").textContent : `${nameOf(health)} is heard again`);
+  const refusal = healthStream.isRefused && !access.isAsking ? ` Refused: ${healthStream.problem}. Reload the page to try again.` : "";
+  if (isStale) setText($("silence"), `No word from ${nameOf(health)} since ${clock(heardTime)}. What is shown is from then.${refusal}`);
+  if (was !== isStale && !isOnlyAsking) announce(isStale ? $("silence").textContent : `${nameOf(health)} is heard again`);
 }
 
 /** A name, a value, how it looks, and what is said below it. */
@@ -163,7 +192,7 @@ function drawNotices() {
     health.not_heard?.length > 0 && `Not heard since the start: ${listed(health.not_heard.slice(0, MAX_NODES))}`,
     damaged.length > 0 && `Damaged on the disk: ${count(damaged.length, "entry", "entries")}, from ${number(damaged[0])} on`,
     health.forged > 0 && `${count(health.forged, "message")} of a forged epoch ${health.forged === 1 ? "was" : "were"} dropped`,
-    !isStale && logStream.problem && `The entries are not read just now: ${logStream.problem}; it is tried again`,
+    !isStale && logStream.problem && `The entries are not read just now: ${logStream.problem}${logStream.isRefused ? "" : "; it is tried again"}`,
   ];
   arrange($("notices"), notices.filter(Boolean).slice(0, MAX_NODES), (text) => make("li", { textContent: text }));
 }
@@ -176,6 +205,11 @@ $("form").addEventListener("submit", (event) => {
   content.focus();
 });
 
+listenForToken(access, (isShown) => {
+  isChangingToken = isShown;
+  showAccess(access, isShown);
+});
+
 // Nobody looks: the few connections that a browser has to a node are for the pages that are seen.
 function lookOrNot() {
   for (const stream of [healthStream, logStream]) {
@@ -186,6 +220,9 @@ function lookOrNot() {
 }
 document.addEventListener("visibilitychange", lookOrNot);
 window.addEventListener("online", lookOrNot);
+// A page that is kept to be gone back to holds no connection.
+window.addEventListener("pagehide", () => [healthStream, logStream].forEach((stream) => stream.close()));
+window.addEventListener("pageshow", (event) => event.persisted && lookOrNot());
 setInterval(() => {
   if (performance.now() - heardAt > STALE_MS !== isStale) changed();
 }, 200);
