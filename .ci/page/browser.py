@@ -8,6 +8,7 @@ from importlib.resources import files
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 
@@ -24,12 +25,15 @@ class Browser:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
-        self.driver.set_script_timeout(20)
+        self.driver.set_script_timeout(60)
         self.axe = files("axe_playwright_python").joinpath("axe.min.js").read_text()
         # What it shows before it is asked for anything is no page of ours.
         self.driver.get("about:blank")
         self.driver.get_log("performance")
         self.requested = set()
+        # What it has sent: the parameters of the events of Chromium's own protocol, by the id of the request.
+        self.sent = []
+        self.console = []
         self.complaints = []
 
     def quit(self):
@@ -69,13 +73,49 @@ class Browser:
         form.find_element(By.NAME, "content").send_keys(content)
         form.find_element(By.TAG_NAME, "button").click()
 
+    def give_token(self, token):
+        """Types it into the field that is shown and sends it off with the keyboard, as a person does."""
+        self.driver.find_element(By.ID, "access-token").send_keys(token, Keys.ENTER)
+
+    def press(self, identifier):
+        self.driver.find_element(By.ID, identifier).click()
+
+    def back(self):
+        self.driver.back()
+
+    def forget(self):
+        """What was noted so far is none of the nodes'."""
+        self.driver.get("about:blank")
+        self.collect()
+        self.requested.clear()
+        self.console.clear()
+        self.complaints.clear()
+        self.sent.clear()
+
+    def reload(self):
+        self.driver.refresh()
+
+    def in_new_tab(self, look):
+        """What `look` does is done in a tab of its own, which is closed afterwards."""
+        first = self.driver.current_window_handle
+        self.driver.switch_to.new_window("tab")
+        try:
+            look()
+        finally:
+            self.driver.close()
+            self.driver.switch_to.window(first)
+
     def collect(self):
         """Reads what the browser has noted since."""
-        self.complaints += [line for line in self.driver.get_log("browser") if line["level"] in ("WARNING", "SEVERE")]
+        lines = self.driver.get_log("browser")
+        self.console += lines
+        self.complaints += [line for line in lines if line["level"] in ("WARNING", "SEVERE")]
         for line in self.driver.get_log("performance"):
             message = json.loads(line["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self.requested.add(message["params"]["request"]["url"])
+            if message["method"] in ("Network.requestWillBeSent", "Network.requestWillBeSentExtraInfo"):
+                self.sent.append(message["params"])
 
     def violations(self):
         """What axe-core finds wrong, a line each."""

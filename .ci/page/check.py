@@ -6,35 +6,21 @@ import sys
 import tempfile
 
 from browser import Browser
-from nodes import Cluster
+from events import reads_events_however_they_are_cut
+from look import Looker
+from nodes import Cluster, await_that
+from streams import streams_go_on
+from tokens import TokenCheck, TokenCluster
 
-LOOK = """
-const row = (content) => [...document.querySelectorAll("#matrix tbody tr")]
-  .find((row) => row.querySelector(".content").textContent === content);
-const holdings = (content) => [...(row(content)?.querySelectorAll(".tick") ?? [])].map((tick) => tick.dataset.how).join(" ");
-const cells = (node) => [...document.querySelector(`#nodes tbody[data-node=${node}]`).rows[0].cells];
-const said = (node) => cells(node).map((cell) => cell.textContent);
-const card = (name) => [...document.querySelectorAll("#cards > div")]
-  .find((card) => card.querySelector("dt").textContent === name)?.querySelector("dd").textContent;
-const writes = (state) => document.querySelectorAll(`#writes li[data-state=${state}]`).length;
-const stale = () => document.documentElement.classList.contains("stale");
-const text = (id) => document.getElementById(id).textContent;
-const color = (element) => getComputedStyle(element).color;
-"""
 HOSTILE = ["<script>window.hit = 1</script>", "<img src=x onerror='window.hit = 2'>", "</td></tr><b>bold</b>", "\u202ereversed &amp; \"quoted\""]
 MESSAGES = [f"{what} {n}" for n in range(101, 104) for what in ("order placed:", "order paid:", "parcel sent:")]
 GREEN_LIGHT, GREEN_DARK = "rgb(18, 105, 47)", "rgb(86, 200, 120)"
 
 
-class Check:
+class Check(Looker):
     def __init__(self, cluster, browser, screenshots):
-        self.cluster, self.browser, self.screenshots = cluster, browser, screenshots
-
-    def until(self, what, condition, seconds=10):
-        return self.browser.until(what, f"{LOOK}\nreturn {condition}", seconds=seconds)
-
-    def now(self, expression):
-        return self.browser.run(f"{LOOK}\nreturn {expression}")
+        super().__init__(browser)
+        self.cluster, self.screenshots = cluster, screenshots
 
     def goes_live(self):
         self.browser.open(self.cluster.master.url)
@@ -86,19 +72,6 @@ class Check:
         self.until("it is named", 'text("behind").startsWith("secondary2 has not acknowledged entries 11 to 12 (unhealthy")')
         tag = self.now('row("waits for secondary2").querySelector(".tag").textContent')
         assert tag == "w=3 waits", tag
-
-    def can_be_read_by_everybody(self, what):
-        """In both colours, wide and narrow; each as the page is at the moment."""
-        for scheme in "dark", "light":
-            self.browser.scheme(scheme)
-            violations = self.browser.violations()
-            assert not violations, f"{what}, {scheme}:\n" + "\n".join(violations)
-        self.browser.size(390, 800)
-        width = self.now("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
-        assert width <= 390, f"{what}: {width} pixels wide"
-        violations = self.browser.violations()
-        assert not violations, f"{what}, narrow:\n" + "\n".join(violations)
-        self.browser.size(1280, 800)
 
     def takes_pictures(self):
         if not self.screenshots:
@@ -214,6 +187,20 @@ class Check:
         assert self.cluster.first.ask("GET", "/faults")[1]["drop_rate"] == 0.5
         assert self.now('document.querySelectorAll("#knobs form").length') == 1, "only of one"
 
+    def hangs_up_when_it_is_left(self):
+        def has_streams(n):
+            def look():
+                return self.cluster.master.metric("replog_http_streams") == n
+
+            return look
+
+        await_that("both streams of the page are open", has_streams(2))
+        self.browser.open("about:blank")
+        await_that("the node has no stream any more", has_streams(0))
+        self.browser.back()
+        self.until("it is live again", '!stale() && text("state") === "ok" && row("is late")')
+        await_that("both are open again", has_streams(2))
+
     def nobody_else_was_asked(self):
         own = tuple(f"{node.url}/" for node in self.cluster.nodes)
         others = [url for url in self.browser.requested if not url.startswith((*own, "data:image/svg+xml,"))]
@@ -234,11 +221,14 @@ class Check:
     def all(self):
         self.browser.scheme("light")
         self.browser.size(1280, 800)
+        reads_events_however_they_are_cut(self.browser)
+        streams_go_on(self.browser)
+        self.browser.forget()
         for part in (
             self.goes_live, self.shows_what_others_append, self.shows_ticks_as_acks_come_in, self.shows_a_dead_secondary,
             lambda: self.can_be_read_by_everybody("a write waits"), self.takes_pictures, self.appends_on_while_many_wait, self.shows_it_come_back,
             self.shows_texts_as_texts, self.says_when_it_hears_nothing, self.follows_another_master, self.keeps_no_more_than_it_shows,
-            self.begins_anew_after_a_clear, self.shows_a_secondary, self.sets_faults_of_others,
+            self.begins_anew_after_a_clear, self.shows_a_secondary, self.sets_faults_of_others, self.hangs_up_when_it_is_left,
         ):
             note = part()
             self.browser.collect()
@@ -254,18 +244,24 @@ def main():
     parser.add_argument("nats_server")
     parser.add_argument("--screenshots", action="store_true", help="take the pictures of README.md")
     arguments = parser.parse_args()
+    programs = arguments.demo, arguments.nats_server
+    with_nodes(Cluster, programs, lambda cluster, browser, _: Check(cluster, browser, arguments.screenshots))
+    with_nodes(TokenCluster, programs, TokenCheck)
+    print("the page is as it should be")
+
+
+def with_nodes(make_cluster, programs, make_check):
     with tempfile.TemporaryDirectory() as work:
-        cluster = Cluster(arguments.demo, arguments.nats_server, work)
+        cluster = make_cluster(*programs, work)
         try:
             cluster.start()
             browser = Browser(work)
             try:
-                Check(cluster, browser, arguments.screenshots).all()
+                make_check(cluster, browser, work).all()
             finally:
                 browser.quit()
         finally:
             cluster.stop()
-    print("the page is as it should be")
 
 
 if __name__ == "__main__":

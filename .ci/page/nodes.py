@@ -25,12 +25,22 @@ def free_ports(count):
     return ports
 
 
+def await_that(what, is_so, seconds=20):
+    """Until it is so."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
 class Node:
     """One process, which may be killed and started again on the same port."""
 
     def __init__(self, command, port, log, environment):
         self.command, self.port, self.environment = command, port, environment
         self.url = f"http://127.0.0.1:{port}"
+        self.token = None
         self.log = open(log, "ab")
         self.process = None
 
@@ -63,12 +73,22 @@ class Node:
     def ask(self, method, path, body=None, content_type="application/json"):
         """The status of the answer and what it says."""
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.url + path, data, {"content-type": content_type}, method=method)
+        headers = {"content-type": content_type}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def metric(self, name):
+        """What /metrics says of one that has no labels."""
+        request = urllib.request.Request(f"{self.url}/metrics", headers={"authorization": f"Bearer {self.token}"} if self.token else {})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     def await_ready(self, path="/readyz", seconds=20):
         """Until the node answers that with 200."""
@@ -88,7 +108,7 @@ class Node:
 class Cluster:
     """A broker, a master, and two secondaries, of which the first one lets its faults be set."""
 
-    def __init__(self, demo, nats_server, work):
+    def __init__(self, demo, nats_server, work, more=None):
         broker, master, first, second = free_ports(4)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("REPLOG_", "NATS_"))}
         environment |= {
@@ -96,7 +116,7 @@ class Cluster:
             "REPLOG_HEARTBEAT_INTERVAL": "200ms",
             "REPLOG_ALLOW_CLEAR": "true",
             "REPLOG_ALLOW_ORIGIN": f"http://127.0.0.1:{master}",
-        }
+        } | (more or {})
         address = "127.0.0.1:{}".format
 
         def node(name, port, flags, more=None):
