@@ -51,10 +51,12 @@ class Check(Looker):
     def shows_ticks_as_acks_come_in(self):
         assert self.cluster.first.ask("PUT", "/faults", {"delay_ms": 1200})[0] == 200
         self.browser.append("late", "3")
-        self.until("two of three have it", 'holdings("late") === "held waits held"')
-        self.until("somebody waits", 'card("Waiting") === "1 write" && writes("open") === 1')
-        said = self.now('text("behind")')
-        assert said.startswith("secondary1 has not acknowledged entry 10 "), said
+        # In one look: on a busy machine the delay is over before a second one.
+        self.until(
+            "two of three have it, somebody waits, and it is said for whom",
+            'holdings("late") === "held waits held" && card("Waiting") === "1 write" && writes("open") === 1'
+            ' && text("behind").startsWith("secondary1 has not acknowledged entry 10 ")',
+        )
         self.until("all have it", 'holdings("late") === "held held held" && writes("open") === 0')
         self.until("nobody waits", 'card("Waiting") === "0 writes" && text("behind") === ""')
         assert self.cluster.first.ask("PUT", "/faults", {"delay_ms": 0})[0] == 200
