@@ -44,7 +44,11 @@ def main():
     images = {name: service["image"].partition(":")[0] for name, service in services.items()}
     brokers = []
     for name in [name for name, image in images.items() if image == "nats"]:
+        # What brokers show each other is no user's.
         given = {k: v for k, v in services[name]["environment"].items() if k.endswith("_PASSWORD")}
+        route = given.pop("NATS_ROUTE_PASSWORD")
+        if services[name]["environment"]["NATS_ROUTES"].count(f"nats://route:{route[1:-1]}@nats") != 3:
+            wrong.append(f"{name}: the brokers do not find each other")
         if not all(len(v) > 2 and v[0] == v[-1] == '"' for v in given.values()):
             wrong.append(f"{name}: a password without quotes around it")
         if is_public and any(v != f'"secret-{k}"' for k, v in given.items()):
