@@ -74,7 +74,9 @@ def check_references(name, workload, keys, say):
     for volume in pod.get("volumes", []):
         known = [source for source in sources(volume) if source in keys]
         say(known == sources(volume), f"a volume of what nobody makes: {sources(volume)}")
-        volumes[volume["name"]] = set().union(*[keys[source] for source in known])
+        every = [key for source in known for key in keys[source]]
+        volumes[volume["name"]] = set(every)
+        say(len(every) == len(set(every)), f"a volume with two files of one name: {sorted(every)}")
     for container in pod["containers"]:
         files, claims = set(), {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         for mount in container["volumeMounts"]:
