@@ -13,7 +13,7 @@ use replog_protocol::node_url::NodeUrl;
 use replog_protocol::write_concern::WriteConcern;
 use replog_service::healthcheck::HealthcheckArgs;
 use replog_service::program::RestoreArgs;
-use replog_service::settings::values::{HttpAddr, positive_duration};
+use replog_service::settings::values::{HttpAddr, recovery_timeout};
 use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
 use replog_service::token::TokenArgs;
 
@@ -58,8 +58,8 @@ pub struct Config {
     /// Refuse appends while fewer than a majority of the members are alive.
     #[arg(long, env = "REPLOG_READ_ONLY_WITHOUT_QUORUM")]
     pub read_only_without_quorum: bool,
-    /// How long an empty master waits for the listed members to say what they hold.
-    #[arg(long, env = "REPLOG_RECOVERY_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "3s")]
+    /// How long an empty master waits for the listed members to say what they hold; from 50ms to 1h.
+    #[arg(long, env = "REPLOG_RECOVERY_TIMEOUT", value_name = "TIME", value_parser = recovery_timeout, default_value = "3s")]
     pub recovery_timeout: Duration,
     /// How many of the listed secondaries a master must have heard before it serves, at every start: `any` goes on when
     /// --recovery-timeout is over, `majority` and `all` of them wait as long as it takes.
@@ -236,6 +236,8 @@ mod tests {
             (&["--default-w", "0"], "--default-w"),
             (&["--deduplicate-by", "id"], "message_id or content"),
             (&["--retry-min", "9s"], "--retry-max"),
+            (&["--recovery-timeout", "1ms"], "from 50ms to 1h"),
+            (&["--recovery-timeout", "2h"], "from 50ms to 1h"),
             (&["--recovery-requires", "two"], "any, majority or all"),
             (&["--recovery-requires", "all"], "expected --secondaries"),
         ] {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use replog_nats::BrokerUrl;
-use replog_protocol::follower::reorder::HOLD_BACK_BYTES;
 use replog_protocol::node_url::NodeUrl;
 use replog_storage::disk::Fsync;
 
@@ -15,8 +14,8 @@ use super::parse::Environment;
 use super::refusal::WrongSetting;
 use super::security::SecurityArgs;
 use super::values::{
-    HttpAddr, count, fsync, heartbeat_interval, node_url, positive_duration, size_bytes,
-    subject_token, threads,
+    HttpAddr, body_bytes, client_timeout, count, fsync, header_bytes, heartbeat_interval, node_url,
+    replication_bytes, retry_pause, silence, size_bytes, subject_token, threads,
 };
 use crate::http::guard::Guard;
 use crate::http::origin::{Host, Origin};
@@ -87,7 +86,7 @@ pub struct CommonArgs {
     /// Open PUT /faults.
     #[arg(long, env = "REPLOG_ALLOW_FAULTS", help_heading = "Process")]
     pub allow_faults: bool,
-    /// Threads that serve; one is fastest where cores are few.
+    /// Threads that serve, up to 64; one is fastest where cores are few.
     #[arg(long, env = "REPLOG_THREADS", value_name = "N", value_parser = threads, default_value = "1", help_heading = "Process")]
     pub threads: usize,
     /// Log lines for people or for machines; the level by RUST_LOG.
@@ -220,11 +219,11 @@ pub struct LivenessArgs {
     /// A sign of life at least that often; from 20ms to 60s.
     #[arg(long, env = "REPLOG_HEARTBEAT_INTERVAL", value_name = "TIME", value_parser = heartbeat_interval, default_value = "500ms")]
     pub heartbeat_interval: Duration,
-    /// Silence after which a node is suspected; at least 2 heartbeat intervals [default: 3 of them].
-    #[arg(long, env = "REPLOG_SUSPECT_AFTER", value_name = "TIME", value_parser = positive_duration)]
+    /// Silence after which a node is suspected; at least 2 heartbeat intervals, up to 24h [default: 3 of them].
+    #[arg(long, env = "REPLOG_SUSPECT_AFTER", value_name = "TIME", value_parser = silence)]
     suspect_after: Option<Duration>,
-    /// Silence after which a node is unhealthy; more than --suspect-after [default: 10 heartbeat intervals].
-    #[arg(long, env = "REPLOG_UNHEALTHY_AFTER", value_name = "TIME", value_parser = positive_duration)]
+    /// Silence after which a node is unhealthy; more than --suspect-after, up to 24h [default: 10 heartbeat intervals].
+    #[arg(long, env = "REPLOG_UNHEALTHY_AFTER", value_name = "TIME", value_parser = silence)]
     unhealthy_after: Option<Duration>,
 }
 
@@ -280,33 +279,33 @@ impl LivenessArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits of HTTP")]
 pub struct HttpArgs {
-    /// HTTP connections at once; further ones wait to be accepted. Never more than the open files that the broker's link and
-    /// the log leave.
+    /// HTTP connections at once, up to 1048576; further ones wait to be accepted. Never more than the open files that the
+    /// broker's link and the log leave.
     #[arg(long, env = "REPLOG_MAX_CONNECTIONS", value_name = "N", value_parser = count, default_value = "10240")]
     pub max_connections: usize,
-    /// Time that a client has to send the headers of a request.
-    #[arg(long, env = "REPLOG_HEADER_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "15s")]
+    /// Time that a client has to send the headers of a request; from 50ms to 24h.
+    #[arg(long, env = "REPLOG_HEADER_TIMEOUT", value_name = "TIME", value_parser = client_timeout, default_value = "15s")]
     pub header_timeout: Duration,
-    /// Time that a client has to send the body of a request.
-    #[arg(long, env = "REPLOG_BODY_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "30s")]
+    /// Time that a client has to send the body of a request; from 50ms to 24h.
+    #[arg(long, env = "REPLOG_BODY_TIMEOUT", value_name = "TIME", value_parser = client_timeout, default_value = "30s")]
     pub body_timeout: Duration,
-    /// A client that reads nothing of its answer for that long is cut off.
-    #[arg(long, env = "REPLOG_WRITE_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "30s")]
+    /// A client that reads nothing of its answer for that long is cut off; from 50ms to 24h.
+    #[arg(long, env = "REPLOG_WRITE_TIMEOUT", value_name = "TIME", value_parser = client_timeout, default_value = "30s")]
     pub write_timeout: Duration,
-    /// A connection without a request is closed after that long; balancers reuse theirs for up to a minute.
-    #[arg(long, env = "REPLOG_IDLE_TIMEOUT", value_name = "TIME", value_parser = positive_duration, default_value = "75s")]
+    /// A connection without a request is closed after that long, from 50ms to 24h; balancers reuse theirs for up to a minute.
+    #[arg(long, env = "REPLOG_IDLE_TIMEOUT", value_name = "TIME", value_parser = client_timeout, default_value = "75s")]
     pub idle_timeout: Duration,
-    /// Largest headers of a request, request line included.
-    #[arg(long, env = "REPLOG_MAX_HEADER_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "16KiB")]
+    /// Largest headers of a request, request line included; from 1KiB to 1MiB.
+    #[arg(long, env = "REPLOG_MAX_HEADER_BYTES", value_name = "SIZE", value_parser = header_bytes, default_value = "16KiB")]
     pub max_header_bytes: usize,
-    /// Largest body of a request.
-    #[arg(long, env = "REPLOG_MAX_BODY_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "8MiB")]
+    /// Largest body of a request, and largest line of a bulk load; from 1KiB to 1GiB.
+    #[arg(long, env = "REPLOG_MAX_BODY_BYTES", value_name = "SIZE", value_parser = body_bytes, default_value = "8MiB")]
     pub max_body_bytes: usize,
-    /// HTTP connections at once from one address; further ones are refused with 429. Behind a proxy every client has one
-    /// address [default: as many as there are].
+    /// HTTP connections at once from one address, up to 1048576; further ones are refused with 429. Behind a proxy every
+    /// client has one address [default: as many as there are].
     #[arg(long, env = "REPLOG_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", value_parser = count)]
     pub max_connections_per_address: Option<usize>,
-    /// Streams at once; further ones are refused.
+    /// Streams at once, up to 1048576 and half of the connections; further ones are refused.
     #[arg(long, env = "REPLOG_MAX_STREAMS", value_name = "N", value_parser = count, default_value = "1024")]
     pub max_streams: usize,
 }
@@ -334,25 +333,25 @@ impl HttpArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Replication")]
 pub struct ReplicationArgs {
-    /// First pause before an append is sent again; doubles, with jitter.
-    #[arg(long, env = "REPLOG_RETRY_MIN", value_name = "TIME", value_parser = positive_duration, default_value = "50ms")]
+    /// First pause before an append is sent again, from 10ms to 10m; doubles, with jitter.
+    #[arg(long, env = "REPLOG_RETRY_MIN", value_name = "TIME", value_parser = retry_pause, default_value = "50ms")]
     pub retry_min: Duration,
-    /// Longest pause before an append is sent again.
-    #[arg(long, env = "REPLOG_RETRY_MAX", value_name = "TIME", value_parser = positive_duration, default_value = "5s")]
+    /// Longest pause before an append is sent again; from 10ms to 10m.
+    #[arg(long, env = "REPLOG_RETRY_MAX", value_name = "TIME", value_parser = retry_pause, default_value = "5s")]
     pub retry_max: Duration,
-    /// Size of one append message.
-    #[arg(long, env = "REPLOG_BATCH_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "256KiB")]
+    /// Size of one append message; from 1KiB to --window-bytes.
+    #[arg(long, env = "REPLOG_BATCH_BYTES", value_name = "SIZE", value_parser = replication_bytes, default_value = "256KiB")]
     pub batch_bytes: usize,
-    /// Bytes in flight to one secondary, which must be able to hold them all back; at most 64MiB.
-    #[arg(long, env = "REPLOG_WINDOW_BYTES", value_name = "SIZE", value_parser = size_bytes, default_value = "1MiB")]
+    /// Bytes in flight to one secondary, which must be able to hold them all back; from 1KiB to 64MiB.
+    #[arg(long, env = "REPLOG_WINDOW_BYTES", value_name = "SIZE", value_parser = replication_bytes, default_value = "1MiB")]
     pub window_bytes: usize,
-    /// POSTs waiting for their write concern at once; further ones are refused.
+    /// POSTs waiting for their write concern at once, up to 1048576; further ones are refused.
     #[arg(long, env = "REPLOG_MAX_WAITING", value_name = "N", value_parser = count, default_value = "10000")]
     pub max_waiting: usize,
 }
 
 impl ReplicationArgs {
-    /// Checks the relations: retry min <= max, batch <= window, window <= what a secondary holds back.
+    /// Checks the relations: retry min <= max, batch <= window.
     ///
     /// # Errors
     /// The first relation that does not hold, naming both settings.
@@ -375,13 +374,6 @@ impl ReplicationArgs {
                     "expected at most --window-bytes, which is {}B",
                     self.window_bytes
                 ),
-            ));
-        }
-        if self.window_bytes > HOLD_BACK_BYTES {
-            return Err(WrongSetting::new(
-                "--window-bytes",
-                format!("{}B", self.window_bytes),
-                format!("expected at most {HOLD_BACK_BYTES}B, what a secondary holds back"),
             ));
         }
         Ok(())

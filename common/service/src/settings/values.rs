@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use replog_protocol::follower::reorder::HOLD_BACK_BYTES;
 use replog_protocol::node_url::NodeUrl;
 use replog_storage::disk::Fsync;
 
@@ -24,6 +26,12 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(20);
 /// The longest heartbeat interval: with longer ones a dead node is noticed after minutes.
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+/// The most of anything that is counted: as many files as Linux lets one process have open.
+const MOST: usize = 1 << 20;
 
 /// A whole number and a unit (`ms`, `s`, `m`, `h`); `0ms` is allowed, more than 365 days is not.
 ///
@@ -45,28 +53,50 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration of at most 8760h".into())
 }
 
-/// A [`duration`] above zero.
-///
-/// # Errors
-/// As [`duration`], and for zero.
-pub fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration = duration(text)?;
-    if duration.is_zero() {
-        return Err("expected a duration above 0ms".into());
-    }
-    Ok(duration)
-}
-
 /// A [`duration`] from 20 ms to 60 s.
 ///
 /// # Errors
 /// As [`duration`], and outside that range.
 pub fn heartbeat_interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    match (SHORTEST_HEARTBEAT..=LONGEST_HEARTBEAT).contains(&interval) {
-        true => Ok(interval),
-        false => Err("expected a duration from 20ms to 60s".into()),
-    }
+    let range = SHORTEST_HEARTBEAT..=LONGEST_HEARTBEAT;
+    within(duration(text)?, range, "a duration from 20ms to 60s")
+}
+
+/// How long a client is waited for, from 50 ms to 24 hours: a shorter time cuts clients that do nothing wrong.
+///
+/// # Errors
+/// As [`duration`], and outside that range.
+pub fn client_timeout(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(50)..=24 * HOUR;
+    within(duration(text)?, range, "a duration from 50ms to 24h")
+}
+
+/// A silence of a node that means something, above zero and up to 24 hours: after a longer one nobody would look any more.
+///
+/// # Errors
+/// As [`duration`], and outside that range.
+pub fn silence(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(1)..=24 * HOUR;
+    within(duration(text)?, range, "a duration from 1ms to 24h")
+}
+
+/// How long an empty master waits for what the members hold, from 50 ms to 1 hour: in a shorter time none of them can answer.
+///
+/// # Errors
+/// As [`duration`], and outside that range.
+pub fn recovery_timeout(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(50)..=HOUR;
+    within(duration(text)?, range, "a duration from 50ms to 1h")
+}
+
+/// A pause before something is sent again, from 10 ms to 10 minutes: after a shorter one a node that is slow gets everything
+/// again and again, after a longer one what was lost is missing for too long.
+///
+/// # Errors
+/// As [`duration`], and outside that range.
+pub fn retry_pause(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(10)..=HOUR / 6;
+    within(duration(text)?, range, "a duration from 10ms to 10m")
 }
 
 /// A size in bytes above zero: a whole number and a unit (`B`, `KB`, `MB`, `GB` in thousands; `KiB`, `MiB`, `GiB` in
@@ -96,6 +126,31 @@ pub fn size_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The headers of a request, from 1 KiB, which the requests of ordinary clients need, to 1 MiB.
+///
+/// # Errors
+/// As [`size_bytes`], and outside that range.
+pub fn header_bytes(text: &str) -> Result<usize, String> {
+    within(size_bytes(text)?, KIB..=MIB, "a size from 1KiB to 1MiB")
+}
+
+/// The body of a request, from 1 KiB to 1 GiB.
+///
+/// # Errors
+/// As [`size_bytes`], and outside that range.
+pub fn body_bytes(text: &str) -> Result<usize, String> {
+    within(size_bytes(text)?, KIB..=GIB, "a size from 1KiB to 1GiB")
+}
+
+/// Entries on their way to a secondary, from 1 KiB to 64 MiB, which is what a secondary holds back.
+///
+/// # Errors
+/// As [`size_bytes`], and outside that range.
+pub fn replication_bytes(text: &str) -> Result<usize, String> {
+    let range = KIB..=HOLD_BACK_BYTES;
+    within(size_bytes(text)?, range, "a size from 1KiB to 64MiB")
+}
+
 /// A probability, 0 to 1 with both ends.
 ///
 /// # Errors
@@ -107,16 +162,12 @@ pub fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
-/// A whole number of at least 1.
+/// A number of clients, connections or streams, 1 to 1,048,576.
 ///
 /// # Errors
-/// Anything else, also above 4,294,967,295.
+/// Anything else.
 pub fn count(text: &str) -> Result<usize, String> {
-    u32::from_str(text)
-        .ok()
-        .filter(|count| *count > 0)
-        .and_then(|count| usize::try_from(count).ok())
-        .ok_or_else(|| format!("expected a whole number from 1 to {}", u32::MAX))
+    whole_number(text, MOST)
 }
 
 /// A number of threads, 1 to 64.
@@ -124,10 +175,21 @@ pub fn count(text: &str) -> Result<usize, String> {
 /// # Errors
 /// Anything else.
 pub fn threads(text: &str) -> Result<usize, String> {
-    count(text)
-        .ok()
-        .filter(|threads| *threads <= 64)
-        .ok_or_else(|| "expected a whole number from 1 to 64".into())
+    whole_number(text, 64)
+}
+
+fn whole_number(text: &str, most: usize) -> Result<usize, String> {
+    let number = usize::from_str(text).ok();
+    let number = number.filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {most}"))
+}
+
+/// The value, if it is in its range.
+fn within<T: PartialOrd>(value: T, range: RangeInclusive<T>, expected: &str) -> Result<T, String> {
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(format!("expected {expected}")),
+    }
 }
 
 /// `always` or `never`.
