@@ -380,7 +380,10 @@ async fn clear(
 /// Entries that this node took out of its log because the master has other entries there.
 #[utoipa::path(
     get, path = "/diverged", operation_id = "getDiverged", tag = "cluster",
-    responses((status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks))
+    responses(
+        (status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks),
+        (status = 503, response = Unavailable)
+    )
 )]
 async fn diverged(State(secondary): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&secondary.log).await
@@ -516,9 +519,9 @@ impl Secondary {
         running: Running,
         stop: CancellationToken,
     ) -> Self {
-        let max_streams = config.common.http.max_streams;
+        let http = &config.common.http;
         Self {
-            log: LogAccess::new(&node, stop, max_streams),
+            log: LogAccess::new(&node, stop, http.max_streams, http.max_connections),
             node,
             allow_clear: config.common.allow_clear,
             allow_faults: config.common.allow_faults,

@@ -7,8 +7,12 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use replog_protocol::entry::Content;
 use replog_protocol::ids::{LogId, MessageId, Seq};
-use replog_protocol::leader::command::{Answer, Append, AppendRequest, Appended, Command, Load};
+use replog_protocol::leader::command::{
+    Answer, Append, AppendError, AppendRequest, Appended, Command, Load,
+    Unavailable as UnavailableBecause,
+};
 use replog_protocol::request_id::RequestId;
+use replog_protocol::write_concern::WriteConcern;
 use replog_service::http::openapi::headers;
 use replog_service::http::openapi::refusals::{
     BodyTimeout, Cleared, EncodedBody, NotReplicated, OtherContent, OtherPosition, TooLarge,
@@ -26,6 +30,9 @@ use super::outcome::{Sent, replicated};
 use super::parse::{MessageBody, NewMessage};
 use super::terms::{AppendParameters, Terms};
 use super::{Master, Shared, batch, bulk};
+
+/// What becomes of an append that has no place to wait in.
+const NO_PLACE: AppendError = AppendError::Unavailable(UnavailableBecause::TooManyWaiting);
 
 /// The answer when enough nodes hold the message.
 #[derive(Serialize, ToSchema)]
@@ -185,6 +192,18 @@ impl Master {
     ) -> Result<Option<Answer>, Problem> {
         let w = terms.w.unwrap_or(self.default_w);
         let measured = self.appends.begin(w);
+        // Who waits for other nodes holds a connection meanwhile; a load has its place already.
+        let _place = match w {
+            WriteConcern::Count(1) => None,
+            _ if load.is_some() => None,
+            _ => match self.log.waiting_place() {
+                Ok(place) => Some(place),
+                Err(full) => {
+                    measured.ended(&Ok(Some(Answer::Refused(NO_PLACE))));
+                    return Err(full);
+                }
+            },
+        };
         let answer = self.node.ask(|waiter| {
             Command::Append(Append {
                 requests,

@@ -100,6 +100,8 @@ async fn run_all(
     let terms = query::read::<AppendParameters>(&head.uri)?.check(master.listed)?;
     let key = IdempotencyKey::of(&head.headers)?;
     let request_id = request_id::of_client(&head.headers);
+    // As long as its client likes.
+    let _place = master.log.waiting_place()?;
     let mut waiting = Waiting::new(terms);
     let mut rest = Rest::More;
     loop {

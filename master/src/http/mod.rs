@@ -207,7 +207,10 @@ async fn list(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
 /// Entries that this node took out of its log because others have other entries there.
 #[utoipa::path(
     get, path = "/diverged", operation_id = "getDiverged", tag = "cluster",
-    responses((status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks))
+    responses(
+        (status = 200, description = "The ends of logs that were rolled back.", body = rollbacks::Rollbacks),
+        (status = 503, response = Unavailable)
+    )
 )]
 async fn diverged(State(master): Shared, _: NoQuery) -> Result<Response, Problem> {
     rollbacks::diverged(&master.log).await
@@ -292,6 +295,7 @@ async fn message(
         .map_or_else(Default::default, |l| l.log_id);
     if let Some((w, timeout)) = awaited {
         let message_id = id_of(&entry, seq)?;
+        let _place = master.log.waiting_place()?;
         let answer = master.node.ask(|waiter| {
             Command::Await(Await {
                 log_id,
@@ -336,11 +340,11 @@ impl Master {
         running: Running,
         stop: CancellationToken,
     ) -> Self {
-        let max_streams = config.common.http.max_streams;
+        let http = &config.common.http;
         Self {
-            log: LogAccess::new(&node, stop.clone(), max_streams),
+            log: LogAccess::new(&node, stop.clone(), http.max_streams, http.max_connections),
             stop,
-            max_line_bytes: config.common.http.max_body_bytes,
+            max_line_bytes: http.max_body_bytes,
             node,
             ids: MessageIds::new(),
             listed: config.secondaries.as_ref().map(Vec::len),

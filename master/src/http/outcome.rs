@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use replog_protocol::ids::MessageId;
 use replog_protocol::leader::command::{Answer, AppendError, Appended, Unavailable, WaitEnd};
 use replog_service::http::problem::Problem;
+use replog_service::metrics::HttpLimit;
 
 /// What a client wanted in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,11 @@ pub(super) fn unavailable(reason: Unavailable) -> Problem {
         Unavailable::DiskFull => "the disk is full",
         Unavailable::DiskFailed => "the disk has failed, and the master ends",
     };
-    Problem::unavailable(reason.as_str(), format!("nothing was changed: {detail}"))
+    let problem = Problem::unavailable(reason.as_str(), format!("nothing was changed: {detail}"));
+    match reason {
+        Unavailable::TooManyWaiting => problem.at_limit(HttpLimit::MaxWaiting),
+        _ => problem,
+    }
 }
 
 /// Fewer nodes hold the messages than were asked for; they are in the log all the same.

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::committed::Level;
 use super::problem::Problem;
+use super::waiting_room::{WaitingPlace, WaitingRoom};
+use crate::metrics::HttpLimit;
 use crate::node_task::NodeHandle;
 use crate::snapshot::{View, Views};
 
@@ -19,6 +21,9 @@ pub const RECOVERY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a reader waits for a node to store what it knows to be committed.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// So many answers that are made as a whole, and may be large, are there at one time.
+const LARGE_ANSWERS: usize = 4;
+
 /// Access to the log of this node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogAccess {
@@ -26,7 +31,16 @@ pub struct LogAccess {
     stop: CancellationToken,
     streams: Arc<Semaphore>,
     max_streams: usize,
+    waiting_room: WaitingRoom,
+    large_answers: Arc<Semaphore>,
     wants_committed: Arc<Notify>,
+}
+
+/// One of the streams that there may be, as long as this value lives.
+#[derive(Debug)]
+pub struct StreamPermit {
+    _stream: OwnedSemaphorePermit,
+    _place: WaitingPlace,
 }
 
 /// How a wait for a view has ended.
@@ -41,10 +55,22 @@ pub enum Waited {
 }
 
 impl LogAccess {
-    /// Reads what the node shows until `stop` is cancelled; so many streams at once.
+    /// Reads what the node shows until `stop` is cancelled; so many streams at once, among so many connections.
     #[must_use]
-    pub fn new<N: Node>(node: &NodeHandle<N>, stop: CancellationToken, max_streams: usize) -> Self {
-        Self::of_views(node.views(), node.wants_committed(), stop, max_streams)
+    pub fn new<N: Node>(
+        node: &NodeHandle<N>,
+        stop: CancellationToken,
+        max_streams: usize,
+        max_connections: usize,
+    ) -> Self {
+        let room = WaitingRoom::within(max_connections);
+        Self::of_views(
+            node.views(),
+            node.wants_committed(),
+            stop,
+            max_streams,
+            room,
+        )
     }
 
     pub(super) fn of_views(
@@ -52,6 +78,7 @@ impl LogAccess {
         wants_committed: Arc<Notify>,
         stop: CancellationToken,
         max_streams: usize,
+        waiting_room: WaitingRoom,
     ) -> Self {
         let streams = max_streams.min(Semaphore::MAX_PERMITS);
         Self {
@@ -59,6 +86,8 @@ impl LogAccess {
             stop,
             streams: Arc::new(Semaphore::new(streams)),
             max_streams: streams,
+            waiting_room,
+            large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             wants_committed,
         }
     }
@@ -182,14 +211,42 @@ impl LogAccess {
     ///
     /// # Errors
     /// 503 when there are as many as there may be.
-    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub fn stream_permit(&self) -> Result<StreamPermit, Problem> {
         let permit = Arc::clone(&self.streams).try_acquire_owned();
-        permit.map_err(|_| {
+        let stream = permit.map_err(|_| {
             Problem::unavailable(
                 "too_many_streams",
                 "as many streams are open as there may be",
             )
+            .at_limit(HttpLimit::MaxStreams)
+        })?;
+        Ok(StreamPermit {
+            _stream: stream,
+            _place: self.waiting_place()?,
         })
+    }
+
+    /// Room for one more answer that is in memory as a whole, and may be large: to be held until it is sent.
+    ///
+    /// # Errors
+    /// 503 when there are as many as there may be.
+    pub(super) fn large_answer(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.large_answers).try_acquire_owned();
+        permit.map_err(|_| {
+            Problem::unavailable(
+                "too_many_streams",
+                "as many large answers are being sent as there may be",
+            )
+            .at_limit(HttpLimit::MaxStreams)
+        })
+    }
+
+    /// A place for a request that may wait for longer than its answer takes: to be held until it is answered.
+    ///
+    /// # Errors
+    /// 503 when those that wait leave hardly a connection to the others.
+    pub fn waiting_place(&self) -> Result<WaitingPlace, Problem> {
+        self.waiting_room.take()
     }
 }
 

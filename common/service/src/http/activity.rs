@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
+use futures_util::FutureExt;
 use hyper::body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -27,10 +28,11 @@ pub(super) enum Wait {
     Reading(u64),
 }
 
-/// Whose turn it is.
-const TURN_HEADERS: u8 = 0;
-const TURN_SERVER: u8 = 1;
-const TURN_IDLE: u8 = 2;
+/// Whose turn it is. At first the client's, of which nothing has come.
+const TURN_CONNECTED: u8 = 0;
+const TURN_HEADERS: u8 = 1;
+const TURN_SERVER: u8 = 2;
+const TURN_IDLE: u8 = 3;
 
 /// The notes of one connection. Only the task of that connection writes and reads them.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ pub(super) struct Activity {
     requests: AtomicU64,
     writes: AtomicU64,
     is_blocked: AtomicBool,
+    /// It is to be looked whether the client has hung up.
+    is_look_due: AtomicBool,
     /// What the answers on all connections are counted in.
     metrics: Arc<HttpMetrics>,
 }
@@ -58,14 +62,27 @@ impl Activity {
             return Wait::Reading(self.writes.load(Ordering::Relaxed));
         }
         match self.turn.load(Ordering::Relaxed) {
-            TURN_HEADERS => Wait::Headers,
+            TURN_CONNECTED | TURN_HEADERS => Wait::Headers,
             TURN_SERVER => Wait::Server,
             _ => Wait::NextRequest(self.requests.load(Ordering::Relaxed)),
         }
     }
 
+    /// Whether a part of a request has come, and the rest of its headers has not.
+    pub(super) fn is_within_headers(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) == TURN_HEADERS
+    }
+
+    /// At the next step of the connection it is looked whether the client has hung up. hyper notices that by itself, but not while
+    /// it has bytes of a further request in hand: such a client would keep its place in a waiting room for as long as it is not
+    /// answered.
+    pub(super) fn look_for_hang_up(&self) {
+        self.is_look_due.store(true, Ordering::Relaxed);
+    }
+
     fn received(&self, bytes: usize) {
-        if bytes > 0 && self.turn.load(Ordering::Relaxed) == TURN_IDLE {
+        let turn = self.turn.load(Ordering::Relaxed);
+        if bytes > 0 && matches!(turn, TURN_CONNECTED | TURN_IDLE) {
             self.turn.store(TURN_HEADERS, Ordering::Relaxed);
         }
     }
@@ -275,13 +292,27 @@ impl AsyncWrite for NotingStream {
         self.stream.is_write_vectored()
     }
 
+    /// A connection calls this at each of its steps.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_look_due = &self.activity.is_look_due;
+        if is_look_due.load(Ordering::Relaxed) {
+            is_look_due.store(false, Ordering::Relaxed);
+            if has_hung_up(self.stream.tcp()) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// Whether the client sends nothing more after what it has sent, read or not.
+fn has_hung_up(stream: &TcpStream) -> bool {
+    let ready = stream.ready(Interest::READABLE).now_or_never();
+    ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
 }
 
 #[cfg(test)]
@@ -292,8 +323,10 @@ mod tests {
     fn the_wait_follows_what_moves() {
         let activity = Arc::new(Activity::default());
         assert_eq!(activity.wait(), Wait::Headers);
+        assert!(!activity.is_within_headers());
         activity.received(10);
         assert_eq!(activity.wait(), Wait::Headers);
+        assert!(activity.is_within_headers());
         let answering = Answering::begin(&activity);
         activity.received(10); // a request that is sent before the former one is answered
         assert_eq!(activity.wait(), Wait::Server);

@@ -16,6 +16,7 @@ use super::bounded::BodyLimit;
 use super::fields::{names_of, unknown_name};
 use super::problem::Problem;
 use super::query::NoParameters;
+use crate::metrics::HttpLimit;
 
 /// How much of serde's message, which may quote the input, goes into an answer.
 const MAX_MESSAGE_BYTES: usize = 200;
@@ -166,10 +167,16 @@ pub(super) fn unreadable(error: &axum::Error) -> Problem {
     while let Some(error) = cause {
         match error.downcast_ref::<BodyLimit>() {
             Some(limit @ BodyLimit::Bytes { .. }) => {
-                return Problem::payload_too_large(limit.to_string());
+                return Problem::payload_too_large(limit.to_string())
+                    .at_limit(HttpLimit::MaxBodyBytes);
+            }
+            Some(limit @ BodyLimit::Memory) => {
+                return Problem::unavailable("overloaded", limit.to_string())
+                    .at_limit(HttpLimit::BodyMemory);
             }
             Some(limit @ BodyLimit::Time) => {
-                return Problem::new(StatusCode::REQUEST_TIMEOUT, limit.to_string());
+                return Problem::new(StatusCode::REQUEST_TIMEOUT, limit.to_string())
+                    .at_limit(HttpLimit::BodyTimeout);
             }
             None => cause = error.source(),
         }
@@ -196,7 +203,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::http::body_memory::BodyMemory;
     use crate::http::bounded::BoundedBody;
+
+    type BoxBody =
+        std::pin::Pin<Box<dyn axum::body::HttpBody<Data = Bytes, Error = axum::Error> + Send>>;
 
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
@@ -312,7 +323,9 @@ mod tests {
             let read = read(&HeaderMap::new(), body).await;
             read.map_err(|problem| problem.status().as_u16())
         };
-        let sized = |n| BoundedBody::new(Full::from(vec![b' '; n]), 10, later());
+        let memory = BodyMemory::new(1000);
+        let share = || memory.share();
+        let sized = |n| BoundedBody::new(Full::from(vec![b' '; n]), 10, later(), share());
         assert_eq!(status(Body::new(sized(11))).await, Err(413));
         assert_eq!(
             status(Body::new(sized(10))).await,
@@ -322,8 +335,28 @@ mod tests {
         let never = StreamBody::new(futures_util::stream::pending::<
             Result<Frame<Bytes>, axum::Error>,
         >());
-        let slow = Body::new(BoundedBody::new(Box::pin(never), 10, later()));
+        let slow = Body::new(BoundedBody::new(Box::pin(never), 10, later(), share()));
         assert_eq!(status(slow).await, Err(408));
+
+        // As many large ones as there is memory for.
+        let large = |bytes| {
+            let never = futures_util::stream::pending();
+            let begun =
+                futures_util::stream::iter([Ok(Frame::data(Bytes::from(vec![b' '; bytes])))]);
+            let body = StreamBody::new(futures_util::StreamExt::chain(begun, never));
+            let body: BoxBody = Box::pin(body);
+            Body::new(BoundedBody::new(body, 1 << 20, later(), share()))
+        };
+        let mut first = large((64 << 10) + 900);
+        assert!(first.frame().await.is_some_and(|frame| frame.is_ok()));
+        assert_eq!(status(large((64 << 10) + 900)).await, Err(503));
+        assert_eq!(
+            status(large(1000)).await,
+            Err(408),
+            "a small one is waited for"
+        );
+        drop(first);
+        assert_eq!(status(large((64 << 10) + 900)).await, Err(408));
 
         let broken = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]);
         assert_eq!(status(Body::from_stream(broken)).await, Err(400));

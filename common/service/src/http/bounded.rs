@@ -1,4 +1,4 @@
-//! The body of a request with its limits: how large, and how long it may take.
+//! The body of a request with its limits: how large, how long it may take, and how much memory there is for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,6 +9,8 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::body_memory::BodyShare;
+
 /// Why a body is not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyLimit {
@@ -18,6 +20,11 @@ pub(super) enum BodyLimit {
         /// The most that it takes.
         max_bytes: usize,
     },
+    /// All bodies that are not there yet take the memory that they may.
+    #[error(
+        "nothing was changed: large bodies that are being received take all the memory that they may; small ones are taken"
+    )]
+    Memory,
     /// The client has not sent all of it, or no more of it, in time.
     #[error("the body did not come in time")]
     Time,
@@ -38,26 +45,31 @@ pub(super) struct BoundedBody<B> {
     body: B,
     max_bytes: usize,
     left_bytes: usize,
+    /// What its reader keeps of it: all of it, or what has come of its last line.
+    kept_bytes: usize,
+    share: BodyShare,
     patience: Patience,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> BoundedBody<B> {
     /// At most `max_bytes`, all of them before `until`.
-    pub(super) fn new(body: B, max_bytes: usize, until: Instant) -> Self {
-        Self::with(body, max_bytes, Patience::Until(until))
+    pub(super) fn new(body: B, max_bytes: usize, until: Instant, share: BodyShare) -> Self {
+        Self::with(body, max_bytes, Patience::Until(until), share)
     }
 
-    /// Any number of bytes, and `patience` for each wait for more. The handler bounds what it keeps of them.
-    pub(super) fn endless(body: B, patience: Duration) -> Self {
-        Self::with(body, 0, Patience::ForMore(patience))
+    /// Any number of bytes, and `patience` for each wait for more. The handler takes it line by line, and bounds a line.
+    pub(super) fn endless(body: B, patience: Duration, share: BodyShare) -> Self {
+        Self::with(body, 0, Patience::ForMore(patience), share)
     }
 
-    fn with(body: B, max_bytes: usize, patience: Patience) -> Self {
+    fn with(body: B, max_bytes: usize, patience: Patience, share: BodyShare) -> Self {
         Self {
             body,
             max_bytes,
             left_bytes: max_bytes,
+            kept_bytes: 0,
+            share,
             patience,
             timer: None,
         }
@@ -94,24 +106,30 @@ where
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Some(Err(BodyLimit::Time.into())));
         };
-        if matches!(self.patience, Patience::ForMore(_)) {
-            self.timer = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let bytes = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-            _ => 0,
+        let data = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(&[][..], |data| &data[..]),
+            _ => &[],
         };
-        Poll::Ready(match self.left_bytes.checked_sub(bytes) {
-            None => {
+        let bytes = data.len();
+        let is_endless = matches!(self.patience, Patience::ForMore(_));
+        let mut kept_bytes = self.kept_bytes + bytes;
+        if is_endless {
+            self.timer = None;
+            if let Some(end) = memchr::memrchr(b'\n', data) {
+                kept_bytes = bytes - end - 1;
+            }
+        } else {
+            let Some(left) = self.left_bytes.checked_sub(bytes) else {
                 let max_bytes = self.max_bytes;
-                Some(Err(BodyLimit::Bytes { max_bytes }.into()))
-            }
-            Some(left) => {
-                self.left_bytes = left;
-                frame.map(|frame| frame.map_err(Into::into))
-            }
-        })
+                return Poll::Ready(Some(Err(BodyLimit::Bytes { max_bytes }.into())));
+            };
+            self.left_bytes = left;
+        }
+        self.kept_bytes = kept_bytes;
+        if !self.share.keep(kept_bytes) {
+            return Poll::Ready(Some(Err(BodyLimit::Memory.into())));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

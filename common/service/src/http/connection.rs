@@ -31,13 +31,14 @@ use tracing::{debug, error};
 
 use super::activity::{Activity, AnswerBody, Answering, ClientStream, NotingStream, Wait};
 use super::addresses::Place;
+use super::body_memory::BodyMemory;
 use super::bounded::BoundedBody;
 use super::calls::{self, Caller, Calls};
-use super::problem::Problem;
+use super::problem::{PROBLEM_JSON, Problem};
 use super::request_id::{RequestIdMaker, X_REQUEST_ID};
 use super::request_log::RequestLine;
 use super::server::HttpLimits;
-use crate::metrics::HttpMetrics;
+use crate::metrics::{HttpLimit, HttpMetrics};
 
 /// hyper's own lower bound of its buffer.
 const MIN_BUFFER_BYTES: usize = 8192;
@@ -46,8 +47,12 @@ const MAX_HEADERS: usize = 100;
 /// How long, and for how many bytes, a client is listened to after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 4 * 1024 * 1024;
+/// Bodies that are not there yet take so much memory together, or two of the largest ones if that is more.
+const BODY_MEMORY_BYTES: usize = 256 << 20;
 /// How long a client has to send a request that will be refused because of its address.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// It is looked that often whether a client that is not answered yet has hung up.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A silent client is probed after that time, and then that often: a machine that is gone is noticed within minutes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -58,6 +63,7 @@ pub(super) struct Connections {
     http: http1::Builder,
     calls: Calls,
     limits: HttpLimits,
+    body_memory: BodyMemory,
     request_ids: RequestIdMaker,
     tls: Option<TlsAcceptor>,
 }
@@ -86,6 +92,20 @@ enum End {
     TimedOut(Wait),
 }
 
+impl End {
+    /// The limit that has ended the connection.
+    fn limit(&self) -> Option<HttpLimit> {
+        match self {
+            Self::TimedOut(Wait::Headers) => Some(HttpLimit::HeaderTimeout),
+            Self::TimedOut(Wait::NextRequest(_)) => Some(HttpLimit::IdleTimeout),
+            Self::TimedOut(Wait::Reading(_)) => Some(HttpLimit::WriteTimeout),
+            // hyper has answered 431 itself.
+            Self::Broken(error) if error.is_parse_too_large() => Some(HttpLimit::MaxHeaderBytes),
+            Self::TimedOut(Wait::Server) | Self::Broken(_) | Self::Finished => None,
+        }
+    }
+}
+
 impl Connections {
     pub(super) fn new(calls: Calls, limits: HttpLimits, tls: Option<TlsAcceptor>) -> Self {
         let mut http = http1::Builder::new();
@@ -96,13 +116,21 @@ impl Connections {
             .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES))
             // A client that hangs up drops its handler.
             .half_close(false);
+        let body_memory =
+            BodyMemory::new(BODY_MEMORY_BYTES.max(limits.max_body_bytes.saturating_mul(2)));
         Self {
             http,
             calls,
             limits,
+            body_memory,
             request_ids: RequestIdMaker::new(),
             tls,
         }
+    }
+
+    /// There are as many connections as there may be: further ones wait.
+    pub(super) fn are_full(&self) {
+        self.calls.metrics().reached(HttpLimit::MaxConnections);
     }
 
     /// Answers requests until the client is done, or takes too long, or `stop` is cancelled: then an idle connection is
@@ -124,7 +152,7 @@ impl Connections {
         let metrics = Arc::clone(self.calls.metrics());
         let _open = metrics.accepted();
         if place.is_none() {
-            metrics.refused();
+            metrics.reached(HttpLimit::MaxConnectionsPerAddress);
         }
         let stream = match &self.tls {
             None => ClientStream::Plain(stream),
@@ -133,6 +161,9 @@ impl Connections {
                 match stop.run_until_cancelled(secured).await {
                     Some(Ok(stream)) => stream,
                     Some(Err(error)) => {
+                        if error.kind() == io::ErrorKind::TimedOut {
+                            metrics.reached(HttpLimit::HeaderTimeout);
+                        }
                         debug!(%error, "a client does not speak TLS as it should");
                         return;
                     }
@@ -143,18 +174,19 @@ impl Connections {
         if self.tls.is_some() && matches!(stream, ClientStream::Plain(_)) {
             refusal = Some(Refusal::PlainHttp);
         }
-        let activity = Arc::new(Activity::new(metrics));
+        let activity = Arc::new(Activity::new(Arc::clone(&metrics)));
         let requests = Requests {
             calls: self.calls,
             client,
             body_timeout: self.limits.body_timeout,
             max_body_bytes: self.limits.max_body_bytes,
             refusal,
+            body_memory: self.body_memory,
             activity: Arc::clone(&activity),
             request_ids: RefCell::new(self.request_ids),
         };
         let mut watchdog = Watchdog::new(Arc::clone(&activity), &self.limits);
-        let io = TokioIo::new(NotingStream::new(stream, activity));
+        let io = TokioIo::new(NotingStream::new(stream, Arc::clone(&activity)));
         let mut connection = self.http.serve_connection(io, requests);
         let end = tokio::select! {
             biased;
@@ -168,8 +200,15 @@ impl Connections {
                 drive(&mut connection, &mut watchdog).await
             }
         };
-        let stream = connection.into_parts().io.into_inner().into_inner();
+        let mut stream = connection.into_parts().io.into_inner().into_inner();
+        if let Some(limit) = end.limit() {
+            metrics.reached(limit);
+        }
         match end {
+            End::TimedOut(Wait::Headers) if activity.is_within_headers() => {
+                debug!("the headers of a request did not come in time");
+                say_headers_were_late(&mut stream).await;
+            }
             End::TimedOut(wait) => {
                 debug!(?wait, "a client took too long and was cut off");
                 // What the client does not read is not kept for it.
@@ -243,6 +282,25 @@ async fn drive(connection: &mut Connection, watchdog: &mut Watchdog) -> End {
     .await
 }
 
+/// 408, for a client that has begun a request. One that has sent nothing is told nothing: it may have opened the connection for
+/// later, and would take the answer for that of the request which it is about to send.
+async fn say_headers_were_late(stream: &mut ClientStream) {
+    let problem = Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "the headers did not come in time",
+    );
+    let Ok(body) = serde_json::to_string(&problem) else {
+        return;
+    };
+    let (kind, length) = (PROBLEM_JSON, body.len() + 1);
+    let kind = kind.to_str().unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}\n"
+    );
+    // The client reads it or not: nobody waits for it.
+    let _ = tokio::time::timeout(LINGER, stream.write_all(answer.as_bytes())).await;
+}
+
 /// Closes in a way that lets the client read the last answer: a close with unread input resets the connection, and a client
 /// still sending a body that was refused would see that instead of the 413.
 async fn close(mut stream: ClientStream) {
@@ -286,7 +344,13 @@ impl Watchdog {
         let limit = match wait {
             Wait::Server => {
                 self.wait = wait;
-                return Poll::Pending; // a client that waits is never in the way
+                // A client that waits is never in the way; one that is gone is.
+                while self.timer.as_mut().poll(cx).is_ready() {
+                    self.activity.look_for_hang_up();
+                    self.timer.as_mut().reset(Instant::now() + LOOK_EVERY);
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
             }
             Wait::Headers => self.header_timeout,
             Wait::NextRequest(_) => self.idle_timeout,
@@ -316,6 +380,7 @@ struct Requests {
     body_timeout: Duration,
     max_body_bytes: usize,
     refusal: Option<Refusal>,
+    body_memory: BodyMemory,
     activity: Arc<Activity>,
     request_ids: RefCell<RequestIdMaker>,
 }
@@ -349,10 +414,12 @@ impl Requests {
             return Body::empty();
         }
         if self.calls.has_endless_body(head) {
-            return Body::new(BoundedBody::endless(body, self.body_timeout));
+            let endless = BoundedBody::endless(body, self.body_timeout, self.body_memory.share());
+            return Body::new(endless);
         }
         let until = Instant::now() + self.body_timeout;
-        Body::new(BoundedBody::new(body, self.max_body_bytes, until))
+        let share = self.body_memory.share();
+        Body::new(BoundedBody::new(body, self.max_body_bytes, until, share))
     }
 }
 
@@ -402,6 +469,9 @@ enum Called {
 impl Called {
     fn count(&self, response: &Response, metrics: &HttpMetrics) {
         let status = response.status();
+        if let Some(limit) = response.extensions().get() {
+            metrics.reached(*limit);
+        }
         match self {
             Self::Shortcut => metrics.answered_shortcut(status),
             Self::Method(method) => {

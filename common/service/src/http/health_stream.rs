@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::accept::{self, Form};
-use super::access::LogAccess;
+use super::access::{LogAccess, StreamPermit};
 use super::problem::Problem;
 use super::stream::BUFFERING;
 
@@ -46,7 +46,7 @@ struct Watcher<R> {
     feed: Arc<HealthFeed>,
     read: R,
     sent: Option<(Look, Instant)>,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 /// What `read` reads of the node's health, as an answer that ends when the program does.

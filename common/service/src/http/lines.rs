@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 
 use super::body::unreadable;
 use super::problem::Problem;
+use crate::metrics::HttpLimit;
 
 /// The lines of a body. One line is kept at a time, and what the connection has read of those after it.
 #[derive(Debug)]
@@ -106,10 +107,11 @@ impl Lines {
     }
 
     fn too_long(&self) -> Problem {
-        Problem::payload_too_large(format!(
+        let detail = format!(
             "the line is longer than this server takes, {} bytes",
             self.max_bytes
-        ))
+        );
+        Problem::payload_too_large(detail).at_limit(HttpLimit::MaxBodyBytes)
     }
 }
 
@@ -122,6 +124,7 @@ mod tests {
     use hyper::body::Frame;
 
     use super::*;
+    use crate::http::body_memory::BodyMemory;
     use crate::http::bounded::BoundedBody;
 
     type Sent = Result<Frame<Bytes>, axum::Error>;
@@ -187,11 +190,31 @@ mod tests {
                     tokio::time::sleep(second / 10 * *pauses.next()?).await;
                     Some((Sent::Ok(Frame::data("a\n".into())), pauses))
                 });
-            let body = BoundedBody::endless(Box::pin(StreamBody::new(frames)), second);
+            let share = BodyMemory::new(0).share();
+            let body = BoundedBody::endless(Box::pin(StreamBody::new(frames)), second, share);
             all(Lines::new(Body::new(body), 5))
         };
         assert_eq!(slow(&[9, 9, 9, 9]).await.map(|lines| lines.len()), Ok(4));
         assert_eq!(slow(&[9, 9, 11, 9]).await, Err((408, 3)));
+    }
+
+    /// A load of any length is kept in no more memory than its longest line.
+    #[tokio::test]
+    async fn what_is_kept_of_a_line_is_counted_and_not_all_of_them() {
+        let read = |pieces: &'static [usize]| {
+            let frames = pieces.iter().map(|bytes| {
+                let mut piece = vec![b'x'; *bytes];
+                piece.extend_from_slice(if *bytes % 2 == 0 { b"\n" } else { b"" });
+                Sent::Ok(Frame::data(piece.into()))
+            });
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let share = BodyMemory::new(1000).share();
+            let body = BoundedBody::endless(body, Duration::from_secs(1), share);
+            all(Lines::new(Body::new(body), 1 << 20))
+        };
+        let lines = read(&[60_000; 100]).await.map(|lines| lines.len());
+        assert_eq!(lines, Ok(100));
+        assert_eq!(read(&[60_000, 59_999, 59_999]).await, Err((503, 2)));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | [`server`], `connection`, `addresses`, `activity`, `bounded` | the loop that accepts, one task per connection, and the limits |
+//! | [`server`], `connection`, `addresses`, `activity`, `bounded`, `body_memory`, `waiting_room` | the loop that accepts, one task per connection, and the limits |
 //! | [`calls`] | the calls of a program: its router, and the one call that is found before the router looks |
 //! | [`guard`], [`origin`] | whether a request is meant for this node, and whether a page of another site makes it |
 //! | [`tokens`] | who may make which calls |
@@ -11,7 +11,7 @@
 //! | [`request_id`], `request_log` | the name of a request, and its line in the log |
 //! | [`query`], [`body`], [`lines`], [`path`], [`fields`] | what a request says, as types; what it should not say, by name |
 //! | [`accept`], [`compression`], `etag` | in which form it is answered, packed or not, or not at all because the client has it |
-//! | [`answer`], [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
+//! | [`answer`], `holding`, [`problem`], [`fallbacks`], [`python`], [`health`] | what is answered |
 //! | [`health_stream`] | the health of a node, as it changes |
 //! | [`page`] | all of that in a browser |
 //! | [`openapi`] | what describes all that to programs, made from it |
@@ -23,6 +23,7 @@ mod activity;
 mod addresses;
 pub mod answer;
 pub mod body;
+mod body_memory;
 mod bounded;
 pub mod calls;
 pub mod committed;
@@ -35,6 +36,7 @@ pub mod fields;
 pub mod guard;
 pub mod health;
 pub mod health_stream;
+mod holding;
 pub mod lines;
 mod listing;
 pub mod openapi;
@@ -55,3 +57,4 @@ pub mod stream;
 mod test_log;
 pub mod tls;
 pub mod tokens;
+mod waiting_room;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::metrics::HttpLimit;
 use crate::node_task::CommandError;
 
 /// The media type of every error.
@@ -24,6 +25,7 @@ pub struct Problem {
     fields: Vec<(&'static str, Box<RawValue>)>,
     retry_after_s: Option<u32>,
     challenge: Option<HeaderValue>,
+    limit: Option<HttpLimit>,
 }
 
 impl Problem {
@@ -36,6 +38,7 @@ impl Problem {
             fields: Vec::new(),
             retry_after_s: None,
             challenge: None,
+            limit: None,
         }
     }
 
@@ -108,6 +111,13 @@ impl Problem {
         self
     }
 
+    /// The same, because of that limit: the answer is counted there.
+    #[must_use]
+    pub fn at_limit(mut self, limit: HttpLimit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// The status it is answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -139,7 +149,8 @@ impl From<CommandError> for Problem {
             CommandError::Full => Self::unavailable(
                 "overloaded",
                 "nothing was changed: this node does not keep up",
-            ),
+            )
+            .at_limit(HttpLimit::Queue),
             CommandError::Stopped => Self::stopping(),
         }
     }
@@ -170,6 +181,10 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(limit) = self.limit {
+            // For the server, which counts the answers; nothing of that is sent.
+            response.extensions_mut().insert(limit);
         }
         response
     }

@@ -92,7 +92,7 @@ pub struct ListTail {
 ///
 /// # Errors
 /// 406 for a form that there is not; 410 where another history is shown than the client wants; 504 when `min_seq` is not reached
-/// in time; 503 while a master recovers, or where the log cannot be read.
+/// in time; 503 while a master recovers, where the log cannot be read, or as many requests wait as may.
 pub async fn messages(
     access: LogAccess,
     parameters: ListParameters,
@@ -219,6 +219,10 @@ async fn await_entries(
     let awaited = min_seq.unwrap_or(from);
     let is_here = |view: &View| {
         level.last(&view.snapshot) >= awaited || check_history(view, parameters.log_id).is_err()
+    };
+    let _place = match wait.is_zero() || is_here(&access.now()) {
+        true => None,
+        false => Some(access.waiting_place()?),
     };
     let reason = match access.wait_at(level, wait.min(MAX_WAIT), is_here).await {
         Waited::Reached(_) => return Ok(()),

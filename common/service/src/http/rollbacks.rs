@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::access::{LogAccess, off_thread, unreadable};
 use super::answer;
+use super::holding::holding;
 use super::openapi::answers::Entry;
 use super::problem::Problem;
 
@@ -57,8 +58,9 @@ struct Tail {
 /// `GET /diverged`.
 ///
 /// # Errors
-/// 500 where the disk refuses.
+/// 500 where the disk refuses; 503 while four clients are being sent theirs.
 pub async fn diverged(access: &LogAccess) -> Result<Response, Problem> {
+    let permit = access.large_answer()?;
     let reader = access.now().reader;
     let rollbacks = off_thread(move || {
         let kept = reader.rollbacks()?.into_iter();
@@ -68,7 +70,7 @@ pub async fn diverged(access: &LogAccess) -> Result<Response, Problem> {
         })
     });
     let rollbacks = rollbacks.await.map_err(|error| unreadable(&error))?;
-    Ok(answer::json(&rollbacks))
+    Ok(holding(answer::json(&rollbacks), permit))
 }
 
 fn tail(rollback: Rollback) -> Result<Tail, ReadError> {
@@ -105,4 +107,26 @@ fn array(entries: &[u8]) -> Result<Box<RawValue>, ReadError> {
     let failed = |error: &dyn std::fmt::Display| ReadError::Failed(error.to_string());
     let text = std::str::from_utf8(entries).map_err(|e| failed(&e))?;
     RawValue::from_string(["[", text, "]"].concat()).map_err(|e| failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::test_log::{Shown, TestLog};
+
+    use super::*;
+
+    /// Each of them is in memory as a whole: however many clients ask, and read nothing, there are four.
+    #[tokio::test]
+    async fn few_are_made_at_one_time() {
+        let shown = Shown::new(TestLog::default());
+        let access = shown.access();
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            answers.push(diverged(&access).await.unwrap());
+        }
+        assert_eq!(diverged(&access).await.unwrap_err().status(), 503);
+        answers.pop();
+        let again = diverged(&access).await.unwrap();
+        assert!(again.headers().contains_key("content-type"));
+    }
 }

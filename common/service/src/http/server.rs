@@ -24,7 +24,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// What one client, and all clients together, may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// For sending the headers of a request, counted from its first byte, or from the beginning of the connection.
+    /// For sending the headers of a request, counted from its first byte, or from the beginning of the connection; then 408,
+    /// where a part of them has come.
     pub header_timeout: Duration,
     /// For sending the whole body of a request, counted from its headers; then 408.
     pub body_timeout: Duration,
@@ -94,8 +95,13 @@ pub async fn serve(
     let addresses = Addresses::new(limits.max_connections_per_address);
     let connections = Connections::new(calls.into(), limits, tls);
     let mut open = JoinSet::new();
+    let mut had_room = true;
     loop {
         let has_room = open.len() < max_connections;
+        if !has_room && had_room {
+            connections.are_full();
+        }
+        had_room = has_room;
         tokio::select! {
             biased;
             () = stop.cancelled() => break,

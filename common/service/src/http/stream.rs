@@ -13,11 +13,10 @@ use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{Leadership, LogId, Seq};
 use replog_protocol::node::{Query, ReadError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{self, Form};
-use super::access::{LogAccess, Waited, read, unreadable};
+use super::access::{LogAccess, StreamPermit, Waited, read, unreadable};
 use super::committed::{CommittedBy, Level};
 use super::event_id::{Compared, EventId, Had};
 use super::problem::Problem;
@@ -70,7 +69,7 @@ struct Reader {
     ready: String,
     has_begun: bool,
     has_ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 /// What tells one log from another on this node.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::access::LogAccess;
+use super::waiting_room::WaitingRoom;
 use crate::snapshot::View;
 
 /// The history of these tests.
@@ -144,7 +145,7 @@ impl Shown {
         }
     }
 
-    /// Access for one stream at a time.
+    /// Access for one stream at a time, and two requests that wait.
     pub(super) fn access(&self) -> LogAccess {
         let wants_committed = Arc::clone(&self.wants_committed);
         LogAccess::of_views(
@@ -152,6 +153,7 @@ impl Shown {
             wants_committed,
             self.stop.clone(),
             1,
+            WaitingRoom::within(3),
         )
     }
 

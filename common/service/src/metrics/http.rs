@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::http::{Method, StatusCode};
 
+use super::node::labels;
 use super::page::{Counter, Gauge, Labels, MetricsPage};
 
 /// Requests to a path that no route has, and those that were refused before a route was looked for.
@@ -19,7 +20,76 @@ pub struct HttpMetrics {
     shortcut: OnceLock<Shortcut>,
     open: Gauge,
     accepted: Counter,
-    refused: Counter,
+    /// In the order of [`HttpLimit::ALL`].
+    reached: [Counter; HttpLimit::ALL.len()],
+}
+
+/// What bounds one client, or all of them together: nearly each is a setting, and is named like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpLimit {
+    /// All connections are taken: others wait in the system's queue. Counted once each time that it begins.
+    MaxConnections,
+    /// 429: the address of the client has all connections that it may have.
+    MaxConnectionsPerAddress,
+    /// 431: too many bytes of headers, or too many header lines.
+    MaxHeaderBytes,
+    /// 408: the headers of a request have not come in time; or none, on a new connection.
+    HeaderTimeout,
+    /// 413: the body is too large, or one line of a bulk load.
+    MaxBodyBytes,
+    /// 408: the body has not come in time.
+    BodyTimeout,
+    /// The client has read nothing of its answer for too long, and was cut off.
+    WriteTimeout,
+    /// A connection without a request was closed.
+    IdleTimeout,
+    /// 503: all streams are taken.
+    MaxStreams,
+    /// 503: as many clients wait for a write concern as may.
+    MaxWaiting,
+    /// 503: so many requests wait that hardly a connection is left to those that do not.
+    WaitingConnections,
+    /// 503: unfinished bodies take all the memory that they may.
+    BodyMemory,
+    /// 503: the queue of the log's owner is full.
+    Queue,
+}
+
+impl HttpLimit {
+    const ALL: [Self; 13] = [
+        Self::MaxConnections,
+        Self::MaxConnectionsPerAddress,
+        Self::MaxHeaderBytes,
+        Self::HeaderTimeout,
+        Self::MaxBodyBytes,
+        Self::BodyTimeout,
+        Self::WriteTimeout,
+        Self::IdleTimeout,
+        Self::MaxStreams,
+        Self::MaxWaiting,
+        Self::WaitingConnections,
+        Self::BodyMemory,
+        Self::Queue,
+    ];
+
+    /// The value of the label.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxConnectionsPerAddress => "max_connections_per_address",
+            Self::MaxHeaderBytes => "max_header_bytes",
+            Self::HeaderTimeout => "header_timeout",
+            Self::MaxBodyBytes => "max_body_bytes",
+            Self::BodyTimeout => "body_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MaxStreams => "max_streams",
+            Self::MaxWaiting => "max_waiting",
+            Self::WaitingConnections => "waiting_connections",
+            Self::BodyMemory => "body_memory",
+            Self::Queue => "queue",
+        }
+    }
 }
 
 /// The call that is found before the router looks.
@@ -78,9 +148,9 @@ impl HttpMetrics {
         OpenConnection(Arc::clone(self))
     }
 
-    /// A connection was accepted only to refuse its requests: its address has as many as it may have.
-    pub(crate) fn refused(&self) {
-        self.refused.inc();
+    /// A client, or all of them together, have come to that limit.
+    pub(crate) fn reached(&self, limit: HttpLimit) {
+        self.reached[limit as usize].inc();
     }
 
     /// Says all of it; `open_streams` is how many answers are streams that nobody has ended yet.
@@ -111,10 +181,11 @@ impl HttpMetrics {
             "HTTP connections that were accepted",
             self.accepted.get(),
         );
-        page.counter(
-            "replog_http_connections_refused_total",
-            "HTTP connections above --max-connections-per-address",
-            self.refused.get(),
+        let reached = HttpLimit::ALL.iter().zip(&self.reached);
+        page.counters(
+            "replog_http_limits_reached_total",
+            "Times that a client, or all of them together, came to a limit, by the setting that it has",
+            reached.map(|(limit, n)| (labels("limit", limit.as_str()), n.get())),
         );
         page.gauge(
             "replog_http_streams",
@@ -181,9 +252,32 @@ mod tests {
             r#"replog_http_requests_total{route="none",method="other",status="404"} 100"#,
             "replog_http_connections 1",
             "replog_http_connections_accepted_total 3",
-            "replog_http_connections_refused_total 0",
             "replog_http_streams 2",
         ];
-        assert_eq!(text.lines().filter(series).collect::<Vec<_>>(), expected);
+        let (limits, others): (Vec<_>, Vec<_>) = text
+            .lines()
+            .filter(series)
+            .partition(|line| line.starts_with("replog_http_limits_reached_total"));
+        assert_eq!(others, expected);
+        assert_eq!(limits.len(), HttpLimit::ALL.len(), "from the start");
+    }
+
+    #[test]
+    fn each_limit_has_its_own_place_and_name() {
+        let metrics = HttpMetrics::default();
+        for (at, limit) in HttpLimit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, at);
+            for _ in 0..=at {
+                metrics.reached(limit);
+            }
+        }
+        let mut page = MetricsPage::default();
+        metrics.write(0, &mut page);
+        let text = page.text().unwrap();
+        for (limit, n) in HttpLimit::ALL.into_iter().zip(1..) {
+            let name = limit.as_str();
+            let line = format!(r#"replog_http_limits_reached_total{{limit="{name}"}} {n}"#);
+            assert!(text.lines().any(|said| said == line), "{line} in {text}");
+        }
     }
 }

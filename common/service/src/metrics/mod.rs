@@ -19,7 +19,7 @@ pub mod page;
 pub mod process;
 pub mod scraper;
 
-pub use http::HttpMetrics;
+pub use http::{HttpLimit, HttpMetrics};
 pub use node::NodeMetrics;
 pub use page::MetricsPage;
 pub use process::ProcessInfo;

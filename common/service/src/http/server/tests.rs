@@ -150,6 +150,23 @@ async fn a_client_that_hangs_up_drops_its_handler() {
     within(server.blocked.dropped.notified()).await;
 }
 
+/// Also with more behind its request, which is not read before the request is answered.
+#[tokio::test]
+async fn a_client_that_hangs_up_with_more_sent_is_noticed_too() {
+    for more in [1, 100, 30_000] {
+        let server = Server::start(HttpLimits {
+            header_timeout: SHORT,
+            ..HttpLimits::default()
+        })
+        .await;
+        let mut client = server.sent(BLOCKED).await;
+        within(server.blocked.begun.notified()).await;
+        client.write_all(&vec![b'G'; more]).await.expect("sent");
+        drop(client);
+        within(server.blocked.dropped.notified()).await;
+    }
+}
+
 #[tokio::test]
 async fn a_stop_closes_idle_connections_and_waits_for_the_others_only_so_long() {
     let server = Server::start(HttpLimits {
@@ -199,17 +216,24 @@ async fn silent_and_slow_clients_are_cut_after_the_header_timeout() {
     })
     .await;
     let begun = Instant::now();
-    for text in ["", "GET / HTTP/1.1\r\nHo"] {
-        let mut client = server.sent(text).await;
-        let mut answer = Vec::new();
-        let _ = within(client.read_to_end(&mut answer)).await;
-        assert!(answer.is_empty());
-    }
+    // Who has sent nothing may have opened the connection for later: nothing is said that could be taken for an answer.
+    let mut silent = server.client().await;
+    let mut answer = Vec::new();
+    let _ = within(silent.read_to_end(&mut answer)).await;
+    assert!(answer.is_empty());
+    let is_late = |answer: &str| {
+        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n")
+            && answer.contains("\r\ncontent-type: application/problem+json\r\n")
+            && answer.ends_with("\"reason\":\"request_timeout\"}\n")
+    };
+    let answer = server.ask("GET / HTTP/1.1\r\nHo").await;
+    assert!(is_late(&answer), "{answer}");
     // Also where the slow request is the second one.
     let mut client = server.sent(GET_AND_STAY).await;
     hello(&mut client).await;
     client.write_all(b"GET / HTT").await.expect("sent");
-    let _ = within(client.read(&mut [0])).await;
+    let answer = rest(&mut client).await;
+    assert!(is_late(&answer), "{answer}");
     assert!(begun.elapsed() >= 3 * SHORT);
 }
 
