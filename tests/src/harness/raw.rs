@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
@@ -107,6 +107,15 @@ impl RawConnection {
         let read = timeout(DEADLINE, read).await;
         read.with_context(|| format!("open after {DEADLINE:?}"))?;
         Ok(text(std::mem::take(&mut self.received)))
+    }
+
+    /// Waits, and reads nothing, until the server has reset the connection; however long that takes.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub async fn reset(&self) -> Result<()> {
+        self.stream.ready(Interest::ERROR).await?;
+        Ok(())
     }
 
     /// Reads until the server closes the connection; everything that was received and not handed out before. A connection

@@ -65,7 +65,7 @@ impl Scraped {
 }
 
 /// Waits until a node says all of that at one scrape.
-async fn wait_for(node: &Node, expected: &[(&str, f64)]) -> Result<()> {
+pub(crate) async fn wait_for(node: &Node, expected: &[(&str, f64)]) -> Result<()> {
     let what = format!("{expected:?} of {}", node.name());
     eventually(&what, SOON, async || {
         Scraped::of(node).await?.expect(expected)
