@@ -14,6 +14,8 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+mod accounts;
+pub mod broker_files;
 mod broker_url;
 mod connect;
 mod credentials;
@@ -22,13 +24,16 @@ mod events;
 mod link;
 mod nats_link;
 mod options;
+mod permissions;
 mod service;
 mod subjects;
 
+pub use accounts::{Accounts, BrokerUser, Secret};
 pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_user_info};
 pub use credentials::{Credentials, CredentialsError};
 pub use link::{Denial, Link, LinkError, LinkEvent, Payload};
 pub use nats_link::NatsLink;
 pub use options::{LinkOptions, OptionsError, SUBSCRIPTION_CAPACITY};
+pub use permissions::{Permissions, SecondaryName, Services};
 pub use service::NatsService;
 pub use subjects::Subjects;

@@ -25,6 +25,11 @@ impl Subjects {
         format!("{}{address}", self.prefix)
     }
 
+    /// The full pattern of one that is below the cluster: `ack.*.*`.
+    pub(crate) fn pattern(&self, pattern: &str) -> String {
+        format!("{}{pattern}", self.prefix)
+    }
+
     /// Reads the full subject of a message. `None` for a subject of another cluster or of none, and for events, which are for
     /// operators: no node reads one.
     #[must_use]
@@ -57,7 +62,7 @@ impl Subjects {
     #[must_use]
     pub fn of_master(&self) -> Vec<String> {
         ["ack.*.*", "promise.*", "fetched.*", "announce"]
-            .map(|pattern| format!("{}{pattern}", self.prefix))
+            .map(|pattern| self.pattern(pattern))
             .into()
     }
 
