@@ -86,7 +86,7 @@ impl BrokerUser {
                 format!("`{node}` of the cluster `{cluster}`, and nobody else.")
             }
             SecondaryName::Any => format!(
-                "All secondaries of the cluster `{cluster}`, whatever their names: each could speak for every other one."
+                "All secondaries of the cluster `{cluster}`, whatever their names: each could speak for every other one, and in events for the master."
             ),
         };
         Self {
