@@ -17,6 +17,8 @@ use replog_service::settings::values::{HttpAddr, recovery_timeout};
 use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
 use replog_service::token::TokenArgs;
 
+use crate::nats_config::NatsConfigArgs;
+
 /// The master of a replicated log over NATS: takes appends over HTTP, gives them their order, replicates them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "replog-master", version = replog_service::RELEASE)]
@@ -94,6 +96,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Make a token: prints the token, which is shown this once, and the line for the tokens file.
     Token(TokenArgs),
+    /// Write users, least permissions, secrets and certificates for a broker, a master, secondaries and an observer.
+    NatsConfig(NatsConfigArgs),
     /// Print what makes a shell complete these flags: source <(replog-master completions bash).
     Completions {
         /// Which shell.
@@ -125,6 +129,9 @@ fn requires(text: &str) -> Result<Requires, String> {
 
 impl Settings for Config {
     fn check(&self, environment: Environment<'_>) -> Result<(), WrongSetting> {
+        if let Some(Command::NatsConfig(args)) = &self.command {
+            return args.check();
+        }
         self.common.check(environment)?;
         if self.command.is_none() {
             self.common.security.open(&self.http_addr, environment)?;

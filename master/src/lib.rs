@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod message_ids;
 pub mod metrics;
+pub mod nats_config;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,7 +82,18 @@ impl Program for Config {
         Some(match self.command.as_ref()? {
             Command::Healthcheck(args) => OtherTask::Ask(args.question()),
             Command::Restore(args) => OtherTask::Restore(args.clone()),
-            Command::Token(args) => OtherTask::MakeToken(args.clone()),
+            Command::Token(args) => {
+                let args = args.clone();
+                OtherTask::Own(Box::new(move || args.make()))
+            }
+            Command::NatsConfig(args) => {
+                let args = args.clone();
+                let write = move || {
+                    args.write()
+                        .map_err(|why| format!("nothing was written: {why}"))
+                };
+                OtherTask::Own(Box::new(write))
+            }
             Command::Completions { shell } => OtherTask::Complete(*shell),
         })
     }

@@ -24,7 +24,6 @@ use crate::settings::values::{HttpAddr, subject_token};
 use crate::settings::{
     CommonArgs, Environment, Settings, WrongSetting, parse, process_environment, unknown_variables,
 };
-use crate::token::TokenArgs;
 use crate::{allocator, backup, descriptors, healthcheck, logging, signals, systemd};
 
 const HEALTHCHECK: &str = "healthcheck";
@@ -53,7 +52,6 @@ impl Settings for HealthcheckAlone {
 }
 
 /// What a program can do instead of serving.
-#[derive(Clone, Debug)]
 pub enum OtherTask {
     /// Ask a node that runs.
     Ask(Question),
@@ -61,8 +59,8 @@ pub enum OtherTask {
     Complete(Shell),
     /// Make a data directory of a backup.
     Restore(RestoreArgs),
-    /// Make a token, and the line for the tokens file.
-    MakeToken(TokenArgs),
+    /// What only this program does: what it says when that is done, or why it cannot be done.
+    Own(Box<dyn FnOnce() -> Result<String, String>>),
 }
 
 /// The flags of `restore`.
@@ -193,8 +191,8 @@ pub fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut P::command(), P::NAME, &mut io::stdout());
             return Exit::Stopped.into();
         }
-        Some(OtherTask::Restore(args)) => return say::<P>(args.restore()),
-        Some(OtherTask::MakeToken(args)) => return say::<P>(args.make()),
+        Some(OtherTask::Restore(args)) => return done::<P>(args.restore()),
+        Some(OtherTask::Own(task)) => return done::<P>(task()),
     }
     let node = program.node_name();
     let guard = match logging::init(P::NAME, &node, program.common().log_format) {
@@ -222,17 +220,6 @@ fn runtime(threads: usize) -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::cannot_start(format!("no runtime: {error}")))
 }
 
-/// Ends with what a task that is no serving has to say.
-fn say<P: Program>(said: Result<String, String>) -> ExitCode {
-    match said {
-        Ok(said) => {
-            println!("{said}");
-            Exit::Stopped.into()
-        }
-        Err(why) => end::<P>(Failure::cannot_start(why)),
-    }
-}
-
 fn ask<P: Program>(
     runtime: &Runtime,
     addr: &HttpAddr,
@@ -242,6 +229,17 @@ fn ask<P: Program>(
     match runtime.block_on(healthcheck::ask(addr, certificate, question)) {
         Ok(()) => Exit::Stopped.into(),
         Err(why) => end::<P>(Failure::cannot_start(why.to_string())),
+    }
+}
+
+/// The end of what was done instead of serving.
+fn done<P: Program>(said: Result<String, String>) -> ExitCode {
+    match said {
+        Ok(said) => {
+            println!("{said}");
+            Exit::Stopped.into()
+        }
+        Err(why) => end::<P>(Failure::cannot_start(why)),
     }
 }
 
