@@ -56,6 +56,7 @@ impl Program {
             env: Vec::new(),
             inherit_settings: false,
             log: home.join("log"),
+            dir: None,
             ending: Ending::HangUp,
         })?;
         Ok(Self {

@@ -32,6 +32,8 @@ pub struct Recipe {
     pub inherit_settings: bool,
     /// Standard output and error are appended here.
     pub log: PathBuf,
+    /// Where it is started; the caller's own working directory if unset.
+    pub dir: Option<PathBuf>,
     /// How it is ended when it is dropped.
     pub ending: Ending,
 }
@@ -79,6 +81,9 @@ impl Guarded {
                     command.env_remove(key);
                 }
             }
+        }
+        if let Some(dir) = &recipe.dir {
+            command.current_dir(dir);
         }
         command.envs(recipe.env.iter().map(|(key, value)| (key, value)));
         command

@@ -23,7 +23,18 @@ const PORT_ATTEMPTS: usize = 5;
 #[derive(Debug, Clone, Default)]
 pub struct BrokerOptions {
     config: String,
+    files: Option<Files>,
+    env: Vec<(String, String)>,
     port: Option<u16>,
+}
+
+/// Configuration that is there, as it is.
+#[derive(Debug, Clone)]
+struct Files {
+    /// All files of it, copied with their directories.
+    dir: PathBuf,
+    /// The one that nats-server is told.
+    config: String,
 }
 
 impl BrokerOptions {
@@ -32,6 +43,33 @@ impl BrokerOptions {
     pub fn config(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
         self.config.push('\n');
+        self
+    }
+
+    /// Configuration that is there already: copies what is in `dir`, as it is, and starts with the file `config` of it. Where it
+    /// listens is the harness's all the same.
+    #[must_use]
+    pub fn files(mut self, dir: &Path, config: &str) -> Self {
+        self.files = Some(Files {
+            dir: dir.to_owned(),
+            config: config.to_owned(),
+        });
+        self
+    }
+
+    /// A file that comes with the project, from `nats/`, with the files that it includes.
+    #[must_use]
+    pub fn shipped(self, config: &str) -> Self {
+        self.files(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats"),
+            config,
+        )
+    }
+
+    /// A variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -62,7 +100,13 @@ pub struct NatsServer {
     running: Option<Running>,
     program: PathBuf,
     port: PortLease,
+    /// Its working directory, with its configuration in it.
     dir: TempDir,
+    /// The file that it is told, if any.
+    config: Option<String>,
+    /// Whether that file may name a port of its own for monitoring.
+    is_from_files: bool,
+    env: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -87,10 +131,18 @@ impl NatsServer {
             .await
             .context("look for nats-server")??;
         let dir = TempDir::with_prefix("replog-broker-").context("a directory for the broker")?;
-        if !options.config.is_empty() {
-            fs::write(dir.path().join(CONFIG), &options.config)
-                .context("write its configuration")?;
-        }
+        let config = match &options.files {
+            Some(files) => {
+                copy_configuration(&files.dir, dir.path()).context("copy its configuration")?;
+                Some(files.config.clone())
+            }
+            None if options.config.is_empty() => None,
+            None => {
+                fs::write(dir.path().join(CONFIG), &options.config)
+                    .context("write its configuration")?;
+                Some(CONFIG.to_owned())
+            }
+        };
         let port = options
             .port
             .map_or_else(PortLease::take, PortLease::prefer)?;
@@ -99,6 +151,9 @@ impl NatsServer {
             program,
             port,
             dir,
+            config,
+            is_from_files: options.files.is_some(),
+            env: options.env,
         };
         for _ in 1..PORT_ATTEMPTS {
             match broker.run().await {
@@ -198,6 +253,16 @@ impl NatsServer {
         kill_process(self.server()?, Signal::CONT).context("SIGCONT to nats-server")
     }
 
+    /// The last lines it wrote, over all its starts.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        guarded::log_tail(&self.log_path(), lines)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("nats-server.log")
+    }
+
     fn server(&mut self) -> Result<Pid> {
         ensure!(self.is_running(), "nats-server is not running");
         let running = self.running.as_ref();
@@ -212,16 +277,21 @@ impl NatsServer {
         fs::create_dir(&ports_dir).context("a directory for the ports file")?;
         let mut args: Vec<OsString> = vec!["other".into(), self.program.clone().into()];
         args.extend(["-a", "127.0.0.1", "-p", &self.port().to_string()].map(OsString::from));
-        if self.dir.path().join(CONFIG).exists() {
-            args.extend(["-c".into(), self.dir.path().join(CONFIG).into()]);
+        if let Some(config) = &self.config {
+            args.extend(["-c".into(), self.dir.path().join(config).into()]);
+        }
+        if self.is_from_files {
+            // Another port for monitoring than the one that is named there: any.
+            args.extend(["-m", "-1"].map(OsString::from));
         }
         args.extend(["--ports_file_dir".into(), ports_dir.clone().into()]);
         let mut guard = Guarded::spawn(&Recipe {
             name: "nats-server".into(),
             args,
-            env: Vec::new(),
+            env: self.env.clone(),
             inherit_settings: false,
-            log: self.dir.path().join("nats-server.log"),
+            log: self.log_path(),
+            dir: Some(self.dir.path().to_owned()),
             ending: Ending::HangUp,
         })?;
         let end = eventually("nats-server to listen", START_WITHIN, async || {
@@ -238,6 +308,24 @@ impl NatsServer {
         self.running = Some(Running { server, guard });
         Ok(())
     }
+}
+
+/// Copies the `*.conf` and `*.pem` files of a directory, and those of its directories.
+fn copy_configuration(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&target)?;
+            copy_configuration(&path, &target)?;
+        } else if path
+            .extension()
+            .is_some_and(|ext| ext == "conf" || ext == "pem")
+        {
+            fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// The process id, once the file is there and complete.

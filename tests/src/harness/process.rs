@@ -89,6 +89,7 @@ impl Node {
             env,
             inherit_settings: self.spec.inherit_settings,
             log: self.log_path(),
+            dir: None,
             ending: Ending::Kill,
         })?);
         Ok(())

@@ -16,6 +16,10 @@ use crate::support::SOON;
 pub(crate) struct Watch {
     client: Client,
     inbox: Subscriber,
+    /// The subject by which it knows that it has seen everything.
+    mark: String,
+    /// The number of the latest mark.
+    marks: u64,
 }
 
 /// One message.
@@ -71,8 +75,27 @@ impl Watch {
     /// From the moment this returns nothing is missed.
     pub(crate) async fn of(broker: &NatsServer) -> Result<Self> {
         let client = timeout(SOON, async_nats::connect(broker.url())).await??;
-        let inbox = client.subscribe("replog.>").await?;
-        let mut watch = Self { client, inbox };
+        Self::over(&client.clone(), client, "replog.watch.mark").await
+    }
+
+    /// The same where whoever looks on may say nothing: `speaker` does, and may publish to `mark`.
+    pub(crate) async fn over(onlooker: &Client, speaker: Client, mark: &str) -> Result<Self> {
+        let mut watch = Self {
+            client: speaker,
+            inbox: onlooker.subscribe("replog.>").await?,
+            mark: mark.to_owned(),
+            marks: 0,
+        };
+        // What another connection says may overtake the subscription: it is there when something has come.
+        let subscribed = async {
+            loop {
+                watch.say_mark().await?;
+                if let Ok(first) = timeout(Duration::from_millis(100), watch.inbox.next()).await {
+                    break first.context("the watch has ended");
+                }
+            }
+        };
+        timeout(SOON, subscribed).await??;
         watch.so_far().await?;
         Ok(watch)
     }
@@ -87,12 +110,18 @@ impl Watch {
 
     /// Everything that has passed the broker by now.
     pub(crate) async fn so_far(&mut self) -> Result<Vec<Seen>> {
-        self.say("replog.watch.mark", "null").await?;
+        self.say_mark().await?;
+        let (about, text) = (about(&self.mark), self.marks.to_string());
         let mut all = self
-            .until("its own mark", |seen| seen.about == "mark")
+            .until("its own mark", |s| s.about == about && s.text == text)
             .await?;
         all.pop();
         Ok(all)
+    }
+
+    async fn say_mark(&mut self) -> Result<()> {
+        self.marks += 1;
+        self.say(&self.mark, self.marks.to_string()).await
     }
 
     /// Everything up to the first message that fits.
@@ -106,8 +135,7 @@ impl Watch {
             loop {
                 let message = self.inbox.next().await.context("the watch has ended")?;
                 let text = String::from_utf8_lossy(&message.payload).into_owned();
-                let mut tokens = message.subject.splitn(3, '.');
-                let about = tokens.nth(2).unwrap_or_default().to_owned();
+                let about = about(&message.subject);
                 let json = serde_json::from_str(&text).unwrap_or_default();
                 let seen = Seen { about, text, json };
                 let is_last = fits(&seen);
@@ -160,4 +188,10 @@ impl Watch {
             error = again => Err(error),
         }
     }
+}
+
+/// A subject without `replog.<cluster>.`
+fn about(subject: &str) -> String {
+    let mut tokens = subject.splitn(3, '.');
+    tokens.nth(2).unwrap_or_default().to_owned()
 }

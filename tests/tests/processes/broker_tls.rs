@@ -1,0 +1,219 @@
+//! What `replog-master nats-config` writes: a broker and its nodes start with it as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use replog_tests::harness::hidden::{NODE, program};
+use replog_tests::harness::{BrokerOptions, Cluster, NatsServer, Node};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::broker_users::{nodes, start_with};
+use crate::support::{SOON, wait_equal};
+
+/// A directory that the command has made.
+struct Configured {
+    dir: PathBuf,
+    _parent: TempDir,
+}
+
+/// The exit code of `replog-master nats-config` with these flags, and what it wrote.
+fn nats_config(flags: &[&str], out: &Path) -> Result<(Option<i32>, String)> {
+    let mut child = Command::new(program()?)
+        .args([NODE, "master", "nats-config", "--out"])
+        .arg(out)
+        .args(flags)
+        // A child of the harness ends with its input.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let _input = child.stdin.take();
+    let output = child.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Ok((output.status.code(), said))
+}
+
+fn configured(flags: &[&str]) -> Result<Configured> {
+    let parent = TempDir::with_prefix("replog-config-")?;
+    let dir = parent.path().join("made");
+    let flags = [&["--secondaries", "secondary1,secondary2"][..], flags].concat();
+    let (code, said) = nats_config(&flags, &dir)?;
+    ensure!(
+        code == Some(0) && said.contains("exec nats-server"),
+        "{code:?} {said}"
+    );
+    let again = nats_config(&flags, &dir)?;
+    ensure!(
+        again.0 == Some(3) && again.1.contains("is there already"),
+        "{again:?}"
+    );
+    Ok(Configured {
+        dir,
+        _parent: parent,
+    })
+}
+
+impl Configured {
+    /// The variables of an env file: a line each, as every program that reads env files takes them.
+    fn env(&self, file: &str) -> Vec<(String, String)> {
+        let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    fn broker(&self, config: &str) -> BrokerOptions {
+        let options = BrokerOptions::default().files(&self.dir.join("broker"), config);
+        let env = self.env("broker/broker.env");
+        env.iter()
+            .fold(options, |options, (name, value)| options.env(name, value))
+    }
+
+    /// What that node is told.
+    fn node(&self, name: &str) -> Vec<(String, String)> {
+        self.env(&format!("{name}/nats.env"))
+    }
+}
+
+/// How a node ends that is started as `settings` say: the exit code and its last line.
+async fn ends(cluster: &Cluster, settings: Vec<(String, String)>) -> Result<(i32, String)> {
+    let mut spec = cluster.secondary(2).spec().clone();
+    spec.name = "secondary3".to_owned();
+    spec.env
+        .retain(|(name, _)| !name.starts_with("NATS_") || name == "NATS_URL");
+    spec.env.extend(settings);
+    let mut node = Node::reserve(spec)?;
+    node.spawn()?;
+    let code = timeout(SOON, node.exited())
+        .await
+        .context(node.log_tail(20))??;
+    Ok((code, node.log_tail(1)))
+}
+
+async fn replicates(cluster: &mut Cluster) -> Result<()> {
+    for content in ["one", "two"] {
+        cluster.post(content, 3).await?.expect(200)?;
+    }
+    cluster.broker.restart().await?;
+    cluster.post("three", 3).await?.expect(200)?;
+    ensure!(wait_equal(cluster).await? == ["one", "two", "three"]);
+    let log = cluster.broker.log_tail(10_000);
+    let violation = log.lines().find(|line| line.contains("Violation"));
+    ensure!(violation.is_none(), "{violation:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn passwords_over_tls_and_nobody_without_a_certificate() -> Result<()> {
+    let made = configured(&["--tls", "127.0.0.1,localhost"])?;
+    let other = configured(&["--tls", "127.0.0.1"])?;
+    nodes(made.broker("nats-tls.conf"))
+        .run(async |cluster| {
+            start_with(cluster, |node| made.node(node)).await?;
+            replicates(cluster).await?;
+
+            let trusted = |name: &str| name == "NATS_CA";
+            let certificate = |name: &str| name == "NATS_CERT" || name == "NATS_KEY";
+            let of = |from: &Configured, which: &dyn Fn(&str) -> bool| -> Vec<_> {
+                let all = from.node("secondary2").into_iter();
+                all.filter(|(name, _)| which(name)).collect()
+            };
+            let password = of(&made, &|name: &str| !trusted(name) && !certificate(name));
+            let ca = of(&made, &trusted);
+            let none = [password.clone(), ca.clone()].concat();
+            let stranger = [password, ca.clone(), of(&other, &certificate)].concat();
+            for settings in [none, stranger] {
+                let (code, said) = ends(cluster, settings).await?;
+                let is_clear =
+                    said.contains("the broker refuses our certificate (NATS_CERT, NATS_KEY)");
+                ensure!(code == 3 && is_clear, "{code}: {said}");
+            }
+            // The certificate lets in, and the password says who it is.
+            let only_certificate = [ca, of(&made, &certificate)].concat();
+            let (code, said) = ends(cluster, only_certificate).await?;
+            ensure!(
+                code == 3 && said.contains("the broker refuses the user"),
+                "{code}: {said}"
+            );
+            Ok(())
+        })
+        .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nkeys_without_a_secret_at_the_broker() -> Result<()> {
+    let made = configured(&["--auth", "nkey"])?;
+    ensure!(!made.dir.join("broker/broker.env").exists());
+    let other = configured(&["--auth", "nkey"])?;
+    nodes(made.broker("nats-public.conf"))
+        .run(async |cluster| {
+            start_with(cluster, |node| made.node(node)).await?;
+            replicates(cluster).await?;
+            // Another one's key, and that of another node.
+            for settings in [other.node("secondary2"), made.node("secondary1")] {
+                let (code, said) = ends(cluster, settings).await?;
+                ensure!(
+                    code == 3 && said.contains("the broker refuses"),
+                    "{code}: {said}"
+                );
+            }
+            Ok(())
+        })
+        .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nkeys_over_tls_in_a_cluster_of_another_name_without_services() -> Result<()> {
+    let made = configured(&[
+        "--auth",
+        "nkey",
+        "--tls",
+        "127.0.0.1",
+        "--cluster",
+        "blue",
+        "--no-nats-service",
+    ])?;
+    let builder = nodes(made.broker("nats-tls.conf"));
+    builder
+        .env("REPLOG_CLUSTER", "blue")
+        .env("REPLOG_NO_NATS_SERVICE", "true")
+        .run(async |cluster| {
+            start_with(cluster, |node| made.node(node)).await?;
+            replicates(cluster).await
+        })
+        .await;
+    Ok(())
+}
+
+/// A name that cannot have a user is a wrong setting: nothing is made.
+#[tokio::test]
+async fn a_name_that_is_taken_is_refused_by_name() -> Result<()> {
+    let parent = TempDir::new()?;
+    let out = parent.path().join("made");
+    let (code, said) = nats_config(&["--secondaries", "a,observer"], &out)?;
+    ensure!(
+        code == Some(2) && said.contains("\"observer\""),
+        "{code:?} {said}"
+    );
+    ensure!(!out.exists());
+    // A broker that is not told its passwords does not start.
+    let (code, _) = nats_config(&["--secondaries", "a"], &out)?;
+    ensure!(code == Some(0));
+    let options = BrokerOptions::default().files(&out.join("broker"), "nats-public.conf");
+    let refused = NatsServer::start(options)
+        .await
+        .err()
+        .context("it started")?;
+    ensure!(
+        format!("{refused:#}").contains("NATS_MASTER_PASSWORD"),
+        "{refused:#}"
+    );
+    Ok(())
+}
