@@ -128,6 +128,9 @@ impl Refusals {
                     None => self.wrong(flag, &value, &why),
                 }
             }
+            ErrorKind::MissingRequiredArgument => {
+                SettingsExit::Wrong(format!("{}: {arg} is missing", self.program))
+            }
             ErrorKind::TooManyValues => self.wrong(flag, &value, "this flag takes no value"),
             ErrorKind::UnknownArgument => self.wrong_name(&arg, context(ContextKind::SuggestedArg)),
             ErrorKind::InvalidSubcommand => {
