@@ -299,6 +299,27 @@ fn more_cleared_histories_than_are_ever_named_are_refused() {
     );
 }
 
+/// It goes into the log, and whoever can publish chooses what it quotes.
+#[test]
+fn why_a_message_is_refused_is_said_in_a_few_words() {
+    let long = "A".repeat(100_000);
+    for payload in [
+        format!(r#"{{"kind":"ack","v":2,"seq":"{long}"}}"#),
+        format!(r#"{{"kind":"{long}","v":2}}"#),
+        format!(r#"{{"kind":"append","v":2,"log_id":"{long}"}}"#),
+        format!(r#"{{"v":"{long}"}}"#),
+    ] {
+        for address in addresses("s") {
+            let read = Message::decode(&address, &payload.clone().into());
+            let said = read.expect_err("refused").to_string();
+            assert!(said.len() < 512, "{} bytes to {address}", said.len());
+        }
+    }
+    let read = Message::decode(&Address::Announce, &format!(r#"{{"v":"{long}"}}"#).into());
+    let said = read.expect_err("refused").to_string();
+    assert!(said.ends_with("… at line 1 column 100007"), "{said}");
+}
+
 #[test]
 fn entries_that_do_not_follow_are_refused() {
     let leader = leadership(1, 2, 3);
