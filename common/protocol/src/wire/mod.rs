@@ -211,7 +211,7 @@ impl Address {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not the JSON it should be.
-    #[error("not a message of this protocol: {0}")]
+    #[error("not a message of this protocol: {}", shortened(.0))]
     Json(#[from] serde_json::Error),
     /// Another version of the protocol.
     #[error("protocol version {0}, this program speaks {PROTOCOL_VERSION}")]
@@ -236,6 +236,21 @@ pub enum DecodeError {
         /// The node that the message names.
         named: NodeId,
     },
+}
+
+/// So many characters of serde's message are shown, which may quote all of what came: whoever can publish could fill a log.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// What is wrong, and where, in a few words.
+fn shortened(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.char_indices().nth(MAX_SHOWN_CHARS) {
+        None => said,
+        Some((end, _)) => {
+            let (line, column) = (error.line(), error.column());
+            format!("{}… at line {line} column {column}", &said[..end])
+        }
+    }
 }
 
 /// A message of any kind, as far as is needed to refuse it well.
