@@ -25,6 +25,14 @@ pub(super) struct MessageLog {
 /// Names are kept in mind so far; a stranger may send ACKs under any number of them.
 const MAX_NAMES: usize = 1024;
 
+/// So much is shown of what a secondary says was wrong: a stranger may say anything.
+const MAX_ERROR_CHARS: usize = 200;
+
+fn beginning(error: &str) -> &str {
+    let end = error.char_indices().nth(MAX_ERROR_CHARS);
+    end.map_or(error, |(end, _)| &error[..end])
+}
+
 impl MessageLog {
     pub(super) fn new(direction: Direction) -> Self {
         Self {
@@ -107,6 +115,6 @@ impl MessageLog {
             self.last_acked.insert(node.clone(), *upto);
         }
         let held_from = held_from.map(tracing::field::display);
-        debug!(%node, seq = %upto, held_from, error = error.as_deref(), "ack");
+        debug!(%node, seq = %upto, held_from, error = error.as_deref().map(beginning), "ack");
     }
 }
