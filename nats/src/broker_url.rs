@@ -117,7 +117,26 @@ pub fn without_user_info(text: &str) -> String {
     // A password may contain a comma: in a single URL everything before the last `@` is hidden.
     match text.matches("://").count() {
         0 | 1 => hide(text),
-        _ => text.split(',').map(hide).collect::<Vec<_>>().join(","),
+        // What stands before a comma may be half of a password, too.
+        _ => {
+            let hide = |part: &str| without_password(&hide(part));
+            text.split(',').map(hide).collect::<Vec<_>>().join(",")
+        }
+    }
+}
+
+/// What may be one URL of a list that was split at its commas, without what may be the beginning of a password: what follows the
+/// name, unless that is a port.
+#[must_use]
+pub fn without_password(part: &str) -> String {
+    let address = part.split_once("://").map_or(part, |(_, address)| address);
+    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    match address.split_once(':') {
+        Some((name, after)) if !name.starts_with('[') && !is_port(after) => {
+            let kept = part.len() - after.len();
+            format!("{}…", &part[..kept])
+        }
+        _ => part.to_owned(),
     }
 }
 
@@ -250,8 +269,23 @@ mod tests {
             ("nats://a:s3,cret@h:1", "nats://h:1"),
             ("token@h:x", "h:x"),
             ("nats://h:x", "nats://h:x"),
+            ("nats://a:s3,c://r@h:1", "nats://a:…,c://h:1"),
         ] {
             assert_eq!(without_user_info(text), shown);
+        }
+    }
+
+    #[test]
+    fn half_of_a_password_is_not_shown() {
+        for (part, shown) in [
+            ("nats://me:s3cret", "nats://me:…"),
+            ("me:s3cret", "me:…"),
+            ("nats://h:99999", "nats://h:99999"),
+            ("nats://h", "nats://h"),
+            ("nats://", "nats://"),
+            ("h", "h"),
+        ] {
+            assert_eq!(without_password(part), shown);
         }
     }
 }

@@ -29,7 +29,7 @@ mod service;
 mod subjects;
 
 pub use accounts::{Accounts, BrokerUser, Secret};
-pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_user_info};
+pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_password, without_user_info};
 pub use credentials::{Credentials, CredentialsError};
 pub use link::{Denial, Link, LinkError, LinkEvent, Payload};
 pub use nats_link::NatsLink;

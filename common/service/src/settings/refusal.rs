@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ErrorKind};
-use replog_nats::without_user_info;
+use replog_nats::{without_password, without_user_info};
 
 use crate::exit::Exit;
 
@@ -122,6 +122,11 @@ impl Refusals {
             ErrorKind::ValueValidation => {
                 let source = std::error::Error::source(error);
                 let why = source.map(ToString::to_string).unwrap_or_default();
+                // clap splits the list at each comma, one within a password too: its first half has no `@`.
+                let value = match flag {
+                    "--nats-url" => without_password(&value),
+                    _ => value,
+                };
                 // The protocol's own values name the value again, which this line has done already.
                 match why.split_once(" is not allowed: it must be ") {
                     Some((_, allowed)) => self.wrong(flag, &value, &format!("expected {allowed}")),
