@@ -18,13 +18,17 @@ pub enum Host<S = String> {
 }
 
 impl<'a> Host<&'a str> {
-    /// Takes a host as it stands in a URL but for the brackets of an IPv6 address; `None` for what can be none.
+    /// Takes a host as it stands in a URL but for the brackets of an IPv6 address; `None` for what can be none. As browsers have
+    /// it, `127.0.0.1.` is an address, too.
     #[must_use]
     pub fn of(text: &'a str) -> Option<Self> {
         if let Ok(ip) = text.parse() {
             return Some(Self::Ip(ip));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
+        if let Ok(ip) = name.parse() {
+            return Some(Self::Ip(IpAddr::V4(ip)));
+        }
         let is_part_of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let is_name = !name.is_empty() && name.bytes().all(is_part_of_name);
         is_name.then_some(Self::Name(name))
@@ -173,6 +177,7 @@ mod tests {
             ("localhost", "localhost", None),
             ("Log.Example.com.:80", "log.example.com", Some(80)),
             ("127.0.0.1:8000", "127.0.0.1", Some(8000)),
+            ("127.0.0.1.:8000", "127.0.0.1", Some(8000)),
             ("[::1]:8000", "[0:0::1]", Some(8000)),
             ("[::1]", "[::1]", None),
             ("under_score:", "under_score", None),
