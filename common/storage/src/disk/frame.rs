@@ -27,6 +27,8 @@ pub(super) const END: [u8; 8] = *b"\xffEnd\xff\xff\xff\xff";
 pub(super) const FIXED_BYTES: usize = 72;
 /// Bytes of a reference to an older segment.
 const SEGMENT_REF_BYTES: usize = 24;
+/// No frame begins after this byte of its segment.
+const MAX_AT: u64 = 1 << 62;
 /// Frames begin at multiples of this.
 pub(super) const ALIGN: usize = 8;
 
@@ -256,7 +258,9 @@ impl Head {
             .collect(),
             state: bytes.get(segment_refs_end..state_end)?.to_vec(),
         };
-        (head.head_bytes() == bytes.len() as u64).then_some(head)
+        // What is counted on from these does not overflow; no file is that long, and no log.
+        let can_be = head.at <= MAX_AT && head.after <= Seq::MAX && head.prior <= Seq::MAX;
+        (can_be && head.head_bytes() == bytes.len() as u64).then_some(head)
     }
 }
 
@@ -360,6 +364,38 @@ mod tests {
             let json = &out[text + at..text + at + sum.bytes as usize];
             assert_eq!((seq, json), (entry.seq, entry.json.as_bytes()));
             assert_eq!(sum.sum, entry_sum(7, seq, json));
+        }
+    }
+
+    /// Whoever makes checksums fit can say anything.
+    #[test]
+    fn a_head_that_is_in_no_file_is_none() {
+        let builder = FrameBuilder {
+            prior: Seq(0),
+            after: Seq(0),
+            cuts: 0,
+            entries: &entries(1..=2, 5),
+            segment_refs: &[],
+            state: b"",
+        };
+        let (head, _) = encoded(&builder);
+        let is_read = |head: &Head| {
+            let mut out = Vec::new();
+            head.encode(7, &mut out);
+            Head::decode(FRONT, 7, &out).as_ref() == Some(head)
+        };
+        assert!(is_read(&head));
+        for wrong in [u64::MAX, u64::MAX - 100, 1 << 63] {
+            let (at, after, prior) = (wrong, Seq(wrong), Seq(wrong));
+            assert!(!is_read(&Head { at, ..head.clone() }));
+            assert!(!is_read(&Head {
+                after,
+                ..head.clone()
+            }));
+            assert!(!is_read(&Head {
+                prior,
+                ..head.clone()
+            }));
         }
     }
 
