@@ -24,8 +24,16 @@ pub struct ClearedLog {
 
 /// The histories that a history has replaced, the newest last; at most [`ClearedLogs::MAX`], older ones are forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<ClearedLog>")]
 pub struct ClearedLogs(Vec<ClearedLog>);
+
+impl From<Vec<ClearedLog>> for ClearedLogs {
+    /// As it is stored. Of more than are remembered the newest ones are: a message that names more is refused by everybody.
+    fn from(mut logs: Vec<ClearedLog>) -> Self {
+        let forgotten = logs.len().saturating_sub(Self::MAX);
+        Self(logs.split_off(forgotten))
+    }
+}
 
 impl ClearedLogs {
     /// How many are remembered and named.
@@ -131,5 +139,23 @@ impl KnownClearings {
     #[must_use]
     pub fn covers(&self, log: LogId, epoch: Epoch) -> bool {
         self.0.values().any(|cleared| cleared.covers(log, epoch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file may name any number of them; what is sent has to be taken by others.
+    #[test]
+    fn of_more_than_are_remembered_the_newest_ones_are_read() {
+        let one = |n: u64| format!(r#"{{"log_id":"{}","epoch":{n}}}"#, uuid::Uuid::nil());
+        let read = |names: std::ops::Range<u64>| -> ClearedLogs {
+            let all: Vec<String> = names.map(one).collect();
+            serde_json::from_str(&format!("[{}]", all.join(","))).expect("histories")
+        };
+        let epochs = |logs: &ClearedLogs| logs.iter().map(|c| c.epoch.n).collect::<Vec<u64>>();
+        assert_eq!(epochs(&read(0..30)), (18..30).collect::<Vec<u64>>());
+        assert_eq!(epochs(&read(0..2)), [0, 1]);
     }
 }

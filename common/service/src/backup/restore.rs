@@ -25,6 +25,9 @@ const LATER_EPOCHS: u64 = 1 << 20;
 /// The largest file of a backup: what one entry may be, and then some.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
+/// So much of what is wrong with a file of a backup is shown.
+const MAX_SHOWN_CHARS: usize = 200;
+
 /// What was restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
@@ -115,6 +118,7 @@ fn write(backup: impl Read, dir: &Path, target: &Target<'_>) -> Result<Restored,
     } = manifest;
     let replaces = former.log_id;
     let replaces = replaces.ok_or_else(|| incomplete("it names no history"))?;
+    check_epochs(&former, last_seq)?;
     let hard_state = successor(&former, replaces, target.replaces)?;
     let epochs = EpochTable::new(former.epochs, last_seq);
     let options = DiskOptions {
@@ -160,6 +164,20 @@ fn write(backup: impl Read, dir: &Path, target: &Target<'_>) -> Result<Restored,
     })
 }
 
+/// Whether the epochs can be those of a log that ends at `last`: a log that has others cannot be gone on with.
+fn check_epochs(former: &HardState, last: Seq) -> Result<(), RestoreError> {
+    let starts = &former.epochs;
+    let rises = starts.is_sorted_by(|a, b| a.first < b.first && a.epoch < b.epoch);
+    let begins = last == Seq::ZERO || starts.first().is_some_and(|start| start.first == Seq(1));
+    let are_its = starts
+        .iter()
+        .all(|start| Epoch::ZERO < start.epoch && start.epoch <= former.epoch);
+    match rises && begins && are_its && last <= Seq::MAX {
+        true => Ok(()),
+        false => Err(incomplete("its epochs are those of no log")),
+    }
+}
+
 /// The hard state of the history that goes on with the entries of a former one.
 fn successor(
     former: &HardState,
@@ -168,6 +186,8 @@ fn successor(
 ) -> Result<HardState, RestoreError> {
     let epoch = former.epoch.n.checked_add(LATER_EPOCHS);
     let epoch = epoch.and_then(|n| Epoch::new(n, former.epoch.master).ok());
+    // A node that has seen no epoch yet would take it for a forged one, and never follow.
+    let epoch = epoch.filter(|epoch| !epoch.is_forged_above(Epoch::ZERO));
     let epoch = epoch.ok_or_else(|| incomplete("its epoch is too high"))?;
     let mut cleared = former.cleared.clone();
     for log_id in others.iter().copied().chain([replaces]) {
@@ -293,7 +313,11 @@ fn store(
 }
 
 fn parsed<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, RestoreError> {
-    serde_json::from_slice(text).map_err(|error| RestoreError::Backup(error.to_string()))
+    serde_json::from_slice(text).map_err(|error| {
+        // It may quote all that stands there.
+        let why: String = error.to_string().chars().take(MAX_SHOWN_CHARS).collect();
+        RestoreError::Backup(why)
+    })
 }
 
 fn incomplete(why: &str) -> RestoreError {
