@@ -16,6 +16,7 @@ pub mod http;
 pub mod restored;
 pub mod segments;
 pub mod settings;
+pub mod tokens;
 pub mod values;
 
 /// One kind of input.
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "frames",
         run: frames::run,
@@ -48,6 +49,10 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "settings",
         run: settings::run,
+    },
+    Target {
+        name: "tokens",
+        run: tokens::run,
     },
     Target {
         name: "values",

@@ -84,7 +84,7 @@ fn addresses(text: &str) {
     }
     if let Some(addr) = is_short(text.parse::<values::HttpAddr>()) {
         assert_eq!(addr.to_string().parse(), Ok(addr.clone()));
-        let _ = (addr.reachable(), addr.url(8000));
+        let _ = (addr.reachable(), addr.url("http", 8000));
     }
     // A name without its last label is none that anybody has, and not worth a refusal.
     let is_named = |authority: &Authority<'_>| !authority.host.to_string().ends_with('.');
@@ -118,7 +118,7 @@ fn numbers(text: &str) {
         assert_eq!(values::duration(&millis), Ok(duration));
     }
     if let Some(interval) = is_short(values::heartbeat_interval(text)) {
-        assert_eq!(values::positive_duration(text), Ok(interval));
+        assert_eq!(values::duration(text), Ok(interval));
     }
     if let Some(bytes) = is_short(values::size_bytes(text)) {
         assert_eq!(values::size_bytes(&format!("{bytes}B")), Ok(bytes));

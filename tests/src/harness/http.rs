@@ -214,8 +214,12 @@ async fn exchange(
     match &target.tls {
         None => exchange_over(stream, request).await,
         Some(tls) => {
-            let stream = tls.connect(stream).await.context("TLS handshake")?;
-            exchange_over(stream, request).await
+            // Rarely used, and large.
+            Box::pin(async move {
+                let stream = tls.connect(stream).await.context("TLS handshake")?;
+                exchange_over(stream, request).await
+            })
+            .await
         }
     }
 }

@@ -226,5 +226,6 @@ targets! {
     restored: 100,
     segments: 100,
     settings: 150,
+    tokens: 500,
     values: 1000,
 }
