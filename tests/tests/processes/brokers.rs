@@ -39,7 +39,7 @@ async fn each_of_three_in_a_cluster_is_killed_while_clients_post() -> Result<()>
     let builder = builder.env("NATS_URL", &urls.join(","));
     builder
         .run(async |cluster| {
-            while_posting(cluster, async |_, master| {
+            Box::pin(while_posting(cluster, async |_, master| {
                 for i in 0..brokers.len() {
                     brokers[i].kill().await?;
                     goes_on(master).await?;
@@ -48,7 +48,7 @@ async fn each_of_three_in_a_cluster_is_killed_while_clients_post() -> Result<()>
                     wait_joined(&brokers[i], &brokers[next]).await?;
                 }
                 Ok(())
-            })
+            }))
             .await
         })
         .await;
