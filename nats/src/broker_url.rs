@@ -130,7 +130,7 @@ pub fn without_user_info(text: &str) -> String {
 #[must_use]
 pub fn without_password(part: &str) -> String {
     let address = part.split_once("://").map_or(part, |(_, address)| address);
-    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let is_port = |text: &str| text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
     match address.split_once(':') {
         Some((name, after)) if !name.starts_with('[') && !is_port(after) => {
             let kept = part.len() - after.len();

@@ -93,8 +93,8 @@ impl Question {
     }
 }
 
-/// Asks the node that listens on `addr`; a wildcard address is asked on the loopback. With the file of the node's `certificate`
-/// over TLS, trusting that one and no other.
+/// Asks the node that listens on `addr`; a wildcard address is asked on the loopback. Over TLS where there is a file for the node's
+/// `certificate`, which need not be read on this machine; elsewhere the certificate in it is trusted, and no other.
 ///
 /// # Errors
 /// A file without a certificate, no answer, or one that is not 200.
@@ -103,15 +103,20 @@ pub async fn ask(
     certificate: Option<&Path>,
     question: Question,
 ) -> Result<(), Unhealthy> {
+    let addr = addr.reachable();
     let tls = match certificate {
         None => None,
+        Some(file) if addr.is_loopback() => {
+            let tls = KnownNode::on_this_machine();
+            Some(tls.map_err(|error| Unhealthy::Certificate(file.to_owned(), error))?)
+        }
         Some(file) => {
             let tls = std::fs::read(file).and_then(|pem| KnownNode::new(&pem));
             Some(tls.map_err(|error| Unhealthy::Certificate(file.to_owned(), error))?)
         }
     };
     let node = Node {
-        addr: addr.reachable(),
+        addr,
         speaks_tls: tls.is_some(),
     };
     let path = question.path();

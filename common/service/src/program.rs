@@ -22,7 +22,8 @@ use crate::http::server::{self, HttpLimits, Listener};
 use crate::security::Security;
 use crate::settings::values::{HttpAddr, subject_token};
 use crate::settings::{
-    CommonArgs, Environment, Settings, WrongSetting, parse, process_environment, unknown_variables,
+    CommonArgs, Environment, SecurityArgs, Settings, WrongSetting, parse, process_environment,
+    unknown_variables,
 };
 use crate::{allocator, backup, descriptors, healthcheck, logging, signals, systemd};
 
@@ -256,6 +257,14 @@ async fn start<P: Program>(program: P) -> Result<(), Failure> {
     let listener = TcpListener::bind(addr.to_host_port()).await;
     let listener =
         listener.map_err(|e| Failure::cannot_start(format!("cannot listen on {addr}: {e}")))?;
+    let is_loopback = (listener.local_addr()).is_ok_and(|at| at.ip().to_canonical().is_loopback());
+    if security.tokens.is_none() && !is_loopback && !program.common().security.insecure {
+        // A name that means this machine elsewhere.
+        return Err(Failure {
+            exit: Exit::Settings,
+            why: SecurityArgs::reached_by_others(addr).to_string(),
+        });
+    }
     let stop = CancellationToken::new();
     let signals = signals::cancel_on_signal(stop.clone());
     signals.map_err(|e| Failure::cannot_start(format!("cannot be stopped by signals: {e}")))?;

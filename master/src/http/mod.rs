@@ -361,6 +361,7 @@ impl Master {
             ),
         }
     }
+
     /// The same, which says when it is asked whether it is ready how `security` is.
     #[must_use]
     pub fn secured_by(self, security: Security) -> Self {

@@ -197,7 +197,7 @@ impl NatsConfigArgs {
             ..
         } = users;
         files.add("broker/accounts.conf", accounts.to_string());
-        files.add("broker/common.conf", COMMON_CONF);
+        files.add("broker/common.conf", monitored_here(COMMON_CONF));
         if !broker_env.is_empty() {
             files.add_secret("broker/broker.env", broker_env);
         }
@@ -325,6 +325,11 @@ fn random_password() -> Result<String, NatsConfigError> {
     getrandom::fill(&mut bytes).map_err(NatsConfigError::Random)?;
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     Ok(halves.map(|half| char::from(b'a' + half)).collect())
+}
+
+/// The same broker, whose monitoring only its own machine reaches: it has no access control, and tells who is connected.
+fn monitored_here(common: &str) -> String {
+    common.replace(r#"http: "0.0.0.0:8222""#, r#"http: "127.0.0.1:8222""#)
 }
 
 #[cfg(test)]

@@ -254,3 +254,16 @@ fn nodes_without_services_have_fewer_permissions() {
     assert!(!without.text("broker/accounts.conf").contains("$SRV.>"));
     assert!(without.said.contains("--no-nats-service"));
 }
+
+/// It has no access control, and tells who is connected and from where.
+#[test]
+fn the_monitoring_of_the_broker_is_for_its_own_machine() {
+    let made = made(&["--secondaries", "a", "--tls", "localhost"]);
+    let common = made.text("broker/common.conf");
+    assert!(common.contains("http: \"127.0.0.1:8222\""), "{common}");
+    let open = made
+        .files
+        .iter()
+        .find(|(_, (_, text))| text.contains("0.0.0.0:8222"));
+    assert!(open.is_none(), "{open:?}");
+}

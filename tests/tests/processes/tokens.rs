@@ -159,6 +159,11 @@ async fn tokens_are_asked_for_after_the_site_and_in_place_of_the_host() {
                 let answer = get(None, allowed).await?;
                 refused(&answer, 401, "missing_token")?;
                 ensure!(answer.header("access-control-allow-origin") == Some(ALLOWED));
+                for headers in [&[][..], allowed] {
+                    let http = as_role(node, None);
+                    let answer = http.request(Method::OPTIONS, "/messages", headers, "".into());
+                    refused(&answer.await?, 401, "missing_token")?;
+                }
                 // Browsers ask in nobody's name whether the page may send one.
                 for (origin, status) in [(ALLOWED, 200), (STRANGER, 403)] {
                     let asks = [

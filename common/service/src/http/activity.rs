@@ -68,6 +68,11 @@ impl Activity {
         }
     }
 
+    /// Nothing of a request has come yet: what came before was said to agree on the encryption.
+    pub(super) fn is_secured(&self) {
+        self.turn.store(TURN_CONNECTED, Ordering::Relaxed);
+    }
+
     /// Whether a part of a request has come, and the rest of its headers has not.
     pub(super) fn is_within_headers(&self) -> bool {
         self.turn.load(Ordering::Relaxed) == TURN_HEADERS
@@ -157,21 +162,21 @@ impl HttpBody for AnswerBody {
     }
 }
 
-/// What is between a client and the server.
+/// What is between a client and the server. What moves is noted below the encryption, which takes more than it sends.
 #[derive(Debug)]
 pub(super) enum ClientStream {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(NotingStream),
     /// Encrypted.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<NotingStream>>),
 }
 
 impl ClientStream {
     /// The socket below.
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(stream) => stream.tcp(),
+            Self::Tls(tls) => tls.get_ref().0.tcp(),
         }
     }
 }
@@ -221,7 +226,7 @@ impl AsyncWrite for ClientStream {
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
@@ -238,19 +243,19 @@ impl AsyncWrite for ClientStream {
 /// A socket that notes what comes and what leaves.
 #[derive(Debug)]
 pub(super) struct NotingStream {
-    stream: ClientStream,
+    stream: TcpStream,
     activity: Arc<Activity>,
 }
 
 impl NotingStream {
     /// Notes in `activity` what moves on `stream`.
-    pub(super) fn new(stream: ClientStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 
     /// The socket.
-    pub(super) fn into_inner(self) -> ClientStream {
-        self.stream
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.stream
     }
 }
 
@@ -297,7 +302,7 @@ impl AsyncWrite for NotingStream {
         let is_look_due = &self.activity.is_look_due;
         if is_look_due.load(Ordering::Relaxed) {
             is_look_due.store(false, Ordering::Relaxed);
-            if has_hung_up(self.stream.tcp()) {
+            if has_hung_up(&self.stream) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
         }

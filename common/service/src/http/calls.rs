@@ -183,7 +183,8 @@ impl Calls {
     /// Answers a request that may not be made. A page of an origin that may call is told so, too.
     pub(super) fn refuse(&self, head: Parts, problem: Problem) -> Answering {
         match &self.cors {
-            Some(cors) if !is_preflight(&head.method, &head.headers) => {
+            // The layer takes every OPTIONS for a preflight, and would answer it.
+            Some(cors) if head.method != Method::OPTIONS => {
                 let refused = service_fn(move |_: Request<Body>| {
                     ready(Ok::<_, Infallible>(problem.clone().into_response()))
                 });

@@ -80,7 +80,7 @@ enum Refusal {
 /// How each message of TLS begins that a client may begin with: the record of a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
 
-type Connection = http1::Connection<TokioIo<NotingStream>, Requests>;
+type Connection = http1::Connection<TokioIo<ClientStream>, Requests>;
 
 /// How a connection has ended.
 enum End {
@@ -154,6 +154,8 @@ impl Connections {
         if place.is_none() {
             metrics.reached(HttpLimit::MaxConnectionsPerAddress);
         }
+        let activity = Arc::new(Activity::new(Arc::clone(&metrics)));
+        let stream = NotingStream::new(stream, Arc::clone(&activity));
         let stream = match &self.tls {
             None => ClientStream::Plain(stream),
             Some(tls) => {
@@ -174,7 +176,7 @@ impl Connections {
         if self.tls.is_some() && matches!(stream, ClientStream::Plain(_)) {
             refusal = Some(Refusal::PlainHttp);
         }
-        let activity = Arc::new(Activity::new(Arc::clone(&metrics)));
+        activity.is_secured();
         let requests = Requests {
             calls: self.calls,
             client,
@@ -186,7 +188,7 @@ impl Connections {
             request_ids: RefCell::new(self.request_ids),
         };
         let mut watchdog = Watchdog::new(Arc::clone(&activity), &self.limits);
-        let io = TokioIo::new(NotingStream::new(stream, Arc::clone(&activity)));
+        let io = TokioIo::new(stream);
         let mut connection = self.http.serve_connection(io, requests);
         let end = tokio::select! {
             biased;
@@ -200,7 +202,7 @@ impl Connections {
                 drive(&mut connection, &mut watchdog).await
             }
         };
-        let mut stream = connection.into_parts().io.into_inner().into_inner();
+        let mut stream = connection.into_parts().io.into_inner();
         if let Some(limit) = end.limit() {
             metrics.reached(limit);
         }
@@ -253,13 +255,13 @@ fn prepare(stream: &TcpStream, write_timeout: Duration) {
 /// The stream as the server and its client understand it, within that time: a client that begins with anything else than TLS is
 /// left in the clear, to be told.
 async fn secured(
-    stream: TcpStream,
+    stream: NotingStream,
     tls: &TlsAcceptor,
     within: Duration,
 ) -> io::Result<ClientStream> {
     let secured = async {
         let mut first = [0];
-        let is_tls = stream.peek(&mut first).await? == 0 || first[0] == TLS_HANDSHAKE;
+        let is_tls = stream.tcp().peek(&mut first).await? == 0 || first[0] == TLS_HANDSHAKE;
         match is_tls {
             true => Ok(ClientStream::Tls(Box::new(tls.accept(stream).await?))),
             false => Ok(ClientStream::Plain(stream)),
@@ -303,12 +305,16 @@ async fn say_headers_were_late(stream: &mut ClientStream) {
 
 /// Closes in a way that lets the client read the last answer: a close with unread input resets the connection, and a client
 /// still sending a body that was refused would see that instead of the 413.
+///
+/// All of it has a second: what TLS still holds for a client that reads nothing is sent before the end is.
 async fn close(mut stream: ClientStream) {
-    if stream.shutdown().await.is_ok() {
-        let mut rest = stream.take(LINGER_BYTES);
-        let _ =
-            tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
-    }
+    let closing = async move {
+        if stream.shutdown().await.is_ok() {
+            let mut rest = stream.take(LINGER_BYTES);
+            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, closing).await;
 }
 
 /// The one timer of a connection. It is set anew only to ring earlier: when it rings too early it is set to what is due by

@@ -94,7 +94,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Asks a node of which the certificate is known: whatever the node is called, only that certificate is trusted.
+/// Asks a node whose certificate is known, whatever the node is called.
 #[derive(Clone)]
 pub struct KnownNode(TlsConnector);
 
@@ -112,7 +112,19 @@ impl KnownNode {
     pub fn new(pem: &[u8]) -> io::Result<Self> {
         let chain = chain(pem).map_err(io::Error::other)?;
         let certificate = chain.into_iter().next();
-        let certificate = certificate.ok_or(io::ErrorKind::InvalidData)?;
+        Self::with(Some(certificate.ok_or(io::ErrorKind::InvalidData)?))
+    }
+
+    /// Whoever listens on this machine, whatever certificate that one shows: for questions with nothing secret in them. A node
+    /// whose files are broken, or just renewed, goes on with the certificate that they held before.
+    ///
+    /// # Errors
+    /// As [`KnownNode::new`].
+    pub fn on_this_machine() -> io::Result<Self> {
+        Self::with(None)
+    }
+
+    fn with(certificate: Option<CertificateDer<'static>>) -> io::Result<Self> {
         let provider = provider();
         let verifier = Pinned {
             certificate,
@@ -144,7 +156,8 @@ impl KnownNode {
 /// the certificate is rarely one for the loopback address that is asked.
 #[derive(Debug)]
 struct Pinned {
-    certificate: CertificateDer<'static>,
+    /// Any one, where it is none.
+    certificate: Option<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -157,9 +170,9 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match *end_entity == self.certificate {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(CertificateError::UnknownIssuer.into()),
+        match &self.certificate {
+            Some(own) if own != end_entity => Err(CertificateError::UnknownIssuer.into()),
+            _ => Ok(ServerCertVerified::assertion()),
         }
     }
 

@@ -199,6 +199,10 @@ impl Tokens {
     }
 
     fn with(mut self, role: Role, name: &str, digest: TokenDigest) -> Result<Self, WrongToken> {
+        if self.0.iter().any(|other| *other.name == *name) {
+            let what = format!("another name than {name}: each name once");
+            return Err(WrongToken(what));
+        }
         if let Some(other) = self.0.iter().find(|other| other.digest == digest) {
             let what = format!("another token than that of {}: each token once", other.name);
             return Err(WrongToken(what));

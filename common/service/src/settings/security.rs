@@ -50,10 +50,7 @@ impl SecurityArgs {
     ) -> Result<Security, WrongSetting> {
         let tokens = self.tokens(environment)?;
         if tokens.is_none() && !http_addr.is_loopback() && !self.insecure {
-            let expected = "expected a loopback address, or tokens (--tokens-file or REPLOG_TOKEN_ADMIN), or --insecure: \
-                            who reaches this address could make every call";
-            let addr = http_addr.to_string();
-            return Err(WrongSetting::new("--http-addr", addr, expected.to_owned()));
+            return Err(Self::reached_by_others(http_addr));
         }
         let certificate = match (&self.tls_cert, &self.tls_key) {
             (None, None) => None,
@@ -75,6 +72,14 @@ impl SecurityArgs {
             tokens,
             certificate,
         })
+    }
+
+    /// Others than this machine reach that address, and nobody needs a token there.
+    #[must_use]
+    pub fn reached_by_others(http_addr: &HttpAddr) -> WrongSetting {
+        let expected = "expected a loopback address, or tokens (--tokens-file or REPLOG_TOKEN_ADMIN), or --insecure: \
+                        who reaches this address could make every call";
+        WrongSetting::new("--http-addr", http_addr.to_string(), expected.to_owned())
     }
 
     /// The tokens; `None` where nothing says that there are any.

@@ -24,7 +24,7 @@ fn pair() -> Pair {
 fn client(pem: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
     let provider = provider();
     let verifier = Pinned {
-        certificate: chain(pem.as_bytes()).unwrap().remove(0),
+        certificate: Some(chain(pem.as_bytes()).unwrap().remove(0)),
         provider: Arc::clone(&provider),
     };
     let config = ClientConfig::builder_with_provider(provider)

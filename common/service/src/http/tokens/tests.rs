@@ -221,6 +221,14 @@ fn a_variable_and_a_file_have_no_token_in_common() {
         same.unwrap_err().to_string(),
         "expected in line 1 another token than that of REPLOG_TOKEN_READ: each token once"
     );
+    let named = tokens.clone().with_file(&format!(
+        "admin REPLOG_TOKEN_READ {}",
+        TokenDigest::of(b"y")
+    ));
+    assert_eq!(
+        named.unwrap_err().to_string(),
+        "expected in line 1 another name than REPLOG_TOKEN_READ: each name once"
+    );
     for wrong in ["", "a b", "a\n", "\u{e9}"] {
         let wrong = tokens
             .clone()
