@@ -124,7 +124,7 @@ impl Refusals {
                 let why = source.map(ToString::to_string).unwrap_or_default();
                 // clap splits the list at each comma, one within a password too: its first half has no `@`.
                 let value = match flag {
-                    "--nats-url" => without_password(&value),
+                    "--nats-url" if !value.contains('@') => without_password(&value),
                     _ => value,
                 };
                 // The protocol's own values name the value again, which this line has done already.
