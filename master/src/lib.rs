@@ -21,7 +21,7 @@ pub mod nats_config;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use replog_nats::{Link, Subjects};
+use replog_nats::{Link, Permissions, Services, Subjects};
 use replog_protocol::event::Speaker;
 use replog_protocol::ids::MasterId;
 use replog_protocol::leader::Leader;
@@ -111,8 +111,10 @@ impl Program for Config {
             node: "master",
             connection: Self::NAME,
         };
+        let permissions =
+            |subjects: &Subjects| Permissions::of_master(subjects, Services::Unwanted);
         let stats = ServiceStats::default();
-        let link = link::open(&self.common.nats, owner, Subjects::of_master, &stats)?;
+        let link = link::open(&self.common.nats, owner, permissions, &stats)?;
         run(self, listener, security, link, stats, stop).await
     }
 }

@@ -27,7 +27,12 @@ pub(crate) fn start(
 ) -> Result<mpsc::Receiver<Control>, OptionsError> {
     let (control, receiver) = mpsc::channel(CONTROL_CAPACITY);
     let (to_access, access) = mpsc::channel(ACCESS_CAPACITY);
-    let events = Arc::new(Events::new(control.clone(), to_access, dropped));
+    let events = Arc::new(Events::new(
+        control.clone(),
+        to_access,
+        options.publishes.clone(),
+        dropped,
+    ));
     let called_back = Arc::clone(&events);
     let connect = options.connect_options()?.event_callback(move |event| {
         let events = Arc::clone(&called_back);

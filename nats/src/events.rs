@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::denials::AccessEvent;
 use crate::link::{Denial, LinkError};
 use crate::nats_link::Control;
+use crate::permissions::covers;
 use crate::service::is_about_services;
 
 /// A permission that is missing shows right after the first connection is made; one that is refused later was lost, and may come
@@ -22,6 +23,8 @@ const START: Duration = Duration::from_secs(5);
 pub(crate) struct Events {
     control: mpsc::Sender<Control>,
     access: mpsc::Sender<AccessEvent>,
+    /// The patterns of the subjects that this program publishes to by itself.
+    publishes: Vec<String>,
     /// When everything was subscribed to for the first time.
     ready_at: OnceLock<Instant>,
     was_connected: AtomicBool,
@@ -29,6 +32,7 @@ pub(crate) struct Events {
     forbidden: Occurrences,
     not_admitted: Occurrences,
     no_service: Occurrences,
+    misled: Occurrences,
 }
 
 /// Counts what may happen a thousand times a second, and says when it is worth a line: the first time, and each time when there
@@ -37,22 +41,26 @@ pub(crate) struct Events {
 pub(crate) struct Occurrences(AtomicU64);
 
 impl Events {
-    /// `control` leads to the link, `access` to the task that tries again what is refused; `dropped` counts messages that this
+    /// `control` leads to the link, `access` to the task that tries again what is refused; the program publishes to subjects of
+    /// the patterns `publishes`; `dropped` counts messages that this
     /// program was too slow for.
     pub(crate) fn new(
         control: mpsc::Sender<Control>,
         access: mpsc::Sender<AccessEvent>,
+        publishes: Vec<String>,
         dropped: Arc<Occurrences>,
     ) -> Self {
         Self {
             control,
             access,
+            publishes,
             ready_at: OnceLock::new(),
             was_connected: AtomicBool::new(false),
             dropped,
             forbidden: Occurrences::default(),
             not_admitted: Occurrences::default(),
             no_service: Occurrences::default(),
+            misled: Occurrences::default(),
         }
     }
 
@@ -108,6 +116,23 @@ impl Events {
             }
             return;
         }
+        let denial = denied(&text);
+        if let Some(Denial::Publish(subject)) = &denial
+            && !self
+                .publishes
+                .iter()
+                .any(|pattern| covers(pattern, subject))
+        {
+            // Whoever may ask a service names the subject of the answer: no permission that this node needs is missing.
+            if let Some(times) = self.misled.note() {
+                tracing::warn!(
+                    times,
+                    error = text,
+                    "somebody has asked a NATS service for an answer there"
+                );
+            }
+            return;
+        }
         let is_start = self.ready_at.get().is_none_or(|at| at.elapsed() < START);
         if is_start {
             let fatal = Control::Fatal(LinkError::Permission(text));
@@ -121,7 +146,7 @@ impl Events {
                 "the broker has taken a permission away"
             );
         }
-        if let Some(denial) = denied(&text) {
+        if let Some(denial) = denial {
             self.access.send(AccessEvent::Denied(denial)).await.ok();
         }
     }
@@ -184,7 +209,12 @@ mod tests {
         let (to_access, access) = mpsc::channel(8);
         let dropped = Arc::new(Occurrences::default());
         Harness {
-            events: Events::new(to_control, to_access, Arc::clone(&dropped)),
+            events: Events::new(
+                to_control,
+                to_access,
+                vec!["replog.a.append.*".to_owned()],
+                Arc::clone(&dropped),
+            ),
             control,
             access,
             dropped,
@@ -237,6 +267,23 @@ mod tests {
             h.events.on_event(event).await;
         }
         assert!(h.control.try_recv().is_err() && h.access.try_recv().is_err());
+    }
+
+    /// Whoever may ask a service says where the answer is to go.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_somebody_wants_where_this_program_says_nothing_is_no_permission_of_its_own()
+     {
+        let mut h = harness();
+        h.events.set_ready();
+        for at in [Duration::ZERO, START] {
+            tokio::time::advance(at).await;
+            for subject in ["some.subject", "replog.a.ack.n.1", "replog.b.append.n"] {
+                let text = format!("Permissions Violation for Publish to \"{subject}\"");
+                let event = Event::ServerError(ServerError::Other(text));
+                h.events.on_event(event).await;
+            }
+            assert!(h.control.try_recv().is_err() && h.access.try_recv().is_err());
+        }
     }
 
     #[tokio::test(start_paused = true)]

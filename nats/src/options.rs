@@ -33,6 +33,9 @@ pub struct LinkOptions {
     pub cluster: String,
     /// The subjects to listen to, see [`Subjects`](crate::Subjects).
     pub subscriptions: Vec<String>,
+    /// The patterns of the subjects that the program itself publishes to: what the broker refuses elsewhere is somebody's question
+    /// to a NATS service that asks for an answer there.
+    pub publishes: Vec<String>,
     /// What to be among the NATS services, if anything.
     pub service: Option<NatsService>,
 }
@@ -57,14 +60,24 @@ impl LinkOptions {
     /// Credentials that cannot be used.
     pub fn connect_options(&self) -> Result<ConnectOptions, OptionsError> {
         let seed = random_seed();
+        let wants_tls = self.wants_tls();
         let options = self.credentials()?.into_connect_options()?;
         Ok(options
             .name(&self.name)
+            .require_tls(wants_tls)
             .no_echo()
             .ping_interval(PING_INTERVAL)
             .connection_timeout(CONNECTION_TIMEOUT)
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .reconnect_delay_callback(move |attempt| reconnect_delay(attempt, seed)))
+    }
+
+    /// Whether nobody is told a password without TLS, as in the `nats` CLI: where a URL asks for TLS, or an authority or a
+    /// certificate is given. It holds for brokers of the same cluster too, of which the first one tells.
+    fn wants_tls(&self) -> bool {
+        let Credentials { ca, cert, .. } = &self.credentials;
+        let is_tls = |url: &BrokerUrl| url.address().starts_with("tls://");
+        ca.is_some() || cert.is_some() || self.urls.iter().any(is_tls)
     }
 
     /// Who to be. Users, passwords and tokens of URLs come before those of the environment, as in the `nats` CLI; the client
@@ -114,6 +127,7 @@ mod tests {
             name: "test".into(),
             cluster: "test".into(),
             subscriptions: Vec::new(),
+            publishes: Vec::new(),
             service: None,
         }
     }
@@ -127,6 +141,17 @@ mod tests {
         }
         assert_ne!(reconnect_delay(9, 1), reconnect_delay(9, 2));
         assert_ne!(random_seed(), random_seed());
+    }
+
+    #[test]
+    fn tls_is_required_where_anything_asks_for_it() {
+        assert!(!options(&["h:1", "nats://h:2"]).wants_tls());
+        assert!(options(&["h:1", "tls://h:2"]).wants_tls());
+        for file in [|c: &mut Credentials| &mut c.ca, |c| &mut c.cert] {
+            let mut options = options(&["h:1"]);
+            *file(&mut options.credentials) = Some("file".into());
+            assert!(options.wants_tls());
+        }
     }
 
     #[test]

@@ -113,6 +113,19 @@ impl fmt::Display for SecondaryName {
     }
 }
 
+/// Whether a broker with that pattern lets a subject pass, or a subscription to a subject that is a pattern itself.
+pub(crate) fn covers(pattern: &str, subject: &str) -> bool {
+    let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (pattern.next(), subject.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(wanted), Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use replog_protocol::event::Speaker;
@@ -127,19 +140,6 @@ mod tests {
 
     fn secondary(name: &str) -> SecondaryName {
         SecondaryName::One(node(name))
-    }
-
-    /// Whether a broker with that pattern lets a subject pass, or a subscription to a subject that is a pattern itself.
-    fn covers(pattern: &str, subject: &str) -> bool {
-        let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
-        loop {
-            match (pattern.next(), subject.next()) {
-                (Some(">"), Some(_)) | (None, None) => return true,
-                (Some("*"), Some(token)) if token != ">" => {}
-                (Some(wanted), Some(token)) if wanted == token => {}
-                _ => return false,
-            }
-        }
     }
 
     fn any_covers(patterns: &[String], subject: &str) -> bool {

@@ -20,7 +20,7 @@ pub mod metrics;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use replog_nats::{Link, Subjects};
+use replog_nats::{Link, Permissions, SecondaryName, Services, Subjects};
 use replog_protocol::event::Speaker;
 use replog_protocol::follower::{Follower, FollowerConfig};
 use replog_protocol::ids::StorageId;
@@ -92,7 +92,10 @@ impl Program for Config {
     ) -> Result<(), Failure> {
         let node = self.node();
         let name = format!("{}/{node}", Self::NAME);
-        let subscriptions = |subjects: &Subjects| subjects.of_secondary(&node);
+        let permissions = |subjects: &Subjects| {
+            let own = SecondaryName::One(node.clone());
+            Permissions::of_secondary(subjects, &own, Services::Unwanted)
+        };
         let owner = LinkOwner {
             program: Self::NAME,
             about: "a secondary of a replicated log: lists what the master sends",
@@ -101,7 +104,7 @@ impl Program for Config {
             connection: &name,
         };
         let stats = ServiceStats::default();
-        let link = link::open(&self.common.nats, owner, subscriptions, &stats)?;
+        let link = link::open(&self.common.nats, owner, permissions, &stats)?;
         run(self, listener, security, link, stats, stop).await
     }
 }

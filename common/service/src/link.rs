@@ -1,6 +1,6 @@
 //! The link to the broker that the settings ask for.
 
-use replog_nats::{Credentials, LinkOptions, NatsLink, NatsService, Subjects};
+use replog_nats::{Credentials, LinkOptions, NatsLink, NatsService, Permissions, Subjects};
 
 use crate::exit::Failure;
 use crate::service_stats::ServiceStats;
@@ -21,15 +21,15 @@ pub struct LinkOwner<'a> {
     pub connection: &'a str,
 }
 
-/// A link that is connecting from now on, with the credentials of this process's `NATS_*` variables. `subscriptions` chooses
-/// what to listen to; `stats` is what `nats service stats` shows. Needs a tokio runtime.
+/// A link that is connecting from now on, with the credentials of this process's `NATS_*` variables. `permissions` are all that
+/// the program needs there, what to listen to among them; `stats` is what `nats service stats` shows. Needs a tokio runtime.
 ///
 /// # Errors
 /// Credentials that cannot be used.
 pub fn open(
     args: &NatsArgs,
     owner: LinkOwner<'_>,
-    subscriptions: impl FnOnce(&Subjects) -> Vec<String>,
+    permissions: impl FnOnce(&Subjects) -> Permissions,
     stats: &ServiceStats,
 ) -> Result<NatsLink, Failure> {
     let text = |variable: &str| {
@@ -45,12 +45,14 @@ pub fn open(
         node: owner.node.to_owned(),
         stats: stats.as_function(),
     };
+    let permissions = permissions(&Subjects::of(&args.cluster));
     let options = LinkOptions {
         urls: args.nats_url.clone(),
         credentials,
         name: owner.connection.to_owned(),
         cluster: args.cluster.clone(),
-        subscriptions: subscriptions(&Subjects::of(&args.cluster)),
+        subscriptions: permissions.subscribe,
+        publishes: permissions.publish,
         service: (!args.no_nats_service).then_some(service),
     };
     NatsLink::open(options).map_err(|error| Failure::cannot_start(error.to_string()))

@@ -19,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::healthcheck::{HealthcheckArgs, Question};
 use crate::http::calls::Calls;
 use crate::http::server::{self, HttpLimits, Listener};
+use crate::http::tokens::Tokens;
 use crate::security::Security;
 use crate::settings::values::{HttpAddr, subject_token};
 use crate::settings::{
@@ -253,6 +254,13 @@ async fn start<P: Program>(program: P) -> Result<(), Failure> {
     })?;
     if security.tokens.is_none() && !addr.is_loopback() {
         warn!(%addr, "--insecure: whoever reaches this address may make every call");
+    }
+    for variable in SecurityArgs::short_tokens(&process_environment) {
+        let least = Tokens::MIN_SAFE_BYTES;
+        warn!(
+            variable,
+            least, "a token as short as this one can be guessed"
+        );
     }
     let listener = TcpListener::bind(addr.to_host_port()).await;
     let listener =

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -181,9 +183,17 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, UnusableFile> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // A pipe that nobody writes to would not even be opened.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
     let mut bytes = Vec::new();
-    let mut file = File::open(path)?.take(MAX_FILE_BYTES + 1);
-    file.read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()).is_ok_and(|len| len <= MAX_FILE_BYTES) {
         true => Ok(bytes),
         false => Err(io::Error::other("larger than 1 MiB")),
@@ -227,9 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_end_is_not_read_to_its_end() {
-        let zeros = vec![PathBuf::from("/dev/zero")];
-        let problem = Reloading::read("numbers", zeros, number).unwrap_err();
-        assert_eq!(problem.to_string(), "/dev/zero: larger than 1 MiB");
+    fn what_has_no_end_or_lets_wait_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (large, pipe) = (dir.path().join("large"), dir.path().join("pipe"));
+        File::create(&large)
+            .and_then(|file| file.set_len(MAX_FILE_BYTES + 1))
+            .unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        for (path, why) in [
+            (large, "larger than 1 MiB"),
+            (pipe, "not a regular file"),
+            (PathBuf::from("/dev/zero"), "not a regular file"),
+            (dir.path().to_owned(), "not a regular file"),
+        ] {
+            let problem = Reloading::read("numbers", vec![path], number).unwrap_err();
+            assert_eq!(problem.why, why);
+        }
     }
 }

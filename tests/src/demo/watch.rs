@@ -80,6 +80,7 @@ impl Traffic {
             name: "replog-watch".to_owned(),
             cluster: cluster.to_owned(),
             subscriptions: Vec::new(),
+            publishes: Vec::new(),
             service: None,
         };
         let addresses: Vec<&str> = options.urls.iter().map(|url| url.address()).collect();

@@ -487,3 +487,62 @@ async fn ten_thousand_messages_a_second_of_garbage_hold_up_nobody() {
         })
         .await;
 }
+
+/// Whoever may ask a NATS service names the subject of its answer, and nobody is taken down by naming one that is forbidden: not
+/// when it starts, when a permission that is missing ends it, and not later.
+#[tokio::test]
+async fn answers_that_are_wanted_where_a_node_may_say_nothing_are_its_own_matter() {
+    nodes(shipped("nats-server.conf"))
+        .run(async |cluster| {
+            start_with(cluster, logged_in).await?;
+            cluster.post("before", 3).await?.expect(200)?;
+            let nobody = Guest::connect(&cluster.broker, None).await?;
+            let is_over = Cell::new(false);
+            let asks = async {
+                let mut pace = tokio::time::interval(Duration::from_millis(5));
+                let replies = [
+                    "some.subject",
+                    "replog.default.append.secondary1",
+                    "replog.default.ack.secondary2.9",
+                ];
+                for reply in replies.into_iter().cycle() {
+                    pace.tick().await;
+                    let asked = nobody
+                        .client
+                        .publish_with_reply("$SRV.PING", reply, Bytes::new());
+                    asked.await?;
+                    if is_over.get() {
+                        break;
+                    }
+                }
+                anyhow::Ok(())
+            };
+            let starts = async {
+                cluster.secondary_mut(1).restart().await?;
+                cluster.master.restart().await?;
+                cluster.wait_healthy(2).await?;
+                // A permission that is missing would have ended them by now, one that is lost would be shown.
+                for _ in 0..20 {
+                    cluster.post("meanwhile", 3).await?.expect(200)?;
+                    for node in cluster.nodes() {
+                        ensure!(
+                            health(node).await?["broker"] == "connected",
+                            "{}",
+                            node.log_tail(5)
+                        );
+                    }
+                }
+                let log = cluster.master.log_tail(1000);
+                let lines = log
+                    .lines()
+                    .filter(|line| line.contains("asked a NATS service"))
+                    .count();
+                ensure!((1..20).contains(&lines), "{lines} lines: {log}");
+                is_over.set(true);
+                anyhow::Ok(())
+            };
+            tokio::try_join!(asks, starts)?;
+            wait_equal(cluster).await.map(drop)
+        })
+        .await;
+}

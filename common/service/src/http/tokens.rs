@@ -212,6 +212,9 @@ impl Tokens {
         Ok(self)
     }
 
+    /// The shortest token that cannot be guessed in the time that anybody has.
+    pub const MIN_SAFE_BYTES: usize = 16;
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -74,6 +74,15 @@ impl SecurityArgs {
         })
     }
 
+    /// The variables whose tokens are short enough to be guessed: wrong ones are not slowed down.
+    pub fn short_tokens(environment: Environment<'_>) -> impl Iterator<Item = &'static str> {
+        let variables = TOKEN_VARIABLES.map(|(_, variable)| variable);
+        variables.into_iter().filter(move |variable| {
+            environment(variable)
+                .is_some_and(|token| (1..Tokens::MIN_SAFE_BYTES).contains(&token.len()))
+        })
+    }
+
     /// Others than this machine reach that address, and nobody needs a token there.
     #[must_use]
     pub fn reached_by_others(http_addr: &HttpAddr) -> WrongSetting {
