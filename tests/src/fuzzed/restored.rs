@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::frames;
 
 /// The longest text of why nothing was restored.
-const MAX_REASON_BYTES: usize = 512;
+const MAX_REASON_BYTES: usize = 1024;
 /// What a cluster is called.
 const CLUSTER: &str = "default";
 
