@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::support::SOON;
 
 /// How it is started, beside what a test says.
-fn spec(role: Role, dir: &TempDir, args: &[&str], env: &[(&str, &str)]) -> NodeSpec {
+pub(crate) fn spec(role: Role, dir: &TempDir, args: &[&str], env: &[(&str, &str)]) -> NodeSpec {
     NodeSpec {
         role,
         name: "node".into(),
@@ -29,7 +29,11 @@ fn spec(role: Role, dir: &TempDir, args: &[&str], env: &[(&str, &str)]) -> NodeS
 }
 
 /// Starts it, waits for its end: its exit code and what it wrote.
-async fn end_of(role: Role, args: &[&str], env: &[(&str, &str)]) -> Result<(i32, String)> {
+pub(crate) async fn end_of(
+    role: Role,
+    args: &[&str],
+    env: &[(&str, &str)],
+) -> Result<(i32, String)> {
     let dir = tempfile::tempdir()?;
     let mut node = Node::reserve(spec(role, &dir, args, env))?;
     node.spawn()?;

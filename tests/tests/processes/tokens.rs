@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use replog_service::http::tokens::TokenDigest;
 use replog_tests::harness::{
-    Answer, BrokerOptions, Cluster, ClusterBuilder, HttpClient, Node, NodeSpec, Role, eventually,
+    Answer, BrokerOptions, Cluster, ClusterBuilder, HttpClient, Node, Role, eventually,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::timeout;
 
+use crate::settings::{end_of, spec};
 use crate::support::{SOON, health, wait_equal};
 
 const ROLES: [&str; 3] = ["read", "append", "admin"];
@@ -288,26 +288,6 @@ async fn names_are_in_the_log_and_secrets_are_not_at_any_level() {
         .await;
 }
 
-/// Starts a program, waits for its end: its exit code and what it wrote.
-async fn end_of(role: Role, args: &[&str], env: &[(&str, &str)]) -> Result<(i32, String)> {
-    let dir = tempfile::tempdir()?;
-    let mut node = Node::reserve(NodeSpec {
-        role,
-        name: "node".into(),
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: env
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect(),
-        inherit_settings: false,
-        port: None,
-        dir: dir.path().into(),
-    })?;
-    node.spawn()?;
-    let code = timeout(SOON, node.exited()).await??;
-    Ok((code, node.log_tail(100)))
-}
-
 #[tokio::test]
 async fn without_tokens_others_than_this_machine_reach_no_node() -> Result<()> {
     for role in [Role::Master, Role::Secondary] {
@@ -336,26 +316,18 @@ async fn without_tokens_others_than_this_machine_reach_no_node() -> Result<()> {
         )
         .await?;
         ensure!(code == 0, "{said}");
-        let dir = tempfile::tempdir()?;
         for (env, part) in [
-            (&[("REPLOG_TOKEN_READ", "x")][..], ""),
+            (
+                &[("REPLOG_TOKEN_READ", "x")][..],
+                "a token as short as this one can be guessed",
+            ),
             (
                 &[("REPLOG_INSECURE", "true")],
                 "whoever reaches this address may make every call",
             ),
         ] {
-            let env = env
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            let mut node = Node::reserve(NodeSpec {
-                role,
-                name: "open".into(),
-                args: ["--http-addr", "0.0.0.0:0"].map(str::to_owned).into(),
-                env: env.collect(),
-                inherit_settings: false,
-                port: None,
-                dir: dir.path().into(),
-            })?;
+            let dir = tempfile::tempdir()?;
+            let mut node = Node::reserve(spec(role, &dir, &["--http-addr", "0.0.0.0:0"], env))?;
             node.spawn()?;
             eventually("it to listen", SOON, async || {
                 let log = node.log_tail(10);
