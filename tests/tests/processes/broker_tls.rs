@@ -6,11 +6,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use replog_tests::harness::hidden::{NODE, program};
-use replog_tests::harness::{BrokerOptions, Cluster, NatsServer, Node};
+use replog_tests::harness::{BrokerOptions, Cluster, NatsServer, Node, Role};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::broker_users::{nodes, start_with};
+use crate::settings::spec;
 use crate::support::{SOON, wait_equal};
 
 /// A directory that the command has made.
@@ -215,5 +218,34 @@ async fn a_name_that_is_taken_is_refused_by_name() -> Result<()> {
         format!("{refused:#}").contains("NATS_MASTER_PASSWORD"),
         "{refused:#}"
     );
+    Ok(())
+}
+
+/// Whoever stands in between may leave out that TLS is there: with an authority to trust nothing is said without it.
+#[tokio::test]
+async fn no_password_is_told_to_a_broker_that_offers_no_tls() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let authority = dir.path().join("ca.pem");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    fs::write(&authority, made.cert.pem())?;
+    let broker = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("nats://{}", broker.local_addr()?);
+    let authority = authority.display().to_string();
+    let env = [
+        ("NATS_URL", url.as_str()),
+        ("NATS_CA", &authority),
+        ("NATS_USER", "master"),
+        ("NATS_PASSWORD", "secret"),
+    ];
+    let mut node = Node::reserve(spec(Role::Master, &dir, &[], &env))?;
+    node.spawn()?;
+    let (mut stream, _) = timeout(SOON, broker.accept()).await??;
+    let info =
+        r#"INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"tls_required":false}"#;
+    stream.write_all(format!("{info}\r\n").as_bytes()).await?;
+    let mut first = [0];
+    timeout(SOON, stream.read_exact(&mut first)).await??;
+    // The record of a TLS handshake, and not the C of CONNECT.
+    ensure!(first == [22], "{first:?}");
     Ok(())
 }
