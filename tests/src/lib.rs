@@ -3,17 +3,13 @@
 //! * [`harness`] starts and disturbs them; every integration test in `tests/tests` stands on it.
 //! * [`demo`] is the same harness with a face: `cargo run --release --bin demo`.
 //! * [`memory_link`] is NATS in memory, with faults: whole nodes in one process, in virtual time.
-//! * [`cluster`] is the nodes alone, over simulated journals: the model check and the simulation choose the next step.
-//! * [`sim`] is a cluster with seeds, disks and virtual time: `demo sim`.
 //! * [`chaos`] is real processes with faults by seed: `demo chaos`.
 //! * [`fuzzed`] is what comes from outside, as bytes: called by the fuzz targets in `tests/fuzz`, and by a test with their corpus.
 //! * [`mod@bench`] measures: `demo bench`.
 
 pub mod bench;
 pub mod chaos;
-pub mod cluster;
 pub mod demo;
 pub mod fuzzed;
 pub mod harness;
 pub mod memory_link;
-pub mod sim;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::ledger::Ledger;
 use super::{check, converged};
 use crate::harness::{Cluster, Node};
-use crate::memory_link::SeededRng;
+use replog_model::rng::SeededRng;
 
 /// One disturbance, from its beginning to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

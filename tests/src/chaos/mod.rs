@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::harness::{Cluster, eventually};
-use crate::memory_link::SeededRng;
+use replog_model::rng::SeededRng;
 
 pub use faults::Fault;
 use ledger::Ledger;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::ledger::{Known, Ledger};
 use crate::harness::{Answer, HttpClient};
-use crate::memory_link::SeededRng;
+use replog_model::rng::SeededRng;
 
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(3);

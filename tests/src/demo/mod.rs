@@ -13,7 +13,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::harness::hidden;
-use crate::{bench, chaos, sim};
+use replog_model::sim;
+
+use crate::{bench, chaos};
 
 /// A broker, a master and secondaries on this machine, until Ctrl-C or `quit`; `help` shows what else can be typed in.
 ///

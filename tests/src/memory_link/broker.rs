@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::faults::Faults;
 use super::recorder::{Fate, SentMessage};
-use super::rng::SeededRng;
+use replog_model::rng::SeededRng;
 
 /// The real broker's default, in bytes.
 const MAX_PAYLOAD: usize = 1 << 20;

@@ -16,11 +16,9 @@ mod broker;
 mod faults;
 mod link;
 mod recorder;
-mod rng;
 #[cfg(test)]
 mod tests;
 
 pub use faults::Faults;
 pub use link::{MemoryBroker, MemoryLink};
 pub use recorder::{Fate, SentMessage};
-pub use rng::SeededRng;

@@ -5,8 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use replog_model::rng::SeededRng;
 use replog_protocol::leader::command::Answer;
-use replog_tests::memory_link::{Faults, SeededRng};
+use replog_tests::memory_link::Faults;
 use tokio::time::{sleep, timeout};
 
 use crate::world::{Setup, World, ms, secs};

@@ -2,7 +2,7 @@
 
 use super::bounds::{Bounds, Start, small};
 use super::sometimes as seen;
-use replog_tests::cluster::journal::Loss;
+use replog_model::cluster::journal::Loss;
 
 /// All of them, by name.
 #[must_use]

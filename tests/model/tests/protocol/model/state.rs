@@ -14,8 +14,8 @@ use super::explored::Effect;
 use super::frames::Frame;
 use super::network::Network;
 use super::step::Step;
-use replog_tests::cluster::journal::{SimJournal, WriteEnd};
-use replog_tests::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
+use replog_model::cluster::journal::{SimJournal, WriteEnd};
+use replog_model::cluster::{self, Cluster, Fate, Place, Request, fingerprint};
 
 /// How often what has happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

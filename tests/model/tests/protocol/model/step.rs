@@ -1,9 +1,9 @@
 //! What can happen, and what follows from it.
 
+use replog_model::cluster::journal::{Loss, WriteEnd};
+use replog_model::cluster::{Fate, Place, Request};
 use replog_protocol::ids::Seq;
 use replog_protocol::wire::{AckOf, Address};
-use replog_tests::cluster::journal::{Loss, WriteEnd};
-use replog_tests::cluster::{Fate, Place, Request};
 
 use super::bounds::Bounds;
 use super::state::State;

@@ -14,7 +14,7 @@ use replog_protocol::leader::settings::MAX_NODES;
 use replog_protocol::wire::{ENVELOPE_BYTES, Message, PROTOCOL_VERSION, REQUEST_IDS_BYTES};
 use serde_json::Value;
 
-const PAGE: &str = include_str!("../../../common/protocol/PROTOCOL.md");
+const PAGE: &str = include_str!("../../../../common/protocol/PROTOCOL.md");
 
 /// The subject of each example, and what is said there.
 fn examples() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -8,7 +8,7 @@ use replog_protocol::leader::settings::Replication;
 use crate::cluster::Setup;
 use crate::cluster::process::Pace;
 use crate::cluster::setup::mixed;
-use crate::memory_link::SeededRng;
+use crate::rng::SeededRng;
 
 /// What the faults of a run are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! Seeds of the simulation. One of them again, with the last things that happened:
-//! `REPLOG_SIM_SEED=42 cargo test -p replog-tests --test protocol one_seed -- --nocapture`;
+//! `REPLOG_SIM_SEED=42 cargo test -p replog-model --test protocol one_seed -- --nocapture`;
 //! many: `cargo run --release --bin demo -- sim --seeds 100000`.
 
-use replog_tests::sim::{self, Report};
+use replog_model::sim::{self, Report};
 
 fn run(seeds: impl IntoIterator<Item = u64>) -> Report {
     let mut sum = Report::default();

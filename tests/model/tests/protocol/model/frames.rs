@@ -7,7 +7,7 @@ use std::sync::Arc;
 use replog_protocol::wire::{Address, Message};
 
 use super::network::Network;
-use replog_tests::cluster::{Fingerprinter, fingerprint};
+use replog_model::cluster::{Fingerprinter, fingerprint};
 
 /// A message under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

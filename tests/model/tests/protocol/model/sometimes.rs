@@ -1,7 +1,7 @@
 //! What happens sometimes, so that what is always true is true of something.
 
-use replog_tests::cluster::members::Secondary;
-use replog_tests::cluster::{Client, Fate, Place, Shared};
+use replog_model::cluster::members::Secondary;
+use replog_model::cluster::{Client, Fate, Place, Shared};
 use std::collections::BTreeSet;
 
 use replog_protocol::follower::Follower;

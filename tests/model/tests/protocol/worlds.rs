@@ -1,10 +1,10 @@
 //! Small worlds, explored to the end. Their numbers of states are asserted: a run that was cut short, or a change of the
 //! protocol, shows. Of worlds that are too large for that, the first states in breadth; those and others to the
-//! end: `cargo run --release -p replog-tests --example model`.
+//! end: `cargo run --release -p replog-model --example model`.
 
+use replog_model::cluster::journal::Loss;
 use replog_protocol::leader::recovery::Requires;
 use replog_protocol::write_concern::WriteConcern;
-use replog_tests::cluster::journal::Loss;
 
 use super::model::bounds::{Bounds, Client, Start, small};
 use super::model::{explore, explore_first, large, sometimes as seen};

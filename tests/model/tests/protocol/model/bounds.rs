@@ -9,9 +9,9 @@ use replog_protocol::write_concern::WriteConcern;
 
 use super::explored::Explored;
 use super::state::State;
-use replog_tests::cluster::journal::Loss;
-use replog_tests::cluster::process::Pace;
-use replog_tests::cluster::{Place, Setup};
+use replog_model::cluster::journal::Loss;
+use replog_model::cluster::process::Pace;
+use replog_model::cluster::{Place, Setup};
 
 /// A master's clock goes on by so much at each step of time: no wait of its is longer, but those of [`PATIENCE`].
 pub(crate) const TICK: Duration = Duration::from_secs(1);

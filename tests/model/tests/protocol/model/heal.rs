@@ -5,9 +5,9 @@ use replog_protocol::wire::Address;
 
 use super::bounds::{Bounds, PATIENCE, TICK};
 use super::state::State;
-use replog_tests::cluster::journal::{Loss, WriteEnd};
-use replog_tests::cluster::well::unwell;
-use replog_tests::cluster::{Cluster, Place};
+use replog_model::cluster::journal::{Loss, WriteEnd};
+use replog_model::cluster::well::unwell;
+use replog_model::cluster::{Cluster, Place};
 
 /// So many rounds of the timers it may take.
 const MAX_ROUNDS: usize = 16;

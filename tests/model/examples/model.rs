@@ -1,5 +1,5 @@
 //! Explores the worlds of the model check that are too large for the normal test run, one after the other, or those whose
-//! names have a part in common: `cargo run --release -p replog-tests --example model -- second_master`. Hours, and gigabytes.
+//! names have a part in common: `cargo run --release -p replog-model --example model -- second_master`. Hours, and gigabytes.
 
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/protocol/model/mod.rs"]

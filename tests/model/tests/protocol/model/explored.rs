@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::frames::Frames;
 use super::network::Network;
 use super::state::State;
-use replog_tests::cluster::{Fingerprinter, Place};
+use replog_model::cluster::{Fingerprinter, Place};
 
 /// Where a step was taken, by which node, and with which message.
 type StepKey = (Place, u64, Option<u32>);
