@@ -41,6 +41,8 @@ enum Outcome {
     Recovering,
     NoQuorum,
     RefusedFenced,
+    Standby,
+    Journal,
     DiskFull,
     DiskFailed,
     TooManyWaiting,
@@ -49,7 +51,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Replicated,
         Self::Duplicate,
         Self::Timeout,
@@ -64,6 +66,8 @@ impl Outcome {
         Self::Recovering,
         Self::NoQuorum,
         Self::RefusedFenced,
+        Self::Standby,
+        Self::Journal,
         Self::DiskFull,
         Self::DiskFailed,
         Self::TooManyWaiting,
@@ -88,6 +92,8 @@ impl Outcome {
             Self::Recovering => "refused_recovering",
             Self::NoQuorum => "refused_no_quorum",
             Self::RefusedFenced => "refused_fenced",
+            Self::Standby => "refused_standby",
+            Self::Journal => "refused_journal",
             Self::DiskFull => "refused_disk_full",
             Self::DiskFailed => "refused_disk_failed",
             Self::TooManyWaiting => "refused_too_many_waiting",
@@ -126,16 +132,20 @@ impl Outcome {
         match error {
             AppendError::TooManyNodes(_)
             | AppendError::TooLarge { .. }
+            | AppendError::BatchTooLarge { .. }
             | AppendError::Twice { .. } => Self::Invalid,
             AppendError::OtherContent { .. }
             | AppendError::PartlyThere { .. }
             | AppendError::ExpectedSeq { .. }
             | AppendError::OtherHistory => Self::Conflict,
             AppendError::Unreadable { .. } => Self::Unreadable,
+            AppendError::Standby { .. } => Self::Standby,
             AppendError::Unavailable(reason) => match reason {
                 Unavailable::Recovering => Self::Recovering,
                 Unavailable::NoQuorum => Self::NoQuorum,
                 Unavailable::Fenced => Self::RefusedFenced,
+                Unavailable::Standby => Self::Standby,
+                Unavailable::Journal => Self::Journal,
                 Unavailable::DiskFull => Self::DiskFull,
                 Unavailable::DiskFailed => Self::DiskFailed,
                 Unavailable::TooManyWaiting => Self::TooManyWaiting,

@@ -17,6 +17,7 @@ use replog_service::settings::values::{HttpAddr, recovery_timeout};
 use replog_service::settings::{CommonArgs, Environment, ReplicationArgs, Settings, WrongSetting};
 use replog_service::token::TokenArgs;
 
+use crate::journal::JournalArgs;
 use crate::nats_config::NatsConfigArgs;
 
 /// The master of a replicated log over NATS: takes appends over HTTP, gives them their order, replicates them.
@@ -76,6 +77,9 @@ pub struct Config {
     /// Start although another master lives, and overtake it.
     #[arg(long, env = "REPLOG_TAKEOVER")]
     pub takeover: bool,
+    /// Where the log is at home.
+    #[command(flatten)]
+    pub journal: JournalArgs,
     /// What every node has.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -137,6 +141,8 @@ impl Settings for Config {
             self.common.security.open(&self.http_addr, environment)?;
         }
         self.replication.check()?;
+        let has_data_dir = self.common.storage.data_dir.is_some();
+        self.journal.check(has_data_dir, self.takeover)?;
         let listed = self.secondaries.as_deref().unwrap_or_default();
         let mut names = listed.iter().enumerate();
         if let Some((_, twice)) = names.find(|(i, name)| listed[..*i].contains(name)) {
@@ -162,6 +168,14 @@ impl Settings for Config {
             Requires::Majority => "majority",
             Requires::All => "all",
         };
+        if self.journal.is_shared() {
+            return Err(WrongSetting::new(
+                "--recovery-requires",
+                word.to_owned(),
+                "expected any beside --store jetstream: the stream is what must be heard"
+                    .to_owned(),
+            ));
+        }
         match self.secondaries {
             Some(_) => Ok(()),
             None => Err(WrongSetting::new(
@@ -174,14 +188,22 @@ impl Settings for Config {
 }
 
 impl Config {
-    /// What the leader is started with: `sends_unwritten` as its journal allows, `url` as clients reach it.
+    /// Where the log is, in a few words: for the log lines of a start.
     #[must_use]
-    pub fn leader(
-        &self,
-        master: MasterId,
-        sends_unwritten: bool,
-        url: Option<NodeUrl>,
-    ) -> LeaderConfig {
+    pub fn storage(&self) -> String {
+        let own = self.common.storage.description();
+        match self.journal.is_shared() {
+            true => {
+                let stream = self.journal.stream(&self.common.nats.cluster);
+                format!("jetstream, stream {stream}, with a copy in {own}")
+            }
+            false => own,
+        }
+    }
+
+    /// What the leader is started with: `url` as clients reach it.
+    #[must_use]
+    pub fn leader(&self, master: MasterId, url: Option<NodeUrl>) -> LeaderConfig {
         let (args, liveness) = (&self.replication, &self.common.liveness);
         LeaderConfig {
             master,
@@ -189,7 +211,7 @@ impl Config {
             new_log_id: LogId(uuid::Uuid::new_v4()),
             listed: self.secondaries.clone(),
             deduplicate_by: self.deduplicate_by,
-            sends_unwritten,
+            shares_journal: self.journal.is_shared(),
             remember_ids: (self.common.storage.data_dir.as_ref()).map(|_| REMEMBERED_IDS),
             read_only_without_quorum: self.read_only_without_quorum,
             recovery: RecoverySettings {
@@ -247,6 +269,29 @@ mod tests {
             (&["--recovery-timeout", "2h"], "from 50ms to 1h"),
             (&["--recovery-requires", "two"], "any, majority or all"),
             (&["--recovery-requires", "all"], "expected --secondaries"),
+            (&["--store", "disk"], "expected --data-dir beside it"),
+            (
+                &["--store", "memory", "--data-dir", "d"],
+                "expected no --data-dir",
+            ),
+            (
+                &["--store", "jetstream", "--takeover"],
+                "takes over by itself",
+            ),
+            (
+                &[
+                    "--store",
+                    "jetstream",
+                    "--secondaries",
+                    "a",
+                    "--recovery-requires",
+                    "all",
+                ],
+                "the stream is what must be heard",
+            ),
+            (&["--store", "stream"], "--store"),
+            (&["--journal-replicas", "2"], "expected 1, 3 or 5"),
+            (&["--journal-stream", "a.b"], "--journal-stream"),
         ] {
             let line = config(flags).expect_err("refused");
             assert!(line.contains(named) && line.lines().count() == 1, "{line}");
@@ -264,7 +309,7 @@ mod tests {
             "100ms",
         ];
         let config = config(&flags).unwrap();
-        let leader = config.leader(MasterId::default(), true, None);
+        let leader = config.leader(MasterId::default(), None);
         assert_eq!(leader.listed.map(|l| l.len()), Some(2));
         assert_eq!(leader.remember_ids, None);
         assert_eq!(leader.recovery.listen, Duration::from_millis(100));

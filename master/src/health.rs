@@ -1,6 +1,6 @@
 //! `GET /health`: the master and its secondaries, at one moment.
 
-use replog_nats::Denial;
+use replog_nats::{Denial, StreamStatus};
 use replog_protocol::ids::{LogId, MasterId, NodeId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Unavailable, Waiter};
@@ -20,13 +20,15 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
+use crate::journal::{Active, LogStorage, lag_chunks};
+
 /// The answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`, `recovering`, `read_only`, `fenced` or `stopping`.
+    /// `ok`, `recovering`, `read_only`, `standby`, `fenced` or `stopping`.
     #[schema(schema_with = statuses)]
     status: &'static str,
-    /// `master`.
+    /// `master`; `standby` where another master leads, or none.
     role: &'static str,
     #[serde(flatten)]
     running: Running,
@@ -55,13 +57,21 @@ pub struct Health {
     /// Who has taken over.
     #[schema(nullable = false)]
     fenced_by: Option<Fenced>,
+    /// Who leads, while this master stands by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    active: Option<Active>,
+    /// How far this master is behind the stream, while it stands by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    lag_chunks: Option<u64>,
     /// Whether enough members are alive.
     quorum: Quorum,
     /// The write concern of a POST that names none, as a number of nodes.
     default_w: u32,
     /// Clients that wait for an answer to their POST.
     waiting: usize,
-    storage: StorageHealth,
+    storage: LogStorage,
     /// The secondaries that count.
     members: Vec<Member>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -167,7 +177,14 @@ struct Member {
 }
 
 /// What a master can be doing.
-pub(crate) const STATUSES: [&str; 5] = ["ok", "recovering", "read_only", "fenced", "stopping"];
+pub(crate) const STATUSES: [&str; 6] = [
+    "ok",
+    "recovering",
+    "read_only",
+    "standby",
+    "fenced",
+    "stopping",
+];
 
 fn statuses() -> Object {
     one_of(&STATUSES)
@@ -178,6 +195,8 @@ fn reasons() -> Object {
         "recovering",
         "no_quorum",
         "fenced",
+        "standby",
+        "journal",
         "disk_full",
         "disk_failed",
         "too_many_waiting",
@@ -195,7 +214,7 @@ fn is_zero(n: &u64) -> bool {
 
 impl Health {
     /// Reads it off the leader, which runs like that, whose log is in that kind of storage and whose link is like that.
-    /// `default_w` is the write concern of a POST that names none.
+    /// `default_w` is the write concern of a POST that names none; the log is in a stream that is like `stream`, if it is in one.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
@@ -204,6 +223,7 @@ impl Health {
         kind: StorageKind,
         broker: BrokerState,
         denial: Option<Denial>,
+        stream: Option<&StreamStatus>,
         now: Time,
     ) -> Self {
         let last_seq = leader.log().durable();
@@ -211,19 +231,25 @@ impl Health {
         let Members { members, observers } = Members::of(leader, denial.as_ref(), now);
         let unavailable = leader.unavailable(now);
         let recovery = leader.phase().recovery();
+        let own = StorageHealth::of(kind, leader.log(), leader.repair(), now);
         Self {
             status: status(unavailable),
-            role: "master",
+            role: match leader.phase() {
+                Phase::Standby(_) => "standby",
+                _ => "master",
+            },
             running,
             log_id: leader.leadership().log_id,
             epoch: leader.leadership().epoch.n,
-            instance: leader.leadership().epoch.master,
+            instance: leader.master(),
             last_seq,
             committed_seq: committed_seq(leader.log(), kind),
             broker,
             read_only: unavailable.is_some(),
             reason: unavailable.map(Unavailable::as_str),
             fenced_by: Fenced::of(leader.phase()),
+            active: Active::of(leader, now),
+            lag_chunks: lag_chunks(leader, stream),
             quorum: Quorum {
                 needed: peers.majority(),
                 alive: peers.alive(now),
@@ -231,7 +257,7 @@ impl Health {
             },
             default_w: default_w.nodes(peers.count()),
             waiting: leader.waiting(),
-            storage: StorageHealth::of(kind, leader.log(), leader.repair(), now),
+            storage: LogStorage::of(leader, own, stream, now),
             members,
             observers,
             cannot_read: recovery
@@ -279,6 +305,10 @@ impl Health {
                 let detail = "they wait until the master has recovered, for 5 s at most";
                 readiness.failed("appends", "recovering", detail)
             }
+            (_, "standby") => {
+                let detail = "another master leads, or none for a moment: this one stands by";
+                readiness.failed("appends", "standby", detail)
+            }
             (reason, _) => {
                 let detail = format!("the master takes no appends: {status}");
                 readiness.failed("appends", reason.unwrap_or(status), detail)
@@ -321,6 +351,7 @@ pub(crate) fn status(unavailable: Option<Unavailable>) -> &'static str {
         None => "ok",
         Some(Unavailable::Stopping) => "stopping",
         Some(Unavailable::Fenced) => "fenced",
+        Some(Unavailable::Standby) => "standby",
         Some(Unavailable::Recovering) => "recovering",
         Some(_) => "read_only",
     }

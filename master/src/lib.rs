@@ -14,6 +14,7 @@ pub mod append_metrics;
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod journal;
 pub mod message_ids;
 pub mod metrics;
 pub mod nats_config;
@@ -21,7 +22,7 @@ pub mod nats_config;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use replog_nats::{Link, Permissions, Services, Subjects};
+use replog_nats::{JournalStream, Link, Permissions, Services, Subjects};
 use replog_protocol::event::Speaker;
 use replog_protocol::ids::MasterId;
 use replog_protocol::leader::Leader;
@@ -138,11 +139,17 @@ pub async fn run<L: Link>(
         cluster: config.common.nats.cluster.clone(),
     };
     let by_content = config.deduplicate_by == DeduplicateBy::Content;
+    let interval = config.common.liveness.heartbeat_interval;
+    let stream = match config.journal.is_shared() {
+        true => Some(config.journal.open(&config.common.nats, interval)?),
+        false => None,
+    };
+    let stream_status = stream.as_ref().map(JournalStream::status);
     let (journal, restored) = storage::open(&config.common.storage, owner, by_content).await?;
     let master = MasterId(uuid::Uuid::new_v4());
     let port = listener.local_addr().map_or(0, |addr| addr.port());
     let url = config.common.url(&config.http_addr, port);
-    let leader = config.leader(master, journal.allows_early_send(), url.clone());
+    let leader = config.leader(master, url.clone());
     let leader = Leader::new(leader, restored);
     let options = NodeTaskOptions {
         speaker: Speaker::Master,
@@ -153,6 +160,10 @@ pub async fn run<L: Link>(
     };
     let deliver = |reply: Reply<Client<Answer>>| reply.waiter.answer(reply.answer);
     let (task, node) = NodeTask::new(leader, link, journal, deliver, options);
+    let task = match stream {
+        Some(stream) => task.sharing(Box::new(stream)),
+        None => task,
+    };
     let task = tokio::spawn(task.run());
     let addr = listener
         .local_addr()
@@ -161,7 +172,7 @@ pub async fn run<L: Link>(
         version = RELEASE,
         %addr,
         cluster = config.common.nats.cluster,
-        storage = config.common.storage.description(),
+        storage = config.storage(),
         instance = %master,
         "the master listens"
     );
@@ -182,7 +193,7 @@ pub async fn run<L: Link>(
     let guard = config.common.guard(&config.http_addr);
     let running = Running::starting(env!("CARGO_PKG_VERSION"), url);
     let http = http::Master::new(node, &config, running, stop.clone());
-    let http = http.secured_by(security.clone());
+    let http = http.secured_by(security.clone()).with_stream(stream_status);
     let calls = http::calls(http).guarded_by(guard, security.tokens.clone());
     let limits = config.common.http.limits();
     program::serve(

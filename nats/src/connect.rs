@@ -31,6 +31,7 @@ pub(crate) fn start(
         control.clone(),
         to_access,
         options.publishes.clone(),
+        options.service.is_some(),
         dropped,
     ));
     let called_back = Arc::clone(&events);

@@ -25,6 +25,8 @@ pub(crate) struct Events {
     access: mpsc::Sender<AccessEvent>,
     /// The patterns of the subjects that this program publishes to by itself.
     publishes: Vec<String>,
+    /// Whether the program is to be a NATS service.
+    is_service: bool,
     /// When everything was subscribed to for the first time.
     ready_at: OnceLock<Instant>,
     was_connected: AtomicBool,
@@ -42,18 +44,20 @@ pub(crate) struct Occurrences(AtomicU64);
 
 impl Events {
     /// `control` leads to the link, `access` to the task that tries again what is refused; the program publishes to subjects of
-    /// the patterns `publishes`; `dropped` counts messages that this
-    /// program was too slow for.
+    /// the patterns `publishes`, and is one of the NATS services if `is_service`; `dropped` counts messages that this program was
+    /// too slow for.
     pub(crate) fn new(
         control: mpsc::Sender<Control>,
         access: mpsc::Sender<AccessEvent>,
         publishes: Vec<String>,
+        is_service: bool,
         dropped: Arc<Occurrences>,
     ) -> Self {
         Self {
             control,
             access,
             publishes,
+            is_service,
             ready_at: OnceLock::new(),
             was_connected: AtomicBool::new(false),
             dropped,
@@ -107,7 +111,7 @@ impl Events {
     }
 
     async fn on_forbidden(&self, text: String) {
-        if is_about_services(&text) {
+        if self.is_service && is_about_services(&text) {
             if self.no_service.note() == Some(1) {
                 tracing::warn!(
                     error = text,
@@ -213,6 +217,7 @@ mod tests {
                 to_control,
                 to_access,
                 vec!["replog.a.append.*".to_owned()],
+                true,
                 Arc::clone(&dropped),
             ),
             control,

@@ -17,20 +17,25 @@
 mod accounts;
 pub mod broker_files;
 mod broker_url;
+mod chunk_stream;
 mod connect;
 mod credentials;
 mod denials;
 mod events;
+mod journal_stream;
 mod link;
 mod nats_link;
 mod options;
 mod permissions;
 mod service;
+mod stream_config;
 mod subjects;
 
 pub use accounts::{Accounts, BrokerUser, Secret};
 pub use broker_url::{BrokerUrl, InvalidUrl, UserInfo, without_password, without_user_info};
+pub use chunk_stream::{ChunkStream, ChunkStreamEvent, StreamStatus};
 pub use credentials::{Credentials, CredentialsError};
+pub use journal_stream::{JournalStream, JournalStreamOptions};
 pub use link::{Denial, Link, LinkError, LinkEvent, Payload};
 pub use nats_link::NatsLink;
 pub use options::{LinkOptions, OptionsError, SUBSCRIPTION_CAPACITY};

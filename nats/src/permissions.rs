@@ -59,6 +59,21 @@ impl Permissions {
         .of_service(services)
     }
 
+    /// Those of a master besides, for a journal in that JetStream stream.
+    #[must_use]
+    pub fn of_journal(subjects: &Subjects, stream: &str) -> Self {
+        let api = |call: &str| format!("$JS.API.{call}.{stream}");
+        Self {
+            publish: vec![
+                subjects.journal(),
+                api("STREAM.INFO"),
+                api("STREAM.CREATE"),
+                api("DIRECT.GET"),
+            ],
+            subscribe: vec![INBOXES.to_owned()],
+        }
+    }
+
     /// Those of a secondary.
     #[must_use]
     pub fn of_secondary(subjects: &Subjects, name: &SecondaryName, services: Services) -> Self {

@@ -30,6 +30,12 @@ impl Subjects {
         format!("{}{pattern}", self.prefix)
     }
 
+    /// Where the chunks of a journal in JetStream are published.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        self.pattern("journal")
+    }
+
     /// Reads the full subject of a message. `None` for a subject of another cluster or of none, and for events, which are for
     /// operators: no node reads one.
     #[must_use]

@@ -191,6 +191,7 @@ impl<W> Node for FaultyFollower<W> {
             Input::NoResponders(address) => Input::NoResponders(address),
             Input::Link(state) => Input::Link(state),
             Input::Written(result) => Input::Written(result),
+            Input::Stream(event) => Input::Stream(event),
             Input::Page(page) => Input::Page(page),
             Input::Damaged(seqs) => Input::Damaged(seqs),
             Input::Tick => Input::Tick,
@@ -227,6 +228,7 @@ impl<W> Node for FaultyFollower<W> {
         });
         self.replies.extend(replies);
         Ready {
+            follow: ready.follow,
             write: ready.write,
             reads: ready.reads,
             messages: ready.messages,

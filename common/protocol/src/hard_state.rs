@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::ChunkSeq;
 use crate::cleared_logs::ClearedLogs;
 use crate::committed::Committed;
 use crate::epochs::EpochStart;
 use crate::follower::former_logs::FormerLogs;
-use crate::ids::{Epoch, LogId};
+use crate::ids::{Epoch, LogId, Seq};
 
 /// What must be on disk before it is said (etcd/raft: `HardState`): stored together with the entries it belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +30,21 @@ pub struct HardState {
     /// holder has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_partial: bool,
+    /// Of a master whose journal others share: up to which chunk of the stream this is carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<ChunkSeq>,
+    /// Of a master whose journal others share: a log that is being moved into the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
+}
+
+/// A log that is moved into the stream of a shared journal, and is not all there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Moving {
+    /// The stream has it up to here.
+    pub streamed: Seq,
+    /// Where it ends.
+    pub upto: Seq,
 }
 
 fn is_default(committed: &Committed) -> bool {
@@ -36,7 +52,7 @@ fn is_default(committed: &Committed) -> bool {
 }
 
 impl HardState {
-    /// Whether the two differ in more than what is committed.
+    /// Whether the two differ in more than what is committed, and how far the stream of a shared journal is carried out.
     pub(crate) fn has_changed_since(&self, stored: &Self) -> bool {
         let Self {
             log_id,
@@ -46,8 +62,10 @@ impl HardState {
             former,
             committed: _,
             is_partial,
+            chunk: _,
+            moving,
         } = self;
-        (log_id, epoch, epochs, cleared, former, is_partial)
+        (log_id, epoch, epochs, cleared, former, is_partial, moving)
             != (
                 &stored.log_id,
                 &stored.epoch,
@@ -55,6 +73,7 @@ impl HardState {
                 &stored.cleared,
                 &stored.former,
                 &stored.is_partial,
+                &stored.moving,
             )
     }
 }

@@ -82,6 +82,8 @@
     allow(clippy::unwrap_used, reason = "a test fails where it unwraps")
 )]
 
+pub mod chunk;
+pub mod chunk_writer;
 pub mod cleared_logs;
 pub mod committed;
 pub mod entry;

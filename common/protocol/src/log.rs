@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use crate::chunk::{ChunkHead, ChunkKind};
 use crate::committed::Committed;
 use crate::entry::{Content, EntryBatch};
 use crate::epochs::{EpochTable, LogPosition};
@@ -38,10 +39,10 @@ pub struct Log {
     in_flight: Option<InFlight>,
     /// Where the journal ends once the write in flight and the truncation are done.
     journal_end: Seq,
+    /// Where the journal ends now.
+    stored: Seq,
     /// No room on the disk: until then nothing is written.
     full_until: Option<Time>,
-    /// Another master writes to the journal now.
-    is_lost: bool,
     /// How much is committed, as far as the node knows; the journal may not know it yet.
     committed: Committed,
     /// Entries that were committed go into the rollback that is being written.
@@ -60,6 +61,8 @@ struct InFlight {
     last: Seq,
     /// Where the journal ended before.
     journal_end: Seq,
+    /// Where the journal ends once it is done.
+    end: Seq,
 }
 
 /// What the end of a write has changed.
@@ -76,9 +79,12 @@ pub enum Written {
     DiskFull,
     /// The journal can be used no more.
     Failed(String),
-    /// Another master has written to the journal: this one never will again, and what was not durable is not in the log any
-    /// more.
-    Conflict,
+    /// Another master has written to the journal in its place: what was not durable is not in the log any more, and what was to
+    /// be taken out of it is.
+    Conflict {
+        /// Something was to be taken out.
+        brings_back: bool,
+    },
 }
 
 impl Log {
@@ -97,8 +103,8 @@ impl Log {
             repairs: Vec::new(),
             in_flight: None,
             journal_end: last.seq,
+            stored: last.seq,
             full_until: None,
-            is_lost: false,
             stores_committed: false,
             generation: 0,
         }
@@ -289,26 +295,50 @@ impl Log {
         }
     }
 
+    /// Whether the journal does not hold yet what the log has learned, together with that hard state.
+    #[must_use]
+    pub fn is_behind(&self, hard_state: &HardState) -> bool {
+        let hard_state = HardState {
+            epochs: self.epochs.starts().to_vec(),
+            ..hard_state.clone()
+        };
+        self.has_work() || hard_state.has_changed_since(&self.hard_state)
+    }
+
     /// The next write, if there is anything to write and none is in flight. `hard_state` is what the node has to know again,
-    /// apart from what the log itself knows: the table of epochs, and what is committed.
-    pub fn next_write(&mut self, hard_state: HardState, now: Time) -> Option<WriteJob> {
-        if self.in_flight.is_some() || self.is_lost || self.is_disk_full(now) {
+    /// apart from what the log itself knows: the table of epochs, and what is committed. Where the write is to be a `chunk` of a
+    /// shared journal, its entries have at most as many bytes as that says, but are one batch at least.
+    pub fn next_write(
+        &mut self,
+        hard_state: HardState,
+        chunk: Option<(ChunkHead, usize)>,
+        now: Time,
+    ) -> Option<WriteJob> {
+        if self.in_flight.is_some() || self.is_disk_full(now) {
             return None;
         }
+        let (chunk, max_bytes) = match chunk {
+            Some((head, max_bytes)) => (Some(head), max_bytes),
+            None => (None, usize::MAX),
+        };
         let hard_state = HardState {
             epochs: self.epochs.starts().to_vec(),
             committed: self.committed.clone(),
             ..hard_state
         };
+        let has_purpose = |head: &ChunkHead| head.kind != ChunkKind::Write;
         let is_due = self.stores_committed
+            || chunk.as_ref().is_some_and(has_purpose)
             || self.truncate.is_some()
             || !self.unstable.is_empty()
             || hard_state.has_changed_since(&self.hard_state);
         let job = WriteJob {
             truncate: self.truncate.take(),
-            entries: self.unstable.take(),
+            entries: self.unstable.take_fitting(max_bytes),
             hard_state: (is_due && hard_state != self.hard_state).then_some(hard_state),
             repairs: std::mem::take(&mut self.repairs),
+            // A damaged entry is written again where it is damaged.
+            chunk: chunk.filter(|_| is_due),
         };
         self.stores_committed = false;
         if job.is_empty() {
@@ -319,6 +349,7 @@ impl Log {
         self.in_flight = Some(InFlight {
             job: job.clone(),
             last,
+            end: last,
             journal_end: self
                 .journal_end
                 .max(job.truncate.map_or(Seq::ZERO, |t| t.after)),
@@ -333,6 +364,7 @@ impl Log {
             job,
             last,
             journal_end,
+            end,
         }) = self.in_flight.take()
         else {
             return Written::Done {
@@ -344,6 +376,7 @@ impl Log {
             WriteResult::Done { rolled_back } => {
                 self.full_until = None;
                 self.durable = self.durable.max(last);
+                self.stored = end;
                 if let Some(hard_state) = job.hard_state {
                     self.hard_state = hard_state;
                 }
@@ -358,16 +391,50 @@ impl Log {
                 Written::DiskFull
             }
             WriteResult::Conflict => {
-                self.is_lost = true;
-                self.epochs.truncate_after(self.durable);
-                self.unstable.truncate_after(self.durable);
-                self.truncate = None;
-                self.repairs.clear();
-                self.journal_end = self.durable;
-                Written::Conflict
+                let brings_back = job.truncate.is_some();
+                Written::Conflict {
+                    brings_back: self.forget_unwritten() || brings_back,
+                }
             }
             WriteResult::Failed(why) => Written::Failed(why),
         }
+    }
+
+    /// What was placed, taken out or learned and was not handed to the journal is forgotten: the log is what the journal holds,
+    /// together with the write in flight if there is one. Whether something comes back that was to be taken out.
+    pub fn forget_unwritten(&mut self) -> bool {
+        let brings_back = self.truncate.is_some();
+        let (hard_state, end, cut) = match &mut self.in_flight {
+            Some(in_flight) => {
+                in_flight.last = in_flight.end;
+                let job = &in_flight.job;
+                let hard_state = job.hard_state.as_ref().unwrap_or(&self.hard_state);
+                (hard_state, in_flight.end, job.truncate)
+            }
+            None => (&self.hard_state, self.stored, None),
+        };
+        self.epochs = EpochTable::new(hard_state.epochs.clone(), end);
+        self.committed = hard_state.committed.up_to(end);
+        self.durable = cut.map_or(self.stored, |cut| cut.after.min(self.stored));
+        self.unstable = Unstable::default();
+        self.truncate = None;
+        self.rolls_back_committed = false;
+        self.stores_committed = false;
+        self.repairs.clear();
+        self.journal_end = end;
+        self.full_until = None;
+        brings_back
+    }
+
+    /// The hard state that the write in flight stores, if there is one that does.
+    #[must_use]
+    pub fn hard_state_in_flight(&self) -> Option<&HardState> {
+        self.in_flight.as_ref()?.job.hard_state.as_ref()
+    }
+
+    /// Messages of so many bytes that have to be in one chunk of at most `max_bytes` are about to be placed.
+    pub fn begin_group(&mut self, bytes: usize, max_bytes: usize) {
+        self.unstable.begin_group(bytes, max_bytes);
     }
 
     /// Nothing of the job was written: all of it is still to be done, but for what was truncated since.

@@ -12,6 +12,7 @@
 //! What may be said before what is on disk is decided in here, and nowhere else: the driver carries out what it is handed, in
 //! the order of the fields of [`Ready`].
 
+use crate::chunk::{ChunkHead, ChunkSeq};
 use crate::committed::Committed;
 use crate::entry::{Content, EntryBatch};
 use crate::epochs::LogPosition;
@@ -39,6 +40,8 @@ pub enum Input<C> {
     Link(LinkState),
     /// The write that was handed out has ended.
     Written(WriteResult),
+    /// Of a journal that several masters share: what is in its stream.
+    Stream(StreamEvent),
     /// What was to be read.
     Page(Page),
     /// Entries that the journal has found damaged, all that it knows of.
@@ -63,9 +66,32 @@ pub enum LinkState {
     Down,
 }
 
+/// What a node is told of the stream of a journal that several masters share. Nothing of it while a write is in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StreamEvent {
+    /// The stream is there, and can be used. Said once, before anything else.
+    Opened {
+        /// The position before its first chunk.
+        before: ChunkSeq,
+        /// Its last chunk; the position before its first one where it is empty.
+        last: ChunkSeq,
+    },
+    /// A chunk of at most that many bytes, its head included, passes. Said when the stream is opened, and when it has changed.
+    Room(usize),
+    /// The next chunk after the last one that was told, or written.
+    Chunk(Box<WriteJob>),
+    /// It was asked just now, and nothing follows yet.
+    AtEnd,
+    /// It cannot be used, or not any more: why, in one line.
+    Failed(String),
+}
+
 /// Everything a node wants done. The driver carries it out in the order of the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready<R> {
+    /// From now on the chunks after this one are to be told, whenever no write is in flight. Once, for a journal that several
+    /// masters share.
+    pub follow: Option<ChunkSeq>,
     /// At most one write is in flight: the next one comes after its [`Input::Written`].
     pub write: Option<WriteJob>,
     /// What is to be read from the journal; each is answered by an [`Input::Page`].
@@ -85,6 +111,7 @@ pub struct Ready<R> {
 impl<R> Default for Ready<R> {
     fn default() -> Self {
         Self {
+            follow: None,
             write: None,
             reads: Vec::new(),
             messages: Vec::new(),
@@ -100,7 +127,8 @@ impl<R> Ready<R> {
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.write.is_none()
+        self.follow.is_none()
+            && self.write.is_none()
             && self.reads.is_empty()
             && self.messages.is_empty()
             && self.replies.is_empty()
@@ -121,6 +149,9 @@ pub struct WriteJob {
     pub hard_state: Option<HardState>,
     /// Damaged entries, written again as other nodes have them; an entry that can be read stays as it is.
     pub repairs: Vec<EntryBatch>,
+    /// Of a journal that several masters share: which chunk of the stream this is. It has to be in the stream before the node's
+    /// own storage takes it. `None`: only the own storage takes it.
+    pub chunk: Option<ChunkHead>,
 }
 
 impl WriteJob {
@@ -131,6 +162,7 @@ impl WriteJob {
             && self.entries.is_empty()
             && self.hard_state.is_none()
             && self.repairs.is_empty()
+            && self.chunk.is_none()
     }
 }
 
@@ -154,7 +186,7 @@ pub enum WriteResult {
     },
     /// There is no room: nothing was written, and what is there can be read.
     DiskFull,
-    /// Another master has written to the journal: it is not this node's any more.
+    /// Another master has written to the journal where this write was to be: nothing was written, and never will be.
     Conflict,
     /// The disk failed; what it holds is not known.
     Failed(String),
@@ -189,6 +221,8 @@ pub enum Purpose {
     Repair(NodeId),
     /// A master asks for entries.
     Fetch(Leadership),
+    /// The next entries that a master moves into the stream.
+    MoveIn,
     /// A client's message may be in the log already; which client is up to the node.
     Duplicate(u64),
 }
@@ -281,6 +315,8 @@ pub enum End {
     OtherVersion(u32),
     /// The journal can be used no more.
     StorageFailed(String),
+    /// What this node's own storage holds, and what the stream of the journal holds, do not belong together.
+    ForeignStream(String),
 }
 
 /// A node: the one interface to the outside, the same in production, in the model checker and in simulations.

@@ -55,11 +55,30 @@ impl Unstable {
         }
     }
 
-    /// Hands out everything.
-    pub(crate) fn take(&mut self) -> Vec<EntryBatch> {
+    /// Hands out the first batches that have at most `max_bytes` together, but one at least.
+    pub(crate) fn take_fitting(&mut self, max_bytes: usize) -> Vec<EntryBatch> {
         self.close();
-        self.bytes = 0;
-        std::mem::take(&mut self.batches).into()
+        let mut room = max_bytes;
+        let fits = |batch: &&EntryBatch| {
+            let is_in = batch.bytes() <= room;
+            room = room.saturating_sub(batch.bytes() + 1);
+            is_in
+        };
+        let count = self.batches.iter().take_while(fits).count();
+        let taken: Vec<EntryBatch> = match count.max(1) {
+            most if most >= self.batches.len() => std::mem::take(&mut self.batches).into(),
+            some => self.batches.drain(..some).collect(),
+        };
+        self.bytes -= taken.iter().map(EntryBatch::bytes).sum::<usize>();
+        taken
+    }
+
+    /// So many bytes are about to be placed that have to be in one batch of at most `max_bytes`.
+    pub(crate) fn begin_group(&mut self, bytes: usize, max_bytes: usize) {
+        let open = self.open.as_ref().map_or(0, BatchBuilder::bytes);
+        if open + bytes > max_bytes {
+            self.close();
+        }
     }
 
     /// What is here, in order.

@@ -36,14 +36,21 @@ pub(crate) struct BrokerLink {
     pub(crate) is_up: bool,
     /// What the broker refuses, if anything; where it refuses several things, one of them.
     pub(crate) denial: Option<Denial>,
+    /// The same of the connection to a journal that is kept by a broker.
+    pub(crate) journal_denial: Option<Denial>,
 }
 
 impl BrokerLink {
     pub(crate) fn state(&self) -> BrokerState {
-        match (&self.denial, self.is_up) {
+        match (self.denial(), self.is_up) {
             (Some(_), _) => BrokerState::Denied,
             (None, true) => BrokerState::Connected,
             (None, false) => BrokerState::Disconnected,
         }
+    }
+
+    /// What is refused, if anything.
+    pub(crate) fn denial(&self) -> Option<&Denial> {
+        self.denial.as_ref().or(self.journal_denial.as_ref())
     }
 }

@@ -88,6 +88,9 @@ impl Failure {
                  stop all nodes, then start all of one version"
             )),
             End::StorageFailed(why) => Self::disk_failed(&why),
+            End::ForeignStream(why) => Self::cannot_start(format!(
+                "--data-dir and --journal-stream do not belong together: {why}; move the directory away, or name another stream"
+            )),
         })
     }
 }

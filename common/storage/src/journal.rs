@@ -13,12 +13,6 @@ pub trait Journal: fmt::Debug + Send + 'static {
     /// Takes one write, all of it or nothing. The next one is handed over only after this one has ended.
     fn write(&mut self, job: WriteJob) -> Begun;
 
-    /// Whether entries may be sent to other nodes before they are written here, so that all write at the same time: not where
-    /// another writer may have come first.
-    fn allows_early_send(&self) -> bool {
-        true
-    }
-
     /// Reads what is durable. After a write has ended, ask again: a log that was cleared goes on with another reader, and who
     /// still reads the former one finishes with it or is told [`ReadError::Gone`].
     fn reader(&self) -> Arc<dyn LogReader>;

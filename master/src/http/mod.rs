@@ -20,6 +20,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
+use replog_nats::StreamStatus;
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{MessageId, Seq};
 use replog_protocol::leader::Leader;
@@ -50,6 +51,7 @@ use replog_service::metrics::{HttpMetrics, MetricsPage, ProcessInfo, Scraper};
 use replog_service::node_task::NodeHandle;
 use replog_service::security::Security;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::UtoipaMethodRouterExt;
 use utoipa_axum::routes;
@@ -88,6 +90,8 @@ pub struct Master {
     cluster: String,
     running: Running,
     security: Security,
+    /// What is known of the journal's stream, where it is in one.
+    stream: Option<watch::Receiver<StreamStatus>>,
     health_feed: Arc<HealthFeed>,
     appends: AppendMetrics,
     scraper: Scraper,
@@ -353,6 +357,7 @@ impl Master {
             cluster: config.common.nats.cluster.clone(),
             running,
             security: Security::default(),
+            stream: None,
             health_feed: Arc::default(),
             appends: AppendMetrics::default(),
             scraper: Scraper::new(
@@ -360,6 +365,12 @@ impl Master {
                 Arc::new(HttpMetrics::default()),
             ),
         }
+    }
+
+    /// The same, whose journal is in a stream that is like that.
+    #[must_use]
+    pub fn with_stream(self, stream: Option<watch::Receiver<StreamStatus>>) -> Self {
+        Self { stream, ..self }
     }
 
     /// The same, which says when it is asked whether it is ready how `security` is.

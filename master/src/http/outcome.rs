@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use replog_protocol::ids::MessageId;
 use replog_protocol::leader::command::{Answer, AppendError, Appended, Unavailable, WaitEnd};
+use replog_protocol::node_url::NodeUrl;
 use replog_service::http::problem::Problem;
 use replog_service::metrics::HttpLimit;
 
@@ -71,7 +72,10 @@ pub(super) fn refused(error: &AppendError) -> Problem {
     let detail = error.to_string();
     match error {
         AppendError::TooManyNodes(_) => Problem::bad_request(detail),
-        AppendError::TooLarge { .. } => Problem::payload_too_large(detail),
+        AppendError::TooLarge { .. } | AppendError::BatchTooLarge { .. } => {
+            Problem::payload_too_large(detail)
+        }
+        AppendError::Standby { active } => standby(active.as_ref()),
         AppendError::OtherContent { seq, .. } => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_field("seq", seq)
         }
@@ -99,6 +103,10 @@ pub(super) fn unavailable(reason: Unavailable) -> Problem {
         Unavailable::Fenced => {
             "another master has taken over: ask that one, or restart this one if none lives (see /health)"
         }
+        Unavailable::Standby => "this master stands by: another one leads, or none for a moment",
+        Unavailable::Journal => {
+            "the journal has not said for long whether it holds what was written, as while its servers choose a leader"
+        }
         Unavailable::Recovering => {
             "the master has to ask the others first whether it knows everything, once the broker is there"
         }
@@ -111,6 +119,19 @@ pub(super) fn unavailable(reason: Unavailable) -> Problem {
     match reason {
         Unavailable::TooManyWaiting => problem.at_limit(HttpLimit::MaxWaiting),
         _ => problem,
+    }
+}
+
+/// This master stands by.
+fn standby(active: Option<&NodeUrl>) -> Problem {
+    let problem = unavailable(Unavailable::Standby);
+    match active {
+        Some(url) => {
+            let messages = format!("{}/messages", url.as_str().trim_end_matches('/'));
+            let problem = problem.with_field("active", url.as_str());
+            problem.with_location(&messages)
+        }
+        None => problem,
     }
 }
 

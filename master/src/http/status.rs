@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 use super::outcome::{refused, unavailable};
 use super::{Master, NoQuery, Shared};
 use crate::health::Health;
+use crate::journal::status_of;
 
 /// The answer of `/livez`.
 #[derive(Serialize, ToSchema)]
@@ -171,7 +172,10 @@ pub(super) async fn current(master: &Master) -> Result<Health, Problem> {
     let (kind, default_w) = (view.reader.kind(), master.default_w);
     let (broker, denial) = (master.node.broker(), master.node.denial());
     let running = master.running.clone();
-    let health = (master.node)
-        .inspect(move |node, now| Health::of(node, running, default_w, kind, broker, denial, now));
+    let stream = status_of(master.stream.as_ref());
+    let health = (master.node).inspect(move |node, now| {
+        let stream = stream.as_ref();
+        Health::of(node, running, default_w, kind, broker, denial, stream, now)
+    });
     health.await.ok_or_else(Problem::stopping)
 }

@@ -77,7 +77,7 @@ impl World {
         let args = ["replog-master"].iter().chain(flags).map(OsString::from);
         let config: Config = parse_from(args, &|_| None).expect("good settings");
         let leader = Leader::new(
-            config.leader(MasterId(uuid::Uuid::new_v4()), true, None),
+            config.leader(MasterId(uuid::Uuid::new_v4()), None),
             Restored::default(),
         );
         let stop = CancellationToken::new();

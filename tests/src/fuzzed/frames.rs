@@ -277,7 +277,7 @@ impl Master {
             new_log_id: LogId(uuid(1000 + start)),
             listed: is_listed.then_some(listed),
             deduplicate_by: DeduplicateBy::MessageId,
-            sends_unwritten: true,
+            shares_journal: false,
             remember_ids: None,
             read_only_without_quorum: false,
             recovery: RecoverySettings {

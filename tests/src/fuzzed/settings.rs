@@ -51,7 +51,7 @@ pub fn run(bytes: &[u8]) {
     variables.retain(|name, _| !FILES.contains(&name.as_str()));
     args.retain(|arg| !is_of_a_file(arg));
     check::<replog_master::Config>(&args, &variables, |config| {
-        let leader = config.leader(MasterId::default(), true, None);
+        let leader = config.leader(MasterId::default(), None);
         assert!(leader.replication.batch_bytes <= leader.replication.window_bytes);
         assert!(leader.replication.retry_min <= leader.replication.retry_max);
         let addr = &config.http_addr;

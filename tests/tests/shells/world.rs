@@ -248,7 +248,7 @@ fn start_master(broker: &MemoryBroker, setup: &Setup, id: u128) -> Running<Leade
         new_log_id: LogId(Uuid::from_u128(id)),
         listed: Some(setup.listed.clone()),
         deduplicate_by: DeduplicateBy::MessageId,
-        sends_unwritten: true,
+        shares_journal: false,
         remember_ids: None,
         read_only_without_quorum: false,
         recovery: RecoverySettings {

@@ -31,7 +31,7 @@ use crate::repair::Repair;
 use crate::tally::{Shown, Tally};
 use crate::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
-    HeartbeatNumber, Message, Prepare, Promise,
+    HeartbeatNumber, MasterAnnouncement, MasterState, Message, Prepare, Promise,
 };
 
 use former_logs::FormerLogs;
@@ -191,7 +191,7 @@ impl<W> Node for Follower<W> {
                 let change = self.repair.update(seqs, self.log.last().seq);
                 self.events.extend(change.into_events());
             }
-            Input::Tick => {}
+            Input::Stream(_) | Input::Tick => {}
             Input::ShowCommitted => self.log.store_committed(),
             Input::Stop => {
                 self.stopping.get_or_insert(now + STOP_PATIENCE);
@@ -209,7 +209,7 @@ impl<W> Node for Follower<W> {
     }
 
     fn ready(&mut self, now: Time) -> Ready<Reply<W>> {
-        let write = self.log.next_write(self.hard_state(), now);
+        let write = self.log.next_write(self.hard_state(), None, now);
         let has_written = !self.log.is_writing() && self.log.deadline().is_none();
         if has_written {
             // Nothing of what came has to be written first.
@@ -219,6 +219,7 @@ impl<W> Node for Follower<W> {
         self.speak(now);
         let end = self.take_end(now);
         Ready {
+            follow: None,
             write,
             reads: std::mem::take(&mut self.reads),
             messages: std::mem::take(&mut self.messages),
@@ -355,9 +356,22 @@ impl<W> Follower<W> {
                     self.end = Some(End::NameTaken(self.node.clone()));
                 }
             }
-            // A master that starts or serves: it wants to know what everybody holds.
-            Message::Announcement(_) => self.hello_soon(now),
+            Message::Announcement(announcement) => self.announced(&announcement, now),
             Message::Promise(_) | Message::FetchResponse(_) => {}
+        }
+    }
+
+    /// A master that starts or serves wants to know what everybody holds; the one that is followed knows it.
+    fn announced(&mut self, announcement: &MasterAnnouncement, now: Time) {
+        let Leadership { log_id, epoch } = announcement.leader;
+        let is_followed = self.log_id == Some(log_id) && self.epoch == epoch;
+        let knows = match announcement.state {
+            MasterState::Recovering => false,
+            MasterState::Serving => is_followed && self.master_seen.is_some(),
+            MasterState::Stopping => true,
+        };
+        if !knows {
+            self.hello_soon(now);
         }
     }
 
@@ -780,7 +794,7 @@ impl<W> Follower<W> {
                 self.answer_waiting(|_| Answer::DiskFull);
             }
             Written::Failed(why) => self.end = Some(End::StorageFailed(why)),
-            Written::Conflict => {
+            Written::Conflict { .. } => {
                 let why = "another process has written to this journal".to_owned();
                 self.end = Some(End::StorageFailed(why));
             }

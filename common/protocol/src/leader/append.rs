@@ -13,6 +13,9 @@ use crate::leader::peers::Peers;
 use crate::log::Log;
 use crate::node::Query;
 
+/// What an entry has beside its content, at most: names, digits, an id, and a comma.
+pub(super) const ENTRY_BYTES: usize = 128;
+
 /// Messages that wait to be admitted: because a look into the journal has to tell first whether they are there already, or
 /// because the master recovers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +95,8 @@ pub(super) struct Admission<'a> {
     pub(super) has_room: bool,
     /// The largest content that the broker takes, in bytes of its JSON.
     pub(super) max_content: usize,
+    /// The most bytes that the entries of a batch may have together; `None` where the journal takes any.
+    pub(super) max_batch: Option<usize>,
     /// How many nodes hold an entry.
     pub(super) acks: &'a dyn Fn(Seq) -> u32,
 }
@@ -122,6 +127,13 @@ impl Admission<'_> {
                 return Err(AppendError::TooLarge { bytes, max }.into());
             }
             requests = &requests[..at];
+        }
+        if let Some(max) = self
+            .max_batch
+            .filter(|max| !is_run && bytes_of(requests) > *max)
+        {
+            let bytes = bytes_of(requests);
+            return Err(AppendError::BatchTooLarge { bytes, max }.into());
         }
         if let Some(at) = self.first_twice(requests) {
             if !is_run {
@@ -271,6 +283,12 @@ impl Admission<'_> {
             duplicate: true,
         })
     }
+}
+
+/// The bytes that the entries of these messages have at most.
+pub(super) fn bytes_of(requests: &[AppendRequest]) -> usize {
+    let bytes = requests.iter().map(|r| r.content.bytes() + ENTRY_BYTES);
+    bytes.sum()
 }
 
 /// How many messages, from the first one on, are new; or in the log already, one after the other, as they came. At least one.

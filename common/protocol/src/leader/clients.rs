@@ -243,12 +243,12 @@ impl<W: Waiter> Clients<W> {
     }
 
     /// Tells those whose wait has ended: because their time is up, or all of them because of what has become of the master.
-    /// Everything up to `durable` is in the journal; what follows up to `waits_for_room` will be once there is room.
+    /// Everything up to `durable` is in the journal; when what follows will be, up to a position, is `unknown`, and why.
     pub(super) fn answer_ended(
         &mut self,
         all: Option<WaitEnd>,
         durable: Seq,
-        waits_for_room: Seq,
+        unknown: (Seq, Unavailable),
         now: Time,
     ) {
         let mut ended = std::mem::take(&mut self.undecided);
@@ -261,9 +261,9 @@ impl<W: Waiter> Clients<W> {
         for (wait, because) in ended {
             if wait.seq <= durable {
                 self.end_wait(wait, because);
-            } else if because == WaitEnd::Timeout && wait.seq <= waits_for_room {
+            } else if because == WaitEnd::Timeout && wait.seq <= unknown.0 {
                 let (appended, waiter) = wait.waiter;
-                let because = Unavailable::DiskFull;
+                let because = unknown.1;
                 self.tell(waiter, Answer::NotKnown { appended, because });
             } else {
                 self.undecided.push((wait, because)); // told once it is true

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::entry::Content;
 use crate::ids::{Leadership, LogId, MessageId, NodeId, Seq};
 use crate::leader::health::Status;
+use crate::node_url::NodeUrl;
 use crate::request_id::RequestId;
 use crate::write_concern::{TooManyNodes, WriteConcern};
 
@@ -265,6 +266,22 @@ pub enum AppendError {
         /// Where it is.
         seq: Seq,
     },
+    /// A batch is too large to be in the journal as a whole.
+    #[error(
+        "the messages have {bytes} bytes as JSON; a batch is one chunk of the journal, which has room for {max}"
+    )]
+    BatchTooLarge {
+        /// Bytes of the messages as JSON, with what an entry has beside its content.
+        bytes: usize,
+        /// The most that pass.
+        max: usize,
+    },
+    /// Another master leads, or none for a moment.
+    #[error("{}", Unavailable::Standby.as_str())]
+    Standby {
+        /// Where clients reach the master that leads, as far as it is known.
+        active: Option<NodeUrl>,
+    },
     /// No appends now.
     #[error("{}", .0.as_str())]
     Unavailable(Unavailable),
@@ -279,6 +296,10 @@ pub enum Unavailable {
     NoQuorum,
     /// Another master has taken over.
     Fenced,
+    /// Another master leads, or none for a moment: this one stands by.
+    Standby,
+    /// The journal that several masters share has not said for long whether it holds what was written.
+    Journal,
     /// There is no room on the master's disk.
     DiskFull,
     /// The master's disk has failed; the master ends.
@@ -297,6 +318,8 @@ impl Unavailable {
             Self::Recovering => "recovering",
             Self::NoQuorum => "no_quorum",
             Self::Fenced => "fenced",
+            Self::Standby => "standby",
+            Self::Journal => "journal",
             Self::DiskFull => "disk_full",
             Self::DiskFailed => "disk_failed",
             Self::TooManyWaiting => "too_many_waiting",

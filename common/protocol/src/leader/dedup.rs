@@ -169,6 +169,13 @@ impl Dedup {
         }
     }
 
+    /// All of it is to be found elsewhere, up to `last`.
+    pub fn forget_all(&mut self, last: Seq) {
+        self.older.clear();
+        self.newer = Index::starting_after(last);
+        self.floor = last;
+    }
+
     /// Forgets what lies after `last`.
     pub fn truncate(&mut self, last: Seq) {
         self.newer.truncate(last);

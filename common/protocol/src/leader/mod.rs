@@ -20,10 +20,13 @@ pub mod recovery;
 mod repairs;
 mod request_ids;
 pub mod settings;
+pub mod shared_journal;
+pub mod standby;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::chunk::{ChunkHead, ChunkKind};
 use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
 use crate::committed::Committed;
 use crate::entry::EntryBatch;
@@ -34,14 +37,14 @@ use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, Time};
 use crate::log::{Log, Written};
 use crate::node::{
     End, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready, Restored,
-    Snapshot, WriteJob, WriteResult,
+    Snapshot, StreamEvent, WriteJob, WriteResult,
 };
 use crate::node_url::NodeUrl;
 use crate::repair::Repair;
 use crate::tally::Tally;
 use crate::wire::{
-    Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement, Message,
-    Promise, REQUEST_IDS_BYTES,
+    Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement,
+    MasterState, Message, Promise, REQUEST_IDS_BYTES,
 };
 
 use append::{Admission, LookUp, Obstacle, Pending, Plan};
@@ -59,6 +62,8 @@ use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
 use repairs::Repairs;
 use request_ids::RequestIds;
 use settings::Replication;
+use shared_journal::SharedJournal;
+use standby::Standby;
 
 /// How long a master that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -69,6 +74,8 @@ const FETCH_BYTES: usize = 256 << 10;
 /// A gap between two calls that is longer than `--suspect-after`, and than this, is a pause of the master itself; a busy
 /// machine is no suspended one.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// Who leads for so many heartbeat intervals has not lost its turn shortly after it had got it.
+const LONG_TURN: u32 = 20;
 
 /// What a leader is started with.
 #[derive(Clone, Debug)]
@@ -81,9 +88,9 @@ pub struct LeaderConfig {
     pub listed: Option<Vec<NodeId>>,
     /// What makes two appends the same message.
     pub deduplicate_by: DeduplicateBy,
-    /// Whether entries may be sent before the journal has written them, so that the nodes write at the same time (Raft thesis,
-    /// 10.2.1). Not where another master may have written there meanwhile.
-    pub sends_unwritten: bool,
+    /// Whether other masters write to the journal as well: this one begins as a standby. Else entries are sent before the journal
+    /// has written them, so that the nodes write at the same time (Raft thesis, 10.2.1).
+    pub shares_journal: bool,
     /// How many of the newest message ids are kept in memory, and up to as many more; older ones are found in the journal.
     /// `None` keeps all of them.
     pub remember_ids: Option<usize>,
@@ -119,10 +126,21 @@ impl Link {
 /// The master. `W` is through whom a waiting client is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leader<W> {
+    /// This start.
+    master: MasterId,
     settings: Replication,
     recovery_settings: RecoverySettings,
     read_only_without_quorum: bool,
-    sends_unwritten: bool,
+    /// The journal, if other masters write to it as well.
+    shared: Option<SharedJournal>,
+    /// How often this master has lost its turn shortly after it had got it.
+    lost_turns: u32,
+    /// Since when it leads, where the journal is shared.
+    leads_since: Time,
+    /// When a sign of life is due, for those who stand by.
+    sign_due: Time,
+    /// After which chunk the stream is to be followed; handed out once.
+    follow: Option<crate::chunk::ChunkSeq>,
     url: Option<NodeUrl>,
     /// The history that this start began, or would begin.
     new_log_id: LogId,
@@ -182,6 +200,7 @@ impl<W: Waiter> Node for Leader<W> {
             Input::Link(LinkState::Up { max_payload }) => self.link_up(max_payload, now),
             Input::Link(LinkState::Down) => self.link_down(now),
             Input::Written(result) => self.written(result, now),
+            Input::Stream(event) => self.stream(event, now),
             Input::Page(page) => self.page(page, now),
             Input::Damaged(seqs) => {
                 let last = self.log.last().seq;
@@ -196,6 +215,7 @@ impl<W: Waiter> Node for Leader<W> {
     }
 
     fn ready(&mut self, now: Time) -> Ready<Reply<W>> {
+        self.read_to_move();
         let write = self.next_write(now);
         self.recover_messages(now);
         self.transmit(now);
@@ -203,8 +223,10 @@ impl<W: Waiter> Node for Leader<W> {
             let asks = (self.repairs).ask(&self.peers, self.leadership, &self.log, now);
             self.messages.extend(asks);
         }
+        self.show_life(now);
         let end = self.take_end(now);
         Ready {
+            follow: self.follow.take(),
             write,
             reads: std::mem::take(&mut self.reads),
             messages: std::mem::take(&mut self.messages),
@@ -228,8 +250,16 @@ impl<W: Waiter> Node for Leader<W> {
             Phase::Paused(pause) => Some(self.pause_end(pause, now)).filter(|t| *t > now),
             _ => None,
         };
+        let shared = self.shared.as_ref();
+        let claim = (self.phase.standby())
+            .and_then(Standby::deadline)
+            .filter(|t| *t > now && self.link.is_up());
+        let silent = shared.and_then(SharedJournal::silent_at);
         [
             Some(look),
+            claim,
+            silent.filter(|t| *t > now),
+            Some(self.sign_due).filter(|_| self.shows_life()),
             peers,
             recovery,
             stop,
@@ -258,23 +288,43 @@ impl<W: Waiter> Leader<W> {
             is_partial: hard_state.is_partial,
         });
         let last = restored.last.seq;
-        let recovery = Recovery::new(config.recovery.clone(), config.master, listed, own);
+        let phase = match config.shares_journal {
+            true => Phase::Standby(Box::new(Standby::new(
+                config.replication.heartbeat_interval,
+                0,
+                spread(config.master),
+            ))),
+            false => Phase::Recovering(Box::new(Recovery::new(
+                config.recovery.clone(),
+                config.master,
+                listed,
+                own,
+            ))),
+        };
+        let patience = config.replication.heartbeat_interval * 2;
+        let shared = config
+            .shares_journal
+            .then(|| SharedJournal::new(config.master, patience, &hard_state));
         let mut dedup = Dedup::new(config.deduplicate_by, config.remember_ids).after(last);
         dedup.set_durable(last);
         let mut clients = Clients::default();
         clients.commit_mut().set_master(last);
         Self {
+            master: config.master,
             new_log_id: config.new_log_id,
             leadership: Leadership {
                 log_id: hard_state.log_id.unwrap_or(config.new_log_id),
-                epoch: crate::ids::Epoch {
-                    n: hard_state.epoch.n,
-                    master: config.master,
+                epoch: match config.shares_journal {
+                    true => hard_state.epoch,
+                    false => Epoch {
+                        n: hard_state.epoch.n,
+                        master: config.master,
+                    },
                 },
             },
             cleared: hard_state.cleared,
             clearings: KnownClearings::default(),
-            phase: Phase::Recovering(Box::new(recovery)),
+            phase,
             link: Link::Down {
                 since: Time::ZERO,
                 max_payload: DEFAULT_MAX_PAYLOAD,
@@ -286,7 +336,11 @@ impl<W: Waiter> Leader<W> {
             settings: config.replication,
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
-            sends_unwritten: config.sends_unwritten,
+            shared,
+            lost_turns: 0,
+            leads_since: Time::ZERO,
+            sign_due: Time::ZERO,
+            follow: None,
             url: config.url,
             sent_unwritten: Seq::ZERO,
             urgent: Seq::ZERO,
@@ -340,6 +394,9 @@ impl<W: Waiter> Leader<W> {
             let recovering = AppendError::Unavailable(Unavailable::Recovering);
             return self.clients.refuse(waiter, recovering);
         }
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(waiter, error);
+        }
         let position = self.log.epochs().at(seq);
         let position = position.filter(|_| log_id == self.leadership.log_id);
         let appended = Appended {
@@ -371,6 +428,9 @@ impl<W: Waiter> Leader<W> {
         if let Err(error) = self.peers.write_concern(pending.append.w) {
             self.clients.refuse(pending.append.waiter, error.into());
             return;
+        }
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(pending.append.waiter, error);
         }
         if self.waits_for_recovery(&pending.append) {
             let max = self.settings.max_waiting;
@@ -417,6 +477,7 @@ impl<W: Waiter> Leader<W> {
             unavailable,
             has_room: waiting < self.settings.max_waiting,
             max_content: content_room(self.link.max_payload()),
+            max_batch: self.shared.as_ref().map(SharedJournal::entries_room),
             acks: &|seq| commit.acks(seq),
         };
         admission.admit(pending)
@@ -435,7 +496,18 @@ impl<W: Waiter> Leader<W> {
             Plan::Place { w, count } => {
                 let epoch = self.leadership.epoch;
                 let first = self.log.last().seq.next();
+                // A run of a load may be in several chunks, anything else is in one.
+                let is_run = pending.append.load.is_some();
+                let max_chunk = self.shared.as_ref().map(SharedJournal::entries_room);
+                if let Some(max) = max_chunk.filter(|_| !is_run) {
+                    self.log
+                        .begin_group(append::bytes_of(&requests[..count]), max);
+                }
                 for request in &requests[..count] {
+                    if let Some(max) = max_chunk.filter(|_| is_run) {
+                        let bytes = append::bytes_of(std::slice::from_ref(request));
+                        self.log.begin_group(bytes, max);
+                    }
                     let seq = self.log.place(epoch, request.message_id, &request.content);
                     self.dedup.insert(request.message_id, &request.content, seq);
                 }
@@ -543,7 +615,8 @@ impl<W: Waiter> Leader<W> {
     /// The next write, if one is due.
     fn next_write(&mut self, now: Time) -> Option<WriteJob> {
         let hard_state = match &self.phase {
-            Phase::Recovering(_) if !self.log.has_work() => return None,
+            Phase::Standby(_) => return self.next_write_of_standby(now),
+            Phase::Recovering(_) if !self.log.has_work() && !self.is_moving() => return None,
             Phase::Failed { .. } | Phase::Stopping { led: false, .. } => return None,
             Phase::Recovering(recovery) => {
                 let taking = recovery.taking().map(|l| l.log_id);
@@ -562,10 +635,81 @@ impl<W: Waiter> Leader<W> {
                 ..HardState::default()
             },
         };
-        self.log.next_write(hard_state, now)
+        let Some(shared) = &self.shared else {
+            return self.log.next_write(hard_state, None, now);
+        };
+        if self.is_moving() && !shared.has_page() {
+            return None;
+        }
+        let head = shared.next_head(hard_state.epoch, self.url.as_ref())?;
+        self.hand_over(hard_state, head, now)
+    }
+
+    /// What a standby writes: to its own storage what it has read in the stream; or, when nothing of that is left and it is time
+    /// for it, its claim.
+    fn next_write_of_standby(&mut self, now: Time) -> Option<WriteJob> {
+        let (shared, standby) = (self.shared.as_ref()?, self.phase.standby()?);
+        let state = shared.state().clone();
+        let is_idle = !self.log.is_writing() && !self.log.is_behind(&state);
+        if !(is_idle && self.link.is_up() && standby.claims(now) && self.may_claim()) {
+            return self.log.next_write(state, None, now);
+        }
+        let promised = standby.promised().max(state.epoch);
+        let claim = HardState {
+            epoch: promised.next_of(self.master),
+            ..state
+        };
+        let head = shared.next_head(claim.epoch, self.url.as_ref())?;
+        self.hand_over(claim, head, now)
+    }
+
+    /// Whether nobody else has to go on with a log that is being moved into the stream: all of it is here.
+    fn may_claim(&self) -> bool {
+        let moving = self.shared.as_ref().and_then(SharedJournal::moving);
+        moving.is_none_or(|moving| self.log.last().seq >= moving.upto)
+    }
+
+    /// Whether a log is being moved into the stream that is not all there.
+    fn is_moving(&self) -> bool {
+        let moving = self.shared.as_ref().and_then(SharedJournal::moving);
+        moving.is_some()
+    }
+
+    /// Reads the entries that are moved next, if this master moves its log into the stream.
+    fn read_to_move(&mut self) {
+        let room = self.settings.batch_bytes;
+        if self.phase.recovery().is_none() {
+            return;
+        }
+        let Some(shared) = &mut self.shared else {
+            return;
+        };
+        let max_bytes = room.min(shared.entries_room());
+        if let Some((first, last)) = shared.next_page() {
+            self.reads.push(Read {
+                purpose: Purpose::MoveIn,
+                query: Query::Range {
+                    first,
+                    last,
+                    max_bytes,
+                },
+            });
+        }
+    }
+
+    /// Hands a chunk to the journal, if there is anything to write.
+    fn hand_over(&mut self, hard_state: HardState, head: ChunkHead, now: Time) -> Option<WriteJob> {
+        let shared = self.shared.as_mut()?;
+        let hard_state = shared.stored_with(&head, hard_state);
+        let most = shared.entries_room().min(self.settings.batch_bytes);
+        let job = self.log.next_write(hard_state, Some((head, most)), now)?;
+        shared.handed_over(&job, now);
+        Some(job)
     }
 
     fn written(&mut self, result: WriteResult, now: Time) {
+        let is_done = matches!(result, WriteResult::Done { .. });
+        let has_claimed = (self.shared.as_mut()).is_some_and(|s| s.written(is_done, now));
         match self.log.written(result, now) {
             Written::Done {
                 rolled_back,
@@ -574,18 +718,27 @@ impl<W: Waiter> Leader<W> {
                 let event = rolled_back.map(|tail| Event::rolled_back(tail, was_committed));
                 self.events.extend(event);
                 self.note_durable();
+                if has_claimed {
+                    self.take_over(now);
+                } else if self.phase.standby().is_some() {
+                    self.follow_state();
+                }
             }
+            // What others have written is carried out once there is room.
+            Written::DiskFull if self.phase.standby().is_some() => {}
             Written::DiskFull => {
                 // What was sent may be in the logs of others: nothing else may get its place.
                 let keep = self.log.durable().max(self.sent_unwritten);
                 self.truncate_after(keep, None);
                 self.refuse_after(keep, Unavailable::DiskFull);
             }
-            Written::Conflict => {
-                self.fence(self.leadership.epoch.n, None);
-                self.dedup.truncate(self.log.durable());
-                self.refuse_after(self.log.durable(), Unavailable::Fenced);
+            Written::Conflict { brings_back } => {
                 self.clients.give_up_clearing(Unavailable::Fenced);
+                self.stand_by(now);
+                self.drop_unwritten(brings_back);
+                if let Some(standby) = self.phase.standby_mut() {
+                    standby.refused();
+                }
             }
             Written::Failed(why) => {
                 self.phase.fail(why.clone());
@@ -678,8 +831,226 @@ impl<W: Waiter> Leader<W> {
                     self.send_entries(node, batch);
                 }
             }
+            Purpose::MoveIn => match (entries, &mut self.shared) {
+                (Ok(Some(batch)), Some(shared)) => shared.page_read(batch),
+                (Ok(None), Some(_)) => {
+                    let why = "entries that are to be moved into the stream are gone";
+                    self.end = Some(End::StorageFailed(why.to_owned()));
+                }
+                (Err(why), Some(_)) => self.end = Some(End::StorageFailed(why.to_string())),
+                (_, None) => {}
+            },
             Purpose::Fetch(_) => {}
         }
+    }
+
+    // ---- A journal that other masters write to as well.
+
+    fn stream(&mut self, event: StreamEvent, now: Time) {
+        if matches!(self.phase, Phase::Stopping { .. } | Phase::Failed { .. }) {
+            return;
+        }
+        let last = self.log.last().seq;
+        let Some(shared) = &mut self.shared else {
+            return;
+        };
+        match event {
+            StreamEvent::Opened { before, last: end } => match shared.open(before, end, last) {
+                Ok(from) => {
+                    self.follow = Some(from);
+                    if before == end
+                        && let Some(standby) = self.phase.standby_mut()
+                    {
+                        standby.vacant(); // nobody has ever led
+                    }
+                }
+                Err(why) => self.end = Some(End::ForeignStream(why)),
+            },
+            StreamEvent::Room(bytes) => shared.set_room(bytes),
+            StreamEvent::AtEnd => {
+                shared.answered(now);
+                if let Some(standby) = self.phase.standby_mut() {
+                    standby.at_end(now);
+                }
+            }
+            StreamEvent::Chunk(job) => {
+                if let Err(why) = self.followed(*job, now) {
+                    self.end = Some(match self.log.hard_state().chunk {
+                        None if self.log.durable() > Seq::ZERO => End::ForeignStream(why),
+                        _ => End::StorageFailed(why),
+                    });
+                }
+            }
+            StreamEvent::Failed(why) => self.end = Some(End::StorageFailed(why)),
+        }
+    }
+
+    /// Carries out a chunk that another master has written. Where this one led until now, it does not any more.
+    fn followed(&mut self, job: WriteJob, now: Time) -> Result<(), String> {
+        self.stand_by(now);
+        let Some(shared) = &mut self.shared else {
+            return Ok(());
+        };
+        shared.follow(&job, now)?;
+        let state = shared.state().clone();
+        if let Some(standby) = self.phase.standby_mut() {
+            standby.chunk(now);
+        }
+        if let Some(cut) = job.truncate {
+            self.truncate_after(cut.after, cut.rollback_of);
+        }
+        let moved = match job.chunk.map(|head| head.kind) {
+            Some(ChunkKind::MoveIn { entries, .. }) => entries,
+            _ => None,
+        };
+        for batch in job.entries {
+            self.take_followed(batch)?;
+        }
+        if let Some(batch) = moved
+            && !self.log.epochs().matches(batch.last_position())
+        {
+            self.take_followed(batch)?;
+        }
+        self.log.raise_committed(&state.committed);
+        self.follow_state();
+        Ok(())
+    }
+
+    fn take_followed(&mut self, batch: EntryBatch) -> Result<(), String> {
+        let (first, last) = (batch.first(), self.log.last());
+        if first != last.seq.next() || batch.epoch() < last.epoch {
+            let seq = last.seq;
+            return Err(format!(
+                "a chunk of the stream has entry {first} where {seq} is the last one"
+            ));
+        }
+        for entry in batch.iter() {
+            self.dedup
+                .insert(entry.message_id, &entry.content(), entry.seq);
+        }
+        self.log.append(batch);
+        Ok(())
+    }
+
+    /// History and epoch are what the stream says.
+    fn follow_state(&mut self) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        let state = shared.state();
+        self.leadership = Leadership {
+            log_id: state.log_id.unwrap_or(self.new_log_id),
+            epoch: state.epoch,
+        };
+        self.cleared = state.cleared.clone();
+    }
+
+    /// This master's claim is in the stream: it has carried out everything before, and what follows is its own.
+    fn take_over(&mut self, now: Time) {
+        let (Some(shared), Some(standby)) = (&self.shared, self.phase.standby()) else {
+            return;
+        };
+        let state = shared.state().clone();
+        let own = state.log_id.map(|log_id| OwnLog {
+            log_id,
+            epoch: state.epoch,
+            cleared: state.cleared.clone(),
+            is_partial: state.is_partial,
+        });
+        let interval = self.settings.heartbeat_interval;
+        let mut settings = self.recovery_settings.clone();
+        if own.as_ref().is_some_and(|own| !own.is_partial) && self.log.last().seq > Seq::ZERO {
+            // The log is the stream's; what secondaries hold besides was lost there.
+            settings.listen = settings.listen.min(interval);
+            settings.timeout = settings.timeout.min(interval);
+        }
+        let expected = standby.secondaries(self.settings.suspect_after, now);
+        let expected: BTreeSet<NodeId> = expected.cloned().collect();
+        let listed = self.peers.listed().cloned();
+        let mut recovery =
+            Recovery::new(settings, self.master, listed, own).claimed(state.epoch, expected);
+        if self.link.is_up() {
+            recovery.link_up(now);
+        }
+        self.follow_state();
+        self.leads_since = now;
+        self.sign_due = now;
+        self.phase.take_over(recovery);
+    }
+
+    /// Another master leads, or may: this one does not. Whoever waits is told what is true.
+    fn stand_by(&mut self, now: Time) {
+        let Some(shared) = &self.shared else {
+            return self.fence_for_good();
+        };
+        let by = shared.state().epoch.n;
+        let interval = self.settings.heartbeat_interval;
+        let is_short = now.since(self.leads_since) < interval * LONG_TURN;
+        let lost_turns = if is_short { self.lost_turns + 1 } else { 0 };
+        let standby = Standby::new(interval, lost_turns, spread(self.master));
+        if !self.phase.stand_by(standby) {
+            return;
+        }
+        self.lost_turns = lost_turns;
+        self.clients.refuse_unplaced(Unavailable::Fenced);
+        self.events.push(Event::Fenced {
+            by_epoch: by,
+            heard_from: None,
+        });
+        let on_its_way = self.log.hard_state_in_flight();
+        let stored = on_its_way.unwrap_or(self.log.hard_state());
+        if stored.log_id != Some(self.leadership.log_id) {
+            self.clients.give_up_clearing(Unavailable::Fenced);
+        }
+        let brings_back = self.log.forget_unwritten();
+        self.drop_unwritten(brings_back);
+    }
+
+    /// What had got its place and is neither in the journal nor on its way there is not in the log any more; what was to be
+    /// taken out may be back.
+    fn drop_unwritten(&mut self, brings_back: bool) {
+        let keep = self.log.last().seq;
+        match brings_back {
+            true => self.dedup.forget_all(keep), // it is found in the journal
+            false => self.dedup.truncate(keep),
+        }
+        self.request_ids.truncate_after(keep);
+        self.refuse_after(keep, Unavailable::Fenced);
+        self.follow_state();
+        self.note_durable();
+    }
+
+    /// Whether those who stand by are to see that this master lives.
+    fn shows_life(&self) -> bool {
+        let leads = matches!(
+            self.phase,
+            Phase::Recovering(_) | Phase::Serving | Phase::Paused(_)
+        );
+        self.shared.is_some() && leads && self.link.is_up()
+    }
+
+    /// Shows them, when it is due.
+    fn show_life(&mut self, now: Time) {
+        if !self.shows_life() || now < self.sign_due {
+            return;
+        }
+        self.sign_due = now + self.settings.heartbeat_interval;
+        let state = match self.phase {
+            Phase::Recovering(_) => MasterState::Recovering,
+            _ if !self.is_leadership_durable() => MasterState::Recovering,
+            _ => MasterState::Serving,
+        };
+        self.announce(state, None);
+    }
+
+    /// Why a standby refuses what only the master that leads can do.
+    fn stands_by(&self) -> Option<AppendError> {
+        self.phase.standby()?;
+        let claimant = self.shared.as_ref().and_then(SharedJournal::claimant);
+        let active = claimant.filter(|c| c.master != self.master);
+        Some(AppendError::Standby {
+            active: active.and_then(|c| c.url.clone()),
+        })
     }
 
     // ---- The network.
@@ -707,6 +1078,10 @@ impl<W: Waiter> Leader<W> {
             if let Some(peer) = self.peers.get_mut(&ack.node) {
                 peer.dropped_forged();
             }
+            return;
+        }
+        if let Some(standby) = self.phase.standby_mut() {
+            standby.secondary(&ack.node, ack.epoch.max(ack.last.epoch), now);
             return;
         }
         if let Some(recovery) = self.phase.recovery_mut() {
@@ -737,7 +1112,7 @@ impl<W: Waiter> Leader<W> {
             let by = ack.epoch.max(ack.last.epoch);
             let cleared_by = ack.cleared.cleared_by(self.leadership.log_id);
             let by = cleared_by.map_or(by, |c| c.max(by));
-            self.fence(by.n, Some(ack.node.clone()));
+            self.superseded(by, &ack.node, now);
             return;
         }
         let (durable, room) = (self.log.durable(), self.entries_room());
@@ -777,16 +1152,33 @@ impl<W: Waiter> Leader<W> {
 
     fn announced(&mut self, other: &MasterAnnouncement, now: Time) {
         let (me, it) = (self.leadership, other.leader);
-        if it.epoch.master == me.epoch.master || self.is_forged(it.epoch) {
+        if it.epoch.master == self.master || self.is_forged(it.epoch) {
             return;
         }
-        match (&mut self.phase, other.is_serving) {
+        if let Some(shared) = &self.shared {
+            // What the stream says counts; this says who lives.
+            let is_active = |c: &shared_journal::Claimant| c.master == it.epoch.master;
+            let is_active = shared.claimant().is_none_or(is_active);
+            if let Some(standby) = self.phase.standby_mut() {
+                match other.state {
+                    MasterState::Stopping if is_active => standby.vacant(),
+                    MasterState::Stopping => {}
+                    _ if is_active || it.epoch > me.epoch => standby.heard(now),
+                    _ => {}
+                }
+            }
+            if let Some(shared) = &mut self.shared {
+                shared.learn_url(it.epoch.master, other.url.as_ref());
+            }
+            return;
+        }
+        match (&mut self.phase, other.is_serving()) {
             (Phase::Recovering(recovery), true) if recovery.is_above(it) => recovery.overtakes(it),
             (Phase::Recovering(_), true) => self.end = Some(End::OtherMaster(it)),
             // Of two that start at once one stays.
             (Phase::Recovering(recovery), false) if recovery.is_takeover() => {}
             (Phase::Recovering(_), false) if me.epoch.master < it.epoch.master => {
-                self.announce(false, None);
+                self.announce(MasterState::Recovering, None);
             }
             (Phase::Recovering(_), false) => self.end = Some(End::OtherMaster(it)),
             (_, true)
@@ -804,19 +1196,19 @@ impl<W: Waiter> Leader<W> {
                 );
                 // With an epoch that is not durable yet it says so once it is.
                 if !is_final && self.is_leadership_durable() {
-                    self.announce(true, None);
+                    self.announce(MasterState::Serving, None);
                 }
             }
         }
     }
 
-    fn announce(&mut self, is_serving: bool, overtakes: Option<MasterId>) {
+    fn announce(&mut self, state: MasterState, overtakes: Option<MasterId>) {
         if !self.link.is_up() {
             return;
         }
         let announcement = MasterAnnouncement {
             leader: self.leadership,
-            is_serving,
+            state,
             overtakes,
             url: self.url.clone(),
         };
@@ -846,6 +1238,9 @@ impl<W: Waiter> Leader<W> {
             }
             if let Some(recovery) = self.phase.recovery_mut() {
                 recovery.link_up(now);
+            }
+            if let Some(standby) = self.phase.standby_mut() {
+                standby.deaf_until(now);
             }
             if let Phase::Paused(pause) = &mut self.phase {
                 *pause = Pause { since: now, round };
@@ -944,7 +1339,7 @@ impl<W: Waiter> Leader<W> {
 
     /// Up to where entries are sent: with somebody waiting for an entry, what was placed after it goes along.
     fn tail(&self) -> Seq {
-        let end = match self.sends_unwritten && !self.log.waits_for_room() {
+        let end = match self.shared.is_none() && !self.log.waits_for_room() {
             true => self.log.last().seq,
             false => self.log.durable(),
         };
@@ -997,7 +1392,8 @@ impl<W: Waiter> Leader<W> {
     fn recover_messages(&mut self, now: Time) {
         let (have, is_full) = (self.log.last(), self.log.is_full());
         let mut questions = Vec::new();
-        let Some(recovery) = self.phase.recovery_mut() else {
+        let is_moving = self.is_moving();
+        let Some(recovery) = self.phase.recovery_mut().filter(|_| !is_moving) else {
             return;
         };
         let calls = recovery.calls(now);
@@ -1017,7 +1413,7 @@ impl<W: Waiter> Leader<W> {
         }
         if calls {
             self.events.push(Event::Recovering {});
-            self.announce(false, None);
+            self.announce(MasterState::Recovering, None);
         }
         self.messages.extend(questions);
     }
@@ -1063,8 +1459,8 @@ impl<W: Waiter> Leader<W> {
 
     /// Goes on with the recovery, if there is one.
     fn recover(&mut self, now: Time) {
-        if self.log.has_work() || self.log.is_writing() {
-            return; // not all of it is durable yet
+        if self.log.has_work() || self.log.is_writing() || self.is_moving() {
+            return; // not all of it is durable yet, or in the stream
         }
         let (have, rollback_of) = (self.log.last(), self.rollback_of());
         let Some(recovery) = self.phase.recovery_mut() else {
@@ -1134,8 +1530,11 @@ impl<W: Waiter> Leader<W> {
         self.recover(now);
         self.end_own_pause(now);
         if self.is_leadership_durable() {
-            self.clients.answer_cleared();
-            self.say_serving();
+            // One that stands by may still wait for its last chunk.
+            if self.phase.standby().is_none() || !self.log.is_writing() {
+                self.clients.answer_cleared();
+            }
+            self.say_serving(now);
         }
         self.release_parked(now);
         self.forget_request_ids();
@@ -1184,6 +1583,9 @@ impl<W: Waiter> Leader<W> {
                 peer.paused(gap, round, now);
             }
         }
+        if let Some(standby) = self.phase.standby_mut() {
+            standby.deaf_until(now);
+        }
         // With nobody there who could have followed another master, there is nobody to ask.
         if self.peers.iter().next().is_some() {
             self.phase.pause(Pause { since: now, round });
@@ -1221,7 +1623,7 @@ impl<W: Waiter> Leader<W> {
     fn answer(&mut self, now: Time) {
         self.clients.answer_met();
         let all = match &self.phase {
-            Phase::Fenced(_) => Some(WaitEnd::Fenced),
+            Phase::Fenced(_) | Phase::Standby(_) => Some(WaitEnd::Fenced),
             Phase::Stopping { .. } | Phase::Failed { .. } => Some(WaitEnd::Stopping),
             _ => None,
         };
@@ -1230,13 +1632,21 @@ impl<W: Waiter> Leader<W> {
             true => self.sent_unwritten,
             false => durable,
         };
-        self.clients.answer_ended(all, durable, waits_for_room, now);
+        // Whoever does not wait longer is not left waiting for a journal that says nothing.
+        let is_silent = self.shared.as_ref().is_some_and(|s| s.is_silent(now));
+        let (unknown, because) = match is_silent {
+            true => (self.log.last().seq, Unavailable::Journal),
+            false => (waits_for_room, Unavailable::DiskFull),
+        };
+        self.clients
+            .answer_ended(all, durable, (unknown, because), now);
     }
 
     /// Says what has changed.
     fn say_changes(&mut self, now: Time) {
         // One that is fenced asks nobody, so their silence means nothing.
-        let asks = self.phase.recovery().is_none() && !matches!(self.phase, Phase::Fenced(_));
+        let asks = self.phase.recovery().is_none()
+            && !matches!(self.phase, Phase::Fenced(_) | Phase::Standby(_));
         if self.link.is_up() && asks {
             self.events.extend(self.peers.changes(now));
         }
@@ -1250,15 +1660,36 @@ impl<W: Waiter> Leader<W> {
         }
     }
 
-    fn say_serving(&mut self) {
+    fn say_serving(&mut self, now: Time) {
         if let Some(event) = self.serving.take() {
             let overtakes = match &event {
                 Event::Serving { overtakes, .. } => *overtakes,
                 _ => None,
             };
-            self.announce(true, overtakes);
+            self.announce(MasterState::Serving, overtakes);
+            self.sign_due = now + self.settings.heartbeat_interval;
             self.events.push(event);
         }
+    }
+
+    /// A secondary follows a master of a higher epoch.
+    fn superseded(&mut self, by: Epoch, node: &NodeId, now: Time) {
+        if self.shared.is_none() {
+            return self.fence(by.n, Some(node.clone()));
+        }
+        // The stream says whose turn it is: one more claim, above that epoch, is in it or not.
+        self.stand_by(now);
+        if let Some(standby) = self.phase.standby_mut() {
+            standby.secondary(node, by, now);
+            standby.vacant();
+        }
+    }
+
+    /// A journal that was this master's alone says that somebody else has written there.
+    fn fence_for_good(&mut self) {
+        let why = "another program has written to the journal".to_owned();
+        self.phase.fail(why.clone());
+        self.end = Some(End::StorageFailed(why));
     }
 
     fn fence(&mut self, by: u64, heard_from: Option<NodeId>) {
@@ -1288,6 +1719,9 @@ impl<W: Waiter> Leader<W> {
             let is_told = !self.clients.is_undecided();
             if is_late || is_idle && is_told {
                 self.clients.give_up_clearing(Unavailable::Stopping);
+                if led && self.shared.is_some() {
+                    self.announce(MasterState::Stopping, None);
+                }
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }
         }
@@ -1309,8 +1743,9 @@ impl<W: Waiter> Leader<W> {
         };
         let stored = self.log.hard_state();
         let is_stored = stored.log_id == Some(self.leadership.log_id);
+        let is_unknown = self.phase.standby().is_some() && stored.log_id.is_none();
         let snapshot = Snapshot {
-            leadership: Some(self.leadership),
+            leadership: Some(self.leadership).filter(|_| !is_unknown),
             last,
             committed: match is_stored {
                 true => stored.committed.up_to(last),
@@ -1338,7 +1773,9 @@ impl<W: Waiter> Leader<W> {
     #[must_use]
     pub fn unavailable(&self, now: Time) -> Option<Unavailable> {
         self.phase.unavailable().or_else(|| {
-            if self.log.is_disk_full(now) {
+            if self.shared.as_ref().is_some_and(|s| s.is_silent(now)) {
+                Some(Unavailable::Journal)
+            } else if self.log.is_disk_full(now) {
                 Some(Unavailable::DiskFull)
             } else if self.read_only_without_quorum && !self.has_quorum(now) {
                 Some(Unavailable::NoQuorum)
@@ -1361,7 +1798,19 @@ impl<W: Waiter> Leader<W> {
         &self.phase
     }
 
-    /// Its history and epoch.
+    /// This start of it.
+    #[must_use]
+    pub fn master(&self) -> MasterId {
+        self.master
+    }
+
+    /// The journal, if other masters write to it as well.
+    #[must_use]
+    pub fn shared_journal(&self) -> Option<&SharedJournal> {
+        self.shared.as_ref()
+    }
+
+    /// Its history and epoch; of a standby, those of the master that leads.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
         self.leadership
@@ -1432,10 +1881,13 @@ impl<W: Waiter> Leader<W> {
     }
 }
 
+/// A number from 0 to 1 that differs between masters.
+fn spread(master: MasterId) -> f64 {
+    f64::from(master.0.as_bytes()[15]) / f64::from(u8::MAX)
+}
+
 /// The largest content, in bytes of its JSON, that passes a broker with that `max_payload`: an entry and its message need
 /// something beside it.
 fn content_room(max_payload: usize) -> usize {
-    /// What an entry has beside its content, at most: names, digits and an id.
-    const ENTRY_BYTES: usize = 128;
-    max_payload.saturating_sub(ENVELOPE_BYTES + ENTRY_BYTES)
+    max_payload.saturating_sub(ENVELOPE_BYTES + append::ENTRY_BYTES)
 }

@@ -6,14 +6,23 @@
 //!        │                  ▼
 //!        └─────────▶ Stopping ◀─── Fenced          Failed from any of them
 //! ```
+//! A master that shares its journal with others begins as a standby, and is one again where it would else be fenced:
+//!
+//! ```text
+//!   Standby ── its claim is in the stream ──▶ Recovering, Serving, Paused
+//!      ◀── somebody else's chunk is ─────────────────┘
+//! ```
 
 use crate::ids::{NodeId, Time};
 use crate::leader::command::Unavailable;
 use crate::leader::recovery::Recovery;
+use crate::leader::standby::Standby;
 
 /// What a master is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// Another master leads, or none: it follows the stream of the journal that they share.
+    Standby(Box<Standby>),
     /// It asks the secondaries what they hold.
     Recovering(Box<Recovery>),
     /// It takes appends.
@@ -86,6 +95,25 @@ impl Phase {
         is_news
     }
 
+    /// The stream has a claim of this master: it asks the secondaries, and serves then.
+    pub fn take_over(&mut self, recovery: Recovery) {
+        if matches!(self, Self::Standby(_)) {
+            *self = Self::Recovering(Box::new(recovery));
+        }
+    }
+
+    /// Somebody else leads, or may: whether it was this master until now. One that stops does not lead any more.
+    pub fn stand_by(&mut self, standby: Standby) -> bool {
+        match self {
+            Self::Recovering(_) | Self::Serving | Self::Paused(_) => {
+                *self = Self::Standby(Box::new(standby));
+                true
+            }
+            Self::Stopping { led, .. } => std::mem::take(led),
+            Self::Standby(_) | Self::Fenced(_) | Self::Failed { .. } => false,
+        }
+    }
+
     /// The program is about to end.
     pub fn stop(&mut self, until: Time) {
         if !matches!(self, Self::Stopping { .. } | Self::Failed { .. }) {
@@ -105,6 +133,7 @@ impl Phase {
     #[must_use]
     pub fn unavailable(&self) -> Option<Unavailable> {
         match self {
+            Self::Standby(_) => Some(Unavailable::Standby),
             Self::Recovering(_) | Self::Paused(_) => Some(Unavailable::Recovering),
             Self::Serving => None,
             Self::Fenced(_) => Some(Unavailable::Fenced),
@@ -119,7 +148,7 @@ impl Phase {
         match self {
             Self::Serving | Self::Paused(_) => true,
             Self::Stopping { led, .. } => *led,
-            Self::Recovering(_) | Self::Fenced(_) | Self::Failed { .. } => false,
+            Self::Standby(_) | Self::Recovering(_) | Self::Fenced(_) | Self::Failed { .. } => false,
         }
     }
 
@@ -128,6 +157,23 @@ impl Phase {
     pub fn recovery(&self) -> Option<&Recovery> {
         match self {
             Self::Recovering(recovery) => Some(recovery),
+            _ => None,
+        }
+    }
+
+    /// What a standby knows.
+    #[must_use]
+    pub fn standby(&self) -> Option<&Standby> {
+        match self {
+            Self::Standby(standby) => Some(standby),
+            _ => None,
+        }
+    }
+
+    /// The same, to be told something.
+    pub fn standby_mut(&mut self) -> Option<&mut Standby> {
+        match self {
+            Self::Standby(standby) => Some(standby),
             _ => None,
         }
     }

@@ -152,6 +152,11 @@ pub struct Recovery {
     own: Option<OwnLog>,
     /// What is in its own journal is of a history that is not gone on with.
     drops_own: bool,
+    /// Of a master that has claimed a shared journal: the secondaries that are known to be there. Once all of them were heard,
+    /// nobody else is waited for.
+    expected: BTreeSet<NodeId>,
+    /// The epoch of that claim.
+    claimed: Option<Epoch>,
 }
 
 impl Recovery {
@@ -183,6 +188,20 @@ impl Recovery {
             overtaken: None,
             given_up: BTreeSet::new(),
             other_versions: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            claimed: None,
+        }
+    }
+
+    /// The same, by a master whose claim of that epoch is in the stream of a shared journal, and that knows those secondaries
+    /// to be there.
+    #[must_use]
+    pub fn claimed(self, epoch: Epoch, expected: BTreeSet<NodeId>) -> Self {
+        Self {
+            highest: self.highest.max(epoch),
+            claimed: Some(epoch),
+            expected,
+            ..self
         }
     }
 
@@ -394,7 +413,9 @@ impl Recovery {
             .as_ref()
             .is_some_and(|listed| listed.iter().all(is_seen));
         let is_here = self.is_whole() && have.seq > Seq::ZERO;
+        let expected = !self.expected.is_empty() && self.expected.iter().all(is_seen);
         let wait = match everybody || is_here {
+            true if expected => Duration::ZERO,
             true => self.settings.listen,
             false => self.settings.timeout.max(self.settings.listen),
         };
@@ -411,7 +432,10 @@ impl Recovery {
             self.drops_own = true;
             self.own = None;
         }
-        let epoch = self.highest.next_of(self.master);
+        let epoch = match self.claimed {
+            Some(claimed) if claimed == self.highest => claimed,
+            _ => self.highest.next_of(self.master),
+        };
         let Some(log_id) = chosen else {
             return Some(self.found(None, epoch));
         };

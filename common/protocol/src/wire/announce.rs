@@ -12,22 +12,37 @@ use crate::node_url::NodeUrl;
 pub struct MasterAnnouncement {
     /// Who says it; with the epoch number 0 while the master does not know yet which one it will be.
     pub leader: Leadership,
-    /// It serves; else it recovers.
-    pub is_serving: bool,
+    /// What it does.
+    pub state: MasterState,
     /// The start of the living master that it has superseded, whatever history that one serves.
     pub overtakes: Option<MasterId>,
     /// Where clients reach the master.
     pub url: Option<NodeUrl>,
 }
 
+/// What a master does that announces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MasterState {
+    /// It asks what the others hold.
+    Recovering,
+    /// It serves.
+    Serving,
+    /// It stops: another one may take over at once. Only said where masters share a journal.
+    Stopping,
+}
+
 impl MasterAnnouncement {
+    /// Whether the master serves.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.state == MasterState::Serving
+    }
+
     /// The line that travels.
     pub(super) fn encode(&self, at_ms: u64) -> Bytes {
         to_line(&Fields {
-            kind: match self.is_serving {
-                true => "serving".into(),
-                false => "recovering".into(),
-            },
+            kind: self.state,
             leader: self.leader,
             overtakes: self.overtakes,
             url: self.url.as_ref().map(ToString::to_string),
@@ -38,10 +53,10 @@ impl MasterAnnouncement {
 
     /// Reads what [`MasterAnnouncement::encode`] made.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let fields: Fields = parse(bytes, &["serving", "recovering"])?;
+        let fields: Fields = parse(bytes, &["serving", "recovering", "stopping"])?;
         Ok(Self {
             leader: fields.leader,
-            is_serving: fields.kind == "serving",
+            state: fields.kind,
             overtakes: fields.overtakes,
             url: fields.url.as_deref().and_then(NodeUrl::new),
         })
@@ -50,7 +65,7 @@ impl MasterAnnouncement {
 
 #[derive(Serialize, Deserialize)]
 struct Fields {
-    kind: String,
+    kind: MasterState,
     #[serde(flatten)]
     leader: Leadership,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use ack::{Ack, HeartbeatNumber};
-pub use announce::MasterAnnouncement;
+pub use announce::{MasterAnnouncement, MasterState};
 pub use append::{AppendEntries, REQUEST_IDS_BYTES};
 pub use claim::Claim;
 pub use fetch::{Fetch, FetchResponse};

@@ -162,25 +162,6 @@ fn after_a_write_that_failed_it_is_not_known_what_is_in_the_log() {
     );
 }
 
-/// The seam for a journal that several masters share.
-#[test]
-fn another_writer_in_the_journal_fences_the_master() {
-    let mut master = serving(Some(&["a"]));
-    master.disk = Disk::Slow;
-    master.post(1, 1, at(1));
-    // Placed while the journal wrote: neither is in the log.
-    master.post(2, 1, at(1));
-    master.end_write(WriteResult::Conflict, at(2));
-    assert_eq!(master.unavailable(at(2)), Some(Unavailable::Fenced));
-    for client in [1, 2] {
-        assert_eq!(master.answer(client), Some(&refused(Unavailable::Fenced)));
-    }
-    assert_eq!(master.node.log().last().seq, Seq::ZERO);
-    master.post(3, 1, at(3));
-    assert_eq!(master.answer(3), Some(&refused(Unavailable::Fenced)));
-    assert_eq!(master.writing, None, "it never writes again");
-}
-
 #[test]
 fn a_slow_disk_stops_no_heartbeat() {
     let mut cluster = Cluster::settled("ab", 3);

@@ -2,7 +2,9 @@
 
 use replog_protocol::ids::{Epoch, Leadership, Seq};
 use replog_protocol::leader::command::Unavailable;
-use replog_protocol::wire::{Ack, AppendEntries, MasterAnnouncement, Message, Prepare};
+use replog_protocol::wire::{
+    Ack, AppendEntries, MasterAnnouncement, MasterState, Message, Prepare,
+};
 
 use crate::support::cluster::Cluster;
 use crate::support::hand::{Secondary, secondary_by, serving};
@@ -99,7 +101,7 @@ fn a_master_is_not_fenced_by_a_forged_epoch() {
                 epoch: epoch(n, 7),
                 ..master.node.leadership()
             },
-            is_serving: true,
+            state: MasterState::Serving,
             overtakes: None,
             url: None,
         };
@@ -145,7 +147,7 @@ fn a_recovery_is_not_carried_away_by_a_forged_epoch() {
                 log_id: log(1001),
                 epoch: epoch(n, 5),
             },
-            is_serving: true,
+            state: MasterState::Serving,
             overtakes: None,
             url: None,
         };

@@ -89,23 +89,6 @@ fn entries_leave_while_they_are_written_and_nobody_is_answered_before() {
 }
 
 /// A journal that another master may have written to first.
-#[test]
-fn nothing_leaves_before_it_is_written_where_the_journal_does_not_allow_it() {
-    let config = LeaderConfig {
-        sends_unwritten: false,
-        ..leader_config(2, Some(&["a"]))
-    };
-    let mut master = serving_by(config, Journal::default());
-    master.join("a", 1, 0, at(1));
-    master.disk = Disk::Slow;
-    master.post(1, 2, at(2));
-    master.idle(at(2), at(400));
-    assert!(master.appends("a").is_empty() && master.replies.is_empty());
-    master.write_done(at(401));
-    let sent = master.appends("a").pop().expect("it is written");
-    assert_eq!((sent.last(), sent.tail), (Seq(1), Seq(1)));
-}
-
 /// Nobody waits for such an entry, and a busy moment brings others along.
 #[test]
 fn what_nobody_waits_for_is_sent_a_little_later_and_together() {

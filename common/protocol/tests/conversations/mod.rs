@@ -15,6 +15,7 @@ mod promises;
 mod recovering;
 mod repairing;
 mod request_ids;
+mod sharing;
 mod silence;
 mod stopping;
 mod storages;

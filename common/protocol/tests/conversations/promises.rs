@@ -7,7 +7,7 @@ use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{Epoch, Leadership, LogId, MasterId, Seq};
 use replog_protocol::leader::command::{Answer, Unavailable, WaitEnd};
 use replog_protocol::leader::recovery::{Recovery, RecoverySettings, Requires};
-use replog_protocol::wire::{Ack, MasterAnnouncement, Message, Prepare};
+use replog_protocol::wire::{Ack, MasterAnnouncement, MasterState, Message, Prepare};
 
 use super::clearing::cleared_once;
 use crate::support::cluster::Cluster;
@@ -79,7 +79,7 @@ fn a_master_that_ends_for_another_one_leaves_that_one_unfenced() {
     cluster.run("2b", 3_100);
     let lives = MasterAnnouncement {
         leader: cluster.leadership('1'),
-        is_serving: true,
+        state: MasterState::Serving,
         overtakes: None,
         url: None,
     };

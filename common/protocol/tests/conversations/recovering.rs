@@ -6,7 +6,9 @@ use replog_protocol::leader::LeaderConfig;
 use replog_protocol::leader::command::Unavailable;
 use replog_protocol::leader::recovery::{RecoverySettings, Requires};
 use replog_protocol::node::{End, Input};
-use replog_protocol::wire::{Ack, Address, MasterAnnouncement, Message, Prepare, Promise};
+use replog_protocol::wire::{
+    Ack, Address, MasterAnnouncement, MasterState, Message, Prepare, Promise,
+};
 
 use crate::support::cluster::Cluster;
 use crate::support::hand::{names, recovering_by, secondary_by};
@@ -256,7 +258,7 @@ fn nobody_hears_of_an_epoch_that_is_not_durable() {
     let of_master = |cluster: &Cluster| {
         let sent = cluster.trace.iter().filter(|s| s.from == '2');
         let is_led = |s: &&crate::support::cluster::Sent| match &s.out.message {
-            Message::Announcement(announcement) => announcement.is_serving,
+            Message::Announcement(announcement) => announcement.is_serving(),
             Message::Append(_) => true,
             _ => false,
         };
@@ -311,7 +313,7 @@ fn a_master_whose_epoch_is_being_written_does_not_say_that_it_serves() {
     cluster.run("23", 400);
     let serving = |cluster: &Cluster| {
         let mut sent = cluster.trace.iter().filter(|s| s.from == '2');
-        let is_it = |m: &Message| matches!(m, Message::Announcement(a) if a.is_serving);
+        let is_it = |m: &Message| matches!(m, Message::Announcement(a) if a.is_serving());
         sent.any(|s| is_it(&s.out.message))
     };
     assert!(!serving(&cluster) && !cluster.has_ended('3'));
@@ -615,7 +617,7 @@ fn of_two_that_serve_one_history_the_later_one_goes_on() {
     );
     let serves = MasterAnnouncement {
         leader: cluster.leadership('2'),
-        is_serving: true,
+        state: MasterState::Serving,
         overtakes: None,
         url: None,
     };
@@ -623,7 +625,7 @@ fn of_two_that_serve_one_history_the_later_one_goes_on() {
     assert_eq!(cluster.unavailable('1'), Some(Unavailable::Fenced));
     let serves = MasterAnnouncement {
         leader: cluster.leadership('1'),
-        is_serving: true,
+        state: MasterState::Serving,
         overtakes: None,
         url: None,
     };

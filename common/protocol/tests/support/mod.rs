@@ -178,7 +178,7 @@ pub(crate) fn leader_config(n: u128, listed: Option<&[&str]>) -> LeaderConfig {
         new_log_id: log(1000 + n),
         listed: listed.map(|names| names.iter().map(|n| node(n)).collect()),
         deduplicate_by: DeduplicateBy::MessageId,
-        sends_unwritten: true,
+        shares_journal: false,
         remember_ids: None,
         read_only_without_quorum: false,
         recovery: recovery_settings(),

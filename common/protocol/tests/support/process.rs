@@ -264,7 +264,7 @@ impl Checked for Leader<Client> {
                     let is_so = |b: &EntryBatch| journal.holds(b) || b.first() > journal.last();
                     assert!(append.entries.iter().all(is_so));
                 }
-                Message::Announcement(announcement) if announcement.is_serving => {
+                Message::Announcement(announcement) if announcement.is_serving() => {
                     assert_eq!(Some(announcement.leader.log_id), stored.log_id);
                     assert_eq!(announcement.leader.epoch, stored.epoch);
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use replog_protocol::cleared_logs::{ClearedLog, ClearedLogs};
 use replog_protocol::committed::Committed;
 use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
@@ -16,7 +17,7 @@ use replog_protocol::node_url::NodeUrl;
 use replog_protocol::request_id::{RequestEntries, RequestId};
 use replog_protocol::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
-    HeartbeatNumber, MasterAnnouncement, Message, Prepare, Promise, event,
+    HeartbeatNumber, MasterAnnouncement, MasterState, Message, Prepare, Promise, event,
 };
 use uuid::Uuid;
 
@@ -216,14 +217,18 @@ pub(super) fn any_message() -> impl Strategy<Value = (Address, Message)> {
             }),
         (
             any_leadership(),
-            any::<bool>(),
+            select(vec![
+                MasterState::Recovering,
+                MasterState::Serving,
+                MasterState::Stopping,
+            ]),
             option::of(any::<u128>()),
             any_url()
         )
-            .prop_map(|(leader, is_serving, overtakes, url)| {
+            .prop_map(|(leader, state, overtakes, url)| {
                 let announcement = MasterAnnouncement {
                     leader,
-                    is_serving,
+                    state,
                     overtakes: overtakes.map(|id| MasterId(Uuid::from_u128(id))),
                     url,
                 };

@@ -118,7 +118,7 @@ impl World {
             }
             Call::Promise => self.hard_state.epoch.n += 1,
             Call::NextWrite => {
-                let job = self.log.next_write(self.hard_state.clone(), self.now);
+                let job = self.log.next_write(self.hard_state.clone(), None, self.now);
                 if let Some(job) = job {
                     assert!(self.in_flight.is_none() && !job.is_empty());
                     self.in_flight = Some(job);

@@ -201,6 +201,8 @@ fn successor(
         former: None,
         committed: Committed::default(),
         is_partial: false,
+        chunk: None,
+        moving: None,
     })
 }
 

@@ -100,6 +100,18 @@ impl StorageHealth {
         }
     }
 
+    /// `memory` or `disk`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether the last write found no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Whether there is room for what comes; damaged entries are repaired meanwhile.
     #[must_use]
     pub fn check(&self, readiness: Readiness) -> Readiness {

@@ -25,6 +25,7 @@ pub struct Problem {
     fields: Vec<(&'static str, Box<RawValue>)>,
     retry_after_s: Option<u32>,
     challenge: Option<HeaderValue>,
+    location: Option<HeaderValue>,
     limit: Option<HttpLimit>,
 }
 
@@ -38,6 +39,7 @@ impl Problem {
             fields: Vec::new(),
             retry_after_s: None,
             challenge: None,
+            location: None,
             limit: None,
         }
     }
@@ -91,6 +93,13 @@ impl Problem {
     #[must_use]
     pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
+        self
+    }
+
+    /// Where the client finds what it asks for, for the header `Location`; left out where that is no text of a header.
+    #[must_use]
+    pub fn with_location(mut self, url: &str) -> Self {
+        self.location = HeaderValue::from_str(url).ok();
         self
     }
 
@@ -181,6 +190,9 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(location) = self.location {
+            headers.insert(header::LOCATION, location);
         }
         if let Some(limit) = self.limit {
             // For the server, which counts the answers; nothing of that is sent.

@@ -119,7 +119,7 @@ impl<N: Node> NodeHandle<N> {
     /// What the broker refuses, if anything; where it refuses several things, one of them.
     #[must_use]
     pub fn denial(&self) -> Option<Denial> {
-        self.broker.borrow().denial.clone()
+        self.broker.borrow().denial().cloned()
     }
 
     /// What the task counts.

@@ -1,12 +1,18 @@
 //! What the journal does beside the node's task: one write at a time, any number of reads, and a look now and then whether
 //! the journal is still there.
+//!
+//! Where masters share a journal, a write that is a chunk has to be in its stream before the node's own storage takes it; and
+//! the node is told of the stream while no write is in flight.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use replog_nats::{ChunkStream, ChunkStreamEvent, Denial};
+use replog_protocol::chunk::ChunkSeq;
+use replog_protocol::chunk_writer::Fate;
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::ids::{Seq, Time};
-use replog_protocol::node::{Page, Purpose, Read, WriteJob, WriteResult};
+use replog_protocol::node::{Page, Purpose, Read, StreamEvent, WriteJob, WriteResult};
 use replog_storage::journal::{Begun, Journal, LogReader};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -18,13 +24,23 @@ use crate::metrics::NodeMetrics;
 const DAMAGE_INTERVAL: Duration = Duration::from_millis(500);
 /// The journal is asked that often whether it still lies where it was opened.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// What the stream has taken waits so long for room in the node's own storage before that is tried again.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The journal, and what it is doing.
 #[derive(Debug)]
 pub(super) struct JournalJobs {
     journal: Box<dyn Journal>,
     reader: Arc<dyn LogReader>,
+    /// The stream, where masters share it.
+    stream: Option<Box<dyn ChunkStream>>,
     write: Option<JoinHandle<WriteResult>>,
+    /// A chunk that is on its way into the stream.
+    chunk: Option<WriteJob>,
+    /// What is being stored, where masters share a stream: it has to be, whatever room there is.
+    storing: Option<WriteJob>,
+    /// When that is tried again.
+    room_at: Option<Instant>,
     /// When the last write began, and how many entries it has.
     writing: (Instant, u64),
     metrics: Arc<NodeMetrics>,
@@ -44,6 +60,11 @@ pub(super) enum Finished {
     Write(WriteResult),
     Read(Vec<Page>),
     Check(Result<(), String>),
+    Stream(StreamEvent),
+    /// What the broker refuses of the stream; `None` once it refuses nothing.
+    Denied(Option<Denial>),
+    /// The stream cannot be used by this program.
+    Unusable(String),
 }
 
 impl JournalJobs {
@@ -53,7 +74,11 @@ impl JournalJobs {
         Self {
             journal,
             reader,
+            stream: None,
             write: None,
+            chunk: None,
+            storing: None,
+            room_at: None,
             writing: (Instant::now(), 0),
             metrics,
             reads: JoinSet::new(),
@@ -65,6 +90,18 @@ impl JournalJobs {
         }
     }
 
+    /// Other masters write to that stream as well.
+    pub(super) fn share(&mut self, stream: Box<dyn ChunkStream>) {
+        self.stream = Some(stream);
+    }
+
+    /// The chunks after that one are wanted.
+    pub(super) fn follow(&mut self, after: ChunkSeq) {
+        if let Some(stream) = &mut self.stream {
+            stream.follow(after);
+        }
+    }
+
     /// Reads what is durable.
     pub(super) fn reader(&self) -> &Arc<dyn LogReader> {
         &self.reader
@@ -72,15 +109,61 @@ impl JournalJobs {
 
     /// Hands a write to the journal; its result, if it has ended already.
     pub(super) fn write(&mut self, job: WriteJob) -> Option<WriteResult> {
-        assert!(self.write.is_none(), "one write at a time");
+        assert!(
+            self.write.is_none() && self.chunk.is_none() && self.storing.is_none(),
+            "one write at a time"
+        );
         let entries = job.entries.iter().map(EntryBatch::count).sum();
         self.writing = (Instant::now(), entries);
+        if let Some(stream) = self.stream.as_mut().filter(|_| job.chunk.is_some()) {
+            stream.write(&job);
+            self.chunk = Some(job);
+            return None;
+        }
+        self.store(job)
+    }
+
+    /// Hands a write to the node's own storage.
+    fn store(&mut self, job: WriteJob) -> Option<WriteResult> {
+        self.storing = self.stream.is_some().then(|| job.clone());
         match self.journal.write(job) {
-            Begun::Done(result) => Some(self.written(result)),
+            Begun::Done(result) => self.stored(result),
             Begun::Blocking(run) => {
                 self.write = Some(tokio::task::spawn_blocking(run));
                 None
             }
+        }
+    }
+
+    /// The own storage has answered: what that comes to. What the stream has taken, or what others have written there, is tried
+    /// again until there is room for it.
+    fn stored(&mut self, result: WriteResult) -> Option<WriteResult> {
+        self.write = None;
+        if result == WriteResult::DiskFull && self.storing.is_some() {
+            self.room_at = Some(Instant::now() + ROOM_INTERVAL);
+            self.note_full();
+            return None;
+        }
+        self.storing = None;
+        Some(self.written(result))
+    }
+
+    /// The fate of the chunk on its way is known: the result, unless the own storage has still to take it.
+    fn settled(&mut self, fate: Fate) -> Option<WriteResult> {
+        let job = self.chunk.take()?;
+        let result = match fate {
+            Fate::Stored => return self.store(job),
+            Fate::Taken => WriteResult::Conflict,
+            Fate::Full => WriteResult::DiskFull,
+            Fate::Lost(why) => WriteResult::Failed(why),
+        };
+        Some(self.written(result))
+    }
+
+    fn note_full(&mut self) {
+        self.metrics.found_no_room();
+        if !std::mem::replace(&mut self.is_full, true) {
+            error!("there is no room: nothing is stored until there is; what is there can be read");
         }
     }
 
@@ -89,22 +172,14 @@ impl JournalJobs {
         self.reader = self.journal.reader();
         let (began, entries) = self.writing;
         self.metrics.wrote(entries, began.elapsed());
-        if result == WriteResult::DiskFull {
-            self.metrics.found_no_room();
-        }
         match &result {
-            WriteResult::DiskFull if !self.is_full => {
-                self.is_full = true;
-                error!(
-                    "the disk is full: nothing is stored until there is room; what is there can be read"
-                );
-            }
+            WriteResult::DiskFull => self.note_full(),
             WriteResult::Done { .. } if self.is_full => {
                 self.is_full = false;
-                info!("there is room on the disk again");
+                info!("there is room again");
             }
-            WriteResult::Done { .. } | WriteResult::DiskFull => {}
-            WriteResult::Conflict => error!("another master has written to the journal"),
+            WriteResult::Done { .. } => {}
+            WriteResult::Conflict => info!("another master has written to the journal before"),
             WriteResult::Failed(error) => error!(%error, "the log can be used no more"),
         }
         result
@@ -142,13 +217,31 @@ impl JournalJobs {
 
     /// What ends next. Cancel-safe.
     pub(super) async fn next(&mut self) -> Finished {
-        tokio::select! {
-            biased;
-            result = ended(&mut self.write) => Finished::Write(self.written(result)),
-            Some(pages) = self.reads.join_next() => Finished::Read(unwrapped(pages).await),
-            checked = ended(&mut self.check) => {
-                self.check = None;
-                Finished::Check(checked)
+        loop {
+            // While the own storage takes something, the stream waits.
+            let stream = self.stream.as_mut().filter(|_| self.storing.is_none());
+            let result = tokio::select! {
+                biased;
+                result = ended(&mut self.write) => self.stored(result),
+                event = next_of(stream) => match event {
+                    ChunkStreamEvent::Stream(event) => return Finished::Stream(event),
+                    ChunkStreamEvent::Denied(denial) => return Finished::Denied(Some(denial)),
+                    ChunkStreamEvent::Granted => return Finished::Denied(None),
+                    ChunkStreamEvent::Unusable(why) => return Finished::Unusable(why),
+                    ChunkStreamEvent::Written(fate) => self.settled(fate),
+                },
+                () = until(self.room_at) => {
+                    self.room_at = None;
+                    self.storing.take().and_then(|job| self.store(job))
+                }
+                Some(pages) = self.reads.join_next() => return Finished::Read(unwrapped(pages).await),
+                checked = ended(&mut self.check) => {
+                    self.check = None;
+                    return Finished::Check(checked);
+                }
+            };
+            if let Some(result) = result {
+                return Finished::Write(result);
             }
         }
     }
@@ -204,6 +297,21 @@ impl JournalJobs {
         let closing = tokio::task::spawn_blocking(move || drop((journal, reader)));
         // Whether it has closed in time, and how, changes nothing any more: the next start finds out.
         let _ = tokio::time::timeout(limit, closing).await;
+    }
+}
+
+/// What happens next with a stream, if there is one.
+async fn next_of(stream: Option<&mut Box<dyn ChunkStream>>) -> ChunkStreamEvent {
+    match stream {
+        Some(stream) => std::future::poll_fn(|cx| stream.poll_next(cx)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

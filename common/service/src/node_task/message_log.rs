@@ -64,8 +64,8 @@ impl MessageLog {
             Message::Claim(claim) => debug!(node, storage = %claim.storage, "claim"),
             Message::Announcement(announcement) => {
                 let epoch = announcement.leader.epoch;
-                let is_serving = announcement.is_serving;
-                debug!(instance = %epoch.master, %epoch, is_serving, "announcement");
+                let state = announcement.state;
+                debug!(instance = %epoch.master, %epoch, ?state, "announcement");
             }
         }
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use replog_nats::{Link, LinkEvent};
+use replog_nats::{ChunkStream, Link, LinkEvent};
 use replog_protocol::event::Speaker;
 use replog_protocol::ids::{Leadership, Time};
 use replog_protocol::node::{Input, LinkState, Node, Page, Ready, Snapshot};
@@ -176,6 +176,13 @@ where
         (task, handle)
     }
 
+    /// The node shares its journal with others: they write to that stream as well.
+    #[must_use]
+    pub fn sharing(mut self, stream: Box<dyn ChunkStream>) -> Self {
+        self.jobs.share(stream);
+        self
+    }
+
     /// Runs until the node has come to its end: after the stop token was cancelled, within five seconds.
     ///
     /// # Errors
@@ -266,6 +273,21 @@ where
             Woken::Finished(Finished::Read(pages)) => self.pages(pages, now),
             Woken::Finished(Finished::Check(Err(why))) => {
                 return self.fail(Failure::disk_failed(&why));
+            }
+            Woken::Finished(Finished::Stream(event)) => {
+                self.node.step(Input::Stream(event), now);
+            }
+            Woken::Finished(Finished::Denied(denial)) => {
+                match &denial {
+                    Some(denial) => {
+                        warn!(%denial, "denied: trying on until it is granted again");
+                    }
+                    None => info!("the broker grants everything of the journal again"),
+                }
+                self.show_broker(|link| link.journal_denial = denial);
+            }
+            Woken::Finished(Finished::Unusable(why)) => {
+                return self.fail(Failure::cannot_start(why));
             }
             Woken::Command(command) => self.node.step(Input::Client(command), now),
             Woken::WantsCommitted => self.node.step(Input::ShowCommitted, now),
@@ -396,6 +418,9 @@ where
 
     /// In the order of the fields.
     fn carry_out_one(&mut self, ready: Ready<N::Reply>, now: Time) -> ControlFlow<Ended> {
+        if let Some(after) = ready.follow {
+            self.jobs.follow(after);
+        }
         if let Some(job) = ready.write
             && let Some(result) = self.jobs.write(job)
         {

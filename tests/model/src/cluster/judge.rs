@@ -106,7 +106,7 @@ fn master_says(master: &Master, outbound: &Outbound) -> Judged {
             append.leader
         }
         Message::Fetch(fetch) => fetch.leader,
-        Message::Announcement(announcement) if announcement.is_serving => announcement.leader,
+        Message::Announcement(announcement) if announcement.is_serving() => announcement.leader,
         _ => return Ok(()),
     };
     match leader == leads && is_durable(leader) {

@@ -102,7 +102,7 @@ impl Setup {
             new_log_id,
             listed: self.is_listed.then(|| self.names.clone()),
             deduplicate_by: DeduplicateBy::MessageId,
-            sends_unwritten: true,
+            shares_journal: false,
             remember_ids: self.remember_ids,
             read_only_without_quorum: self.needs_quorum,
             recovery,

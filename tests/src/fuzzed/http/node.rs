@@ -312,7 +312,7 @@ fn served<N: Node>(
 
 fn master() -> Served {
     let config: replog_master::Config = config(&FLAGS);
-    let leader = config.leader(MasterId(Uuid::from_u128(7)), true, None);
+    let leader = config.leader(MasterId(Uuid::from_u128(7)), None);
     let leader = Leader::new(leader, Restored::default());
     let stop = CancellationToken::new();
     let (link, events) = mpsc::unbounded_channel();

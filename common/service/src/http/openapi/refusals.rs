@@ -62,6 +62,9 @@ pub struct ProblemDetails {
     /// Where clients reach the master, which takes what this node does not.
     #[schema(nullable = false)]
     pub master: Option<String>,
+    /// Where clients reach the master that leads, as one that stands by knows it.
+    #[schema(nullable = false)]
+    pub active: Option<String>,
     /// The media types that the call answers with.
     #[schema(nullable = false)]
     pub offered: Option<Vec<String>>,
@@ -129,6 +132,10 @@ pub enum Reason {
     NoQuorum,
     /// 503, 504: another master has taken over.
     Fenced,
+    /// 503: another master leads, or none for a moment: this one stands by.
+    Standby,
+    /// 503, 504: the journal has not said for long whether it holds what was written.
+    Journal,
     /// 503, 504: there is no room on the node's disk.
     DiskFull,
     /// 503, 504: the node's disk has failed, and the node ends.

@@ -73,6 +73,7 @@ impl Node for Toy {
             Input::NoResponders(address) => format!("NoResponders({address:?})"),
             Input::Link(state) => format!("{state:?}"),
             Input::Written(result) => format!("{result:?}"),
+            Input::Stream(event) => format!("{event:?}"),
             Input::Page(page) => format!("Page({:?})", page.entries.as_ref().map(Option::is_some)),
             Input::Damaged(seqs) => format!("Damaged({seqs:?})"),
             Input::Tick => "Tick".to_owned(),

@@ -33,6 +33,7 @@ async fn one_ready_is_carried_out_in_the_order_of_its_fields() {
         from: Status::Unknown,
     };
     world.hand_out(Ready {
+        follow: None,
         end: Some(End::StorageFailed("on purpose".into())),
         events: vec![event],
         snapshot: Some(Snapshot {

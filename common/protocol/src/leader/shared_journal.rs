@@ -1,0 +1,398 @@
+//! What a master knows of a journal that it shares with other masters: up to where it has carried out the stream, whose chunks
+//! come next, and which chunk of its own is on its way.
+
+use std::time::Duration;
+
+use crate::chunk::{ChunkHead, ChunkId, ChunkKind, ChunkSeq};
+use crate::entry::EntryBatch;
+use crate::hard_state::{HardState, Moving};
+use crate::ids::{Epoch, MasterId, Seq, Time};
+use crate::node::WriteJob;
+use crate::node_url::NodeUrl;
+
+/// The broker's own default for a message, until the stream has said what it takes.
+const DEFAULT_ROOM: usize = 1 << 20;
+
+/// The master whose chunks the stream has since its last claim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claimant {
+    /// The start of that master.
+    pub master: MasterId,
+    /// The epoch that it leads in.
+    pub epoch: Epoch,
+    /// Where clients reach it.
+    pub url: Option<NodeUrl>,
+    /// Its claim; or the last chunk that was carried out, where the claim was before the start.
+    pub claimed_at: ChunkSeq,
+}
+
+/// The chunk that was handed to the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OnItsWay {
+    /// Which one.
+    pub head: ChunkHead,
+    /// Since when.
+    pub since: Time,
+    /// The hard state that it stores, if it does.
+    state: Option<HardState>,
+}
+
+/// A journal that several masters share, as one of them knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SharedJournal {
+    master: MasterId,
+    /// So long without an answer, the journal is silent.
+    patience: Duration,
+    /// The last chunk that was carried out; `None` until the stream is opened.
+    position: Option<ChunkSeq>,
+    claimant: Option<Claimant>,
+    /// The hard state as the stream says it, without the table of epochs.
+    state: HardState,
+    /// The own storage holds a log that was not made from this stream: it is to be moved there.
+    is_foreign: bool,
+    /// How many chunks this start has made.
+    chunks: u64,
+    /// Bytes that a chunk may have.
+    room: usize,
+    on_its_way: Option<OnItsWay>,
+    /// When the stream last gave an answer.
+    answered_at: Option<Time>,
+    /// Entries of a log that is being moved into the stream: those that come next.
+    page: Option<EntryBatch>,
+    /// They are being read.
+    is_reading: bool,
+}
+
+/// Why a chunk cannot be carried out: the stream is not the one that this master has read. In one line.
+pub type NotOurs = String;
+
+impl SharedJournal {
+    /// Of a master that has just started, with what its own storage knows of the stream. Without an answer for `patience` the
+    /// journal is silent.
+    #[must_use]
+    pub fn new(master: MasterId, patience: Duration, stored: &HardState) -> Self {
+        Self {
+            master,
+            patience,
+            position: None,
+            claimant: stored.chunk.map(|chunk| Claimant {
+                master: stored.epoch.master,
+                epoch: stored.epoch,
+                url: None,
+                claimed_at: chunk,
+            }),
+            state: HardState {
+                epochs: Vec::new(),
+                ..stored.clone()
+            },
+            is_foreign: false,
+            chunks: 0,
+            room: DEFAULT_ROOM,
+            on_its_way: None,
+            answered_at: None,
+            page: None,
+            is_reading: false,
+        }
+    }
+
+    /// The stream is there: after which chunk it is to be followed, by a master whose own storage holds entries up to `last`.
+    ///
+    /// # Errors
+    /// What the own storage holds does not belong to this stream.
+    pub fn open(
+        &mut self,
+        before: ChunkSeq,
+        end: ChunkSeq,
+        last: Seq,
+    ) -> Result<ChunkSeq, NotOurs> {
+        let from = match self.state.chunk {
+            Some(own) if (before..=end).contains(&own) => own,
+            Some(own) if own > end => {
+                return Err(format!(
+                    "it was carried out up to chunk {own} of the stream, which ends at {end} now: the stream was made anew, or has \
+                     lost its end; what only this directory holds is in it"
+                ));
+            }
+            Some(own) => {
+                return Err(format!(
+                    "it belongs to another stream: chunk {own} of that one was carried out last, this one begins after {before}"
+                ));
+            }
+            None if last > Seq::ZERO => {
+                self.is_foreign = true;
+                self.state.moving = Some(Moving {
+                    streamed: Seq::ZERO,
+                    upto: last,
+                });
+                before
+            }
+            None => before,
+        };
+        self.position = Some(from);
+        Ok(from)
+    }
+
+    /// The next chunk of the stream is to be carried out.
+    ///
+    /// # Errors
+    /// It does not follow, or is of a master that has not claimed the journal.
+    pub fn follow(&mut self, job: &WriteJob, now: Time) -> Result<(), NotOurs> {
+        self.answered_at = Some(now);
+        let Some(head) = &job.chunk else {
+            return Err("a write that is no chunk".to_owned());
+        };
+        let seq = head.seq();
+        if self.position != Some(head.after) {
+            let position = self.position.unwrap_or_default();
+            return Err(format!(
+                "chunk {seq} came where {} was due",
+                position.next()
+            ));
+        }
+        self.check_owner(head, job.hard_state.as_ref())?;
+        self.take(head, job.hard_state.as_ref());
+        Ok(())
+    }
+
+    /// Whose chunk it is: readers stop at one of a master that has not claimed the journal.
+    fn check_owner(&self, head: &ChunkHead, state: Option<&HardState>) -> Result<(), NotOurs> {
+        let seq = head.seq();
+        let is_claim = is_claim(&head.kind);
+        if self.is_foreign {
+            let is_ours = is_claim
+                && matches!(head.kind, ChunkKind::MoveIn { .. })
+                && state.and_then(|s| s.log_id) == self.state.log_id;
+            return match is_ours {
+                true => Ok(()),
+                false => Err(
+                    "the stream holds a log already, and this one was not made from it".to_owned(),
+                ),
+            };
+        }
+        if !is_claim && head.id.master != self.state.epoch.master {
+            return Err(format!(
+                "chunk {seq} is of the master {}, which has not claimed the journal before: the stream was made anew, or has lost \
+                 its end",
+                head.id.master
+            ));
+        }
+        if is_claim && state.is_none_or(|s| s.epoch <= self.state.epoch) {
+            return Err(format!(
+                "chunk {seq} claims the journal for no higher epoch than the one before: the stream was made anew, or has lost its end"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A chunk is in the stream, and is carried out.
+    fn take(&mut self, head: &ChunkHead, state: Option<&HardState>) {
+        if let Some(state) = state {
+            self.state = HardState {
+                epochs: Vec::new(),
+                moving: self.state.moving,
+                ..state.clone()
+            };
+        }
+        if is_claim(&head.kind) {
+            self.claimant = Some(Claimant {
+                master: head.id.master,
+                epoch: self.state.epoch,
+                url: match &head.kind {
+                    ChunkKind::Claim { url } => url.clone(),
+                    _ => None,
+                },
+                claimed_at: head.seq(),
+            });
+        }
+        self.state.moving = self.moving_after(&head.kind);
+        self.is_foreign = false;
+        self.position = Some(head.seq());
+        self.state.chunk = self.position;
+    }
+
+    /// What is still to be moved in once a chunk of that kind is in the stream.
+    fn moving_after(&self, kind: &ChunkKind) -> Option<Moving> {
+        let ChunkKind::MoveIn { entries, upto } = kind else {
+            return None;
+        };
+        let known = self.state.moving.map_or(Seq::ZERO, |m| m.streamed);
+        let streamed = entries.as_ref().map_or(known, EntryBatch::last);
+        let upto = *upto;
+        (streamed < upto).then_some(Moving { streamed, upto })
+    }
+
+    /// What the own storage has to know once that chunk is in the stream, beside what the chunk says.
+    #[must_use]
+    pub fn stored_with(&self, head: &ChunkHead, state: HardState) -> HardState {
+        HardState {
+            chunk: Some(head.seq()),
+            moving: self.moving_after(&head.kind),
+            ..state
+        }
+    }
+
+    // ---- Its own chunks.
+
+    /// The head of the next chunk, of a master that leads in `epoch` and is reached at `url`; `None` while the stream is not
+    /// open.
+    #[must_use]
+    pub fn next_head(&self, epoch: Epoch, url: Option<&NodeUrl>) -> Option<ChunkHead> {
+        let is_claim = epoch > self.state.epoch || !self.is_own();
+        let kind = match self.state.moving {
+            Some(Moving { upto, .. }) => ChunkKind::MoveIn {
+                entries: self.page.clone().filter(|_| !is_claim),
+                upto,
+            },
+            None if is_claim => ChunkKind::Claim { url: url.cloned() },
+            None => ChunkKind::Write,
+        };
+        Some(ChunkHead {
+            after: self.position?,
+            id: ChunkId {
+                master: self.master,
+                n: self.chunks + 1,
+            },
+            kind,
+        })
+    }
+
+    /// A chunk was handed to the journal.
+    pub fn handed_over(&mut self, job: &WriteJob, now: Time) {
+        if let Some(head) = &job.chunk {
+            self.chunks = head.id.n;
+            self.on_its_way = Some(OnItsWay {
+                head: head.clone(),
+                since: now,
+                state: job.hard_state.clone(),
+            });
+        }
+    }
+
+    /// The write has ended: whether it is a claim that is in the stream now.
+    pub fn written(&mut self, is_done: bool, now: Time) -> bool {
+        let Some(OnItsWay { head, state, .. }) = self.on_its_way.take() else {
+            return false;
+        };
+        self.answered_at = Some(now);
+        if !is_done {
+            return false;
+        }
+        self.take(&head, state.as_ref());
+        if matches!(head.kind, ChunkKind::MoveIn { .. }) {
+            self.page = None;
+        }
+        is_claim(&head.kind)
+    }
+
+    // ---- A log that is moved in.
+
+    /// Which entries are to be read now, to be moved into the stream; counts as being read.
+    pub fn next_page(&mut self) -> Option<(Seq, Seq)> {
+        let Moving { streamed, upto } = self.state.moving.filter(|_| self.is_own())?;
+        if self.is_reading || self.page.is_some() {
+            return None;
+        }
+        self.is_reading = true;
+        Some((streamed.next(), upto))
+    }
+
+    /// They were read.
+    pub fn page_read(&mut self, entries: EntryBatch) {
+        self.is_reading = false;
+        self.page = Some(entries);
+    }
+
+    /// Entries wait to be moved into the stream.
+    #[must_use]
+    pub fn has_page(&self) -> bool {
+        self.page.is_some()
+    }
+
+    /// How far a log has been moved into the stream that is not all there.
+    #[must_use]
+    pub fn moving(&self) -> Option<Moving> {
+        self.state.moving
+    }
+
+    // ---- What is known.
+
+    /// The hard state as the stream says it, without the table of epochs.
+    #[must_use]
+    pub fn state(&self) -> &HardState {
+        &self.state
+    }
+
+    /// The last chunk that was carried out; `None` until the stream is open.
+    #[must_use]
+    pub fn position(&self) -> Option<ChunkSeq> {
+        self.position
+    }
+
+    /// The master whose chunks come now; `None` where nobody is known to have claimed the journal.
+    #[must_use]
+    pub fn claimant(&self) -> Option<&Claimant> {
+        self.claimant.as_ref()
+    }
+
+    /// The master that leads says where clients reach it.
+    pub fn learn_url(&mut self, master: MasterId, url: Option<&NodeUrl>) {
+        let claimant = self.claimant.as_mut().filter(|c| c.master == master);
+        if let (Some(claimant), Some(url)) = (claimant, url) {
+            claimant.url = Some(url.clone());
+        }
+    }
+
+    /// Whether the last claim is this master's.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        (self.claimant.as_ref()).is_some_and(|claimant| claimant.master == self.master)
+    }
+
+    /// The chunk that was handed over and is not known to be in the stream, or not to be.
+    #[must_use]
+    pub fn on_its_way(&self) -> Option<&OnItsWay> {
+        self.on_its_way.as_ref()
+    }
+
+    /// Whether that one is older than the journal's silence may be.
+    #[must_use]
+    pub fn is_silent(&self, now: Time) -> bool {
+        self.silent_at().is_some_and(|at| at <= now)
+    }
+
+    /// When it will be.
+    #[must_use]
+    pub fn silent_at(&self) -> Option<Time> {
+        self.on_its_way.as_ref().map(|o| o.since + self.patience)
+    }
+
+    /// The stream gave an answer.
+    pub fn answered(&mut self, now: Time) {
+        self.answered_at = Some(now);
+    }
+
+    /// Whether the stream has given an answer so lately that it can be told to be there.
+    #[must_use]
+    pub fn answers(&self, now: Time) -> bool {
+        self.answered_at
+            .is_some_and(|at| now.since(at) <= self.patience)
+    }
+
+    /// A chunk may have so many bytes, its head included.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
+    }
+
+    /// Bytes of entries that fit into one chunk.
+    #[must_use]
+    pub fn entries_room(&self) -> usize {
+        self.room.saturating_sub(crate::chunk::CHUNK_HEAD_BYTES)
+    }
+}
+
+fn is_claim(kind: &ChunkKind) -> bool {
+    matches!(
+        kind,
+        ChunkKind::Claim { .. } | ChunkKind::MoveIn { entries: None, .. }
+    )
+}
