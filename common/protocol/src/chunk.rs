@@ -110,9 +110,6 @@ pub struct EncodedChunk {
 /// Why a message of the stream is no chunk. Each is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ChunkError {
-    /// It has no head.
-    #[error("it has no head of a chunk")]
-    NoHead,
     /// The head is not what it should be.
     #[error("its head is not that of a chunk: {0}")]
     Head(#[from] serde_json::Error),

@@ -391,9 +391,10 @@ impl Log {
                 Written::DiskFull
             }
             WriteResult::Conflict => {
-                let brings_back = job.truncate.is_some();
+                // The truncation that was refused, or the next one, has taken out what is there again.
+                self.truncate = job.truncate.or(self.truncate);
                 Written::Conflict {
-                    brings_back: self.forget_unwritten() || brings_back,
+                    brings_back: self.forget_unwritten(),
                 }
             }
             WriteResult::Failed(why) => Written::Failed(why),
@@ -414,7 +415,9 @@ impl Log {
             None => (&self.hard_state, self.stored, None),
         };
         self.epochs = EpochTable::new(hard_state.epochs.clone(), end);
-        self.committed = hard_state.committed.up_to(end);
+        if brings_back {
+            self.committed = hard_state.committed.up_to(end);
+        }
         self.durable = cut.map_or(self.stored, |cut| cut.after.min(self.stored));
         self.unstable = Unstable::default();
         self.truncate = None;

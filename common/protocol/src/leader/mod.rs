@@ -992,6 +992,9 @@ impl<W: Waiter> Leader<W> {
             return;
         }
         self.lost_turns = lost_turns;
+        for (_, peer) in self.peers.iter_mut() {
+            peer.reset(); // who answers another master is not heard any more
+        }
         self.clients.refuse_unplaced(Unavailable::Fenced);
         self.events.push(Event::Fenced {
             by_epoch: by,

@@ -9,7 +9,7 @@ use replog_protocol::leader::phase::Phase;
 use replog_protocol::leader::{Leader, LeaderConfig};
 use replog_protocol::node::{End, Input, LinkState, Node, StreamEvent, WriteJob, WriteResult};
 use replog_protocol::node_url::NodeUrl;
-use replog_protocol::wire::{Ack, MasterState, Message};
+use replog_protocol::wire::{Ack, HeartbeatNumber, MasterState, Message};
 
 use crate::support::journal::Journal;
 use crate::support::{
@@ -736,13 +736,60 @@ fn nothing_is_sent_before_it_is_in_the_stream() {
     let mut stream = Stream::default();
     let mut one = active(1, &mut stream, at(0));
     one.step(Input::Message(Message::Ack(hello("a", 1))), at(3200));
+    let heartbeat = |m: &Message| match m {
+        Message::Append(append) if append.storage.is_some() => Some(append.clone()),
+        _ => None,
+    };
+    let asks = one.sent.iter().find_map(heartbeat).expect("it is asked");
+    let answer = Ack {
+        log_id: Some(asks.leader.log_id),
+        epoch: asks.leader.epoch,
+        answers: HeartbeatNumber {
+            master: asks.leader.epoch.master,
+            round: asks.round,
+        },
+        ..hello("a", 1)
+    };
+    one.step(Input::Message(Message::Ack(answer)), at(3201));
     one.sent.clear();
-    one.post(1, 2, at(3201));
+    one.post(1, 2, at(3202));
     let carries =
         |m: &Message| matches!(m, Message::Append(a) if a.entries.is_some() || a.tail > Seq::ZERO);
     assert!(!one.sent.iter().any(carries), "{:?}", one.sent);
-    one.write_all(&mut stream, at(3202));
-    assert_eq!(one.node.log().durable(), Seq(1));
+    one.write_all(&mut stream, at(3203));
+    assert!(one.sent.iter().any(carries), "now it is sent");
+}
+
+#[test]
+fn what_is_on_its_way_when_a_master_is_superseded_is_told_when_it_is_known() {
+    for is_taken in [true, false] {
+        let mut stream = Stream::default();
+        let mut one = active(1, &mut stream, at(0));
+        one.post(1, 1, at(3200)); // on its way
+        one.post(2, 1, at(3200)); // behind it
+        let leadership = one.node.leadership();
+        let word = Ack {
+            log_id: Some(leadership.log_id),
+            epoch: epoch(leadership.epoch.n + 1, 9),
+            ..hello("a", 1)
+        };
+        one.step(Input::Message(Message::Ack(word)), at(3201));
+        assert!(one.is_standby());
+        let fenced = Answer::Refused(AppendError::Unavailable(Unavailable::Fenced));
+        assert_eq!(one.answer(2), Some(&fenced), "it never left");
+        assert_eq!(one.answer(1), None, "nobody knows yet");
+        if !is_taken {
+            let mut two = Process::start(2, Journal::default(), &stream, at(3201));
+            two.follow(&stream, at(3201));
+            let now = suspects(&mut two, &stream, at(3201));
+            assert!(two.write(&mut stream, now));
+        }
+        assert_eq!(one.write(&mut stream, at(3202)), is_taken);
+        match is_taken {
+            true => assert!(matches!(one.answer(1), Some(Answer::Replicated { .. }))),
+            false => assert_eq!(one.answer(1), Some(&fenced)),
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Each small value of the protocol, in any order of calls, against something too simple to be wrong.
 
 mod batches;
+mod chunks;
 mod commit;
 mod dedup;
 mod epochs;

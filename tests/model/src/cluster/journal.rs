@@ -179,6 +179,17 @@ impl SimJournal {
         }
     }
 
+    /// The chunk of a shared stream that is in flight, if one is.
+    #[must_use]
+    pub fn chunk(&self) -> Option<&Arc<WriteJob>> {
+        self.in_flight.as_ref().filter(|job| job.chunk.is_some())
+    }
+
+    /// The write in flight was not carried out, and never will be.
+    pub fn drop_write(&mut self) {
+        self.in_flight = None;
+    }
+
     /// The write in flight ends: what the node is told, and what has changed.
     ///
     /// # Errors

@@ -6,12 +6,12 @@ use replog_protocol::event::Event;
 use replog_protocol::follower;
 use replog_protocol::ids::{Leadership, LogId, NodeId, Seq, StorageId};
 use replog_protocol::leader::command::{Answer, Appended, Reply};
-use replog_protocol::node::Outbound;
+use replog_protocol::node::{Outbound, WriteJob};
 use replog_protocol::wire::{Ack, FetchResponse, Message, Promise};
 use replog_protocol::write_concern::WriteConcern;
 
-use crate::cluster::clients::{Client, Fate};
-use crate::cluster::journal::StoredEntry;
+use crate::cluster::clients::{Client, Fate, Request};
+use crate::cluster::journal::{Applied, StoredEntry};
 use crate::cluster::members::{Master, Secondary};
 use crate::cluster::process::Done;
 use crate::cluster::rules::{Rule, Violation};
@@ -46,6 +46,25 @@ pub(super) fn master(cluster: &mut Cluster, m: usize, done: &Done<Reply<Client>>
     }
     never_overestimates(cluster, m)?;
     master_knows_committed(cluster, m)
+}
+
+/// A chunk is in the stream of a shared journal.
+pub(super) fn stream(cluster: &mut Cluster, chunk: &WriteJob, applied: &Applied) -> Judged {
+    let Some(head) = &chunk.chunk else {
+        return Ok(());
+    };
+    for (_, entry) in &applied.appended {
+        let mut same = cluster.clients.iter().filter(|c| c.message_id == entry.id);
+        let is_refused = |c: &Request| matches!(c.fate, Fate::Answered(Answer::Refused(_)));
+        if same.clone().count() == 1 && same.any(is_refused) {
+            let what = format!("{entry:?} was refused, and is in the log");
+            return Err(Violation::new(Rule::NoLie, what));
+        }
+    }
+    let entries = &cluster.stream.log().stored().entries;
+    let (start, master) = (uuid::Uuid::nil(), head.id.master);
+    let truth = cluster.truth.make_mut();
+    truth.wrote(start, Some(master), entries, false, applied)
 }
 
 /// What a secondary has done.
@@ -133,6 +152,11 @@ fn master_sends(cluster: &mut Cluster, m: usize, message: &Message) -> Judged {
         };
         let id = entry.message_id;
         let stored = StoredEntry { batch: one, id };
+        let shared = cluster.stream.log().stored();
+        if cluster.setup.shares_journal && !shared.has(log_id, stored.position()) {
+            let what = format!("{stored:?} leaves before it is in the stream");
+            return Err(Violation::new(Rule::SaysWhatIsDurable, what));
+        }
         if !cluster.truth.is_placed(log_id, &stored, prev) {
             let truth = cluster.truth.make_mut();
             truth.sent(log_id, &stored, prev)?;
@@ -338,7 +362,8 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
             if !is_enough || held < *acks {
                 return lie(format!("{held} nodes hold it"));
             }
-            if *acks > 1 {
+            in_stream(cluster, appended, position)?;
+            if *acks > 1 || cluster.setup.shares_journal {
                 let (log_id, epoch) = (appended.log_id, cluster.masters[m].epoch());
                 let truth = cluster.truth.make_mut();
                 truth.acknowledge(Leadership { log_id, epoch }, position);
@@ -347,6 +372,7 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
         }
         Answer::NotReplicated { appended, acks, .. } => {
             let position = placed(cluster, m, appended)?;
+            in_stream(cluster, appended, position)?;
             let held = holders(cluster, m, appended.log_id, position);
             match held < *acks || *acks >= appended.w {
                 true => lie(format!("{held} nodes hold it")),
@@ -366,13 +392,28 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
                 .iter()
                 .filter(|c| c.message_id == request.message_id);
             let is_alone = same.nth(1).is_none();
-            match is_alone && stored.entries.iter().any(|e| e.id == request.message_id) {
+            let shared = &cluster.stream.log().stored().entries;
+            let mut all = stored.entries.iter().chain(shared);
+            match is_alone && all.any(|e| e.id == request.message_id) {
                 true => lie("it is in the log".to_owned()),
                 false => Ok(()),
             }
         }
         Answer::Removed { .. } | Answer::NotRemoved(_) => lie("it has appended".to_owned()),
         Answer::NotKnown { .. } | Answer::Cleared(_) => Ok(()),
+    }
+}
+
+/// What a client is told to be in the log is in the journal that masters share, as long as nobody has cleared it.
+fn in_stream(cluster: &Cluster, appended: &Appended, position: LogPosition) -> Judged {
+    let shared = cluster.stream.log().stored();
+    let is_there = shared.has(appended.log_id, position);
+    match !cluster.setup.shares_journal || is_there || cluster.truth.is_cleared(appended.log_id) {
+        true => Ok(()),
+        false => {
+            let what = format!("{appended:?} is not in the stream at {position:?}");
+            Err(Violation::new(Rule::NoLie, what))
+        }
     }
 }
 
@@ -466,6 +507,11 @@ fn serves(cluster: &mut Cluster, m: usize, seen: &[NodeId], not_seen: &[NodeId])
         let is_patient = cluster.setup.is_patient;
         let mut all = cluster.secondaries.iter();
         match all.find(|s| has_it(s) && (is_patient || was_asked(s))) {
+            _ if cluster.setup.shares_journal => {
+                let what = format!("{leadership:?} begins without {position:?}");
+                let lost = Violation::new(Rule::KeepsWhatWasAcknowledged, what);
+                served = served.and(Err(lost));
+            }
             Some(holder) => {
                 let name = &holder.name;
                 let what = format!("{leadership:?} begins without {position:?}, which {name} has");

@@ -99,6 +99,13 @@ impl Master {
         }
     }
 
+    /// Whether it follows the stream of a shared journal, and does not lead.
+    #[must_use]
+    pub fn stands_by(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|p| p.node.phase().standby().is_some())
+    }
+
     /// Whether it asks the secondaries what they hold.
     #[must_use]
     pub fn recovers(&self) -> bool {

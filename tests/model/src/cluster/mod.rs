@@ -19,6 +19,7 @@ pub mod process;
 pub mod rules;
 pub mod setup;
 mod shared;
+pub mod stream;
 pub mod truth;
 pub mod well;
 mod world;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use replog_protocol::event::Event;
 use replog_protocol::ids::{Seq, Time};
-use replog_protocol::node::{End, Input, LinkState, Node, Outbound, Page, Read, Ready, Snapshot};
+use replog_protocol::node::{
+    End, Input, LinkState, Node, Outbound, Page, Read, Ready, Snapshot, WriteResult,
+};
 
 use crate::cluster::journal::{Applied, SimJournal, WriteEnd};
 use crate::cluster::moments::MARK;
@@ -116,6 +118,12 @@ impl<N: Node> Process<N> {
         done
     }
 
+    /// The chunk in flight was refused: another master's is in its place.
+    pub fn refuse_chunk(&mut self, journal: &mut SimJournal, pace: Pace) -> Done<N::Reply> {
+        journal.drop_write();
+        self.step(journal, pace, Input::Written(WriteResult::Conflict))
+    }
+
     /// The `i`-th read ends.
     pub fn finish_read(
         &mut self,
@@ -183,8 +191,10 @@ impl<N: Node> Process<N> {
         done: &mut Done<N::Reply>,
     ) {
         if let Some(job) = ready.write {
+            // What others write as well has no fate before it has reached them.
+            let is_chunk = job.chunk.is_some();
             match journal.begin(job) {
-                Ok(()) if pace.writes => self.end_write(journal, WriteEnd::Done, done),
+                Ok(()) if pace.writes && !is_chunk => self.end_write(journal, WriteEnd::Done, done),
                 Ok(()) => {}
                 Err(bug) => done.bug = Some(bug),
             }

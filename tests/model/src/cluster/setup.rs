@@ -44,6 +44,8 @@ pub struct Setup {
     pub is_patient: bool,
     /// What is committed is told, and judged. In a model that makes many states of one.
     pub tells_committed: bool,
+    /// Masters share their journal.
+    pub shares_journal: bool,
     /// Chooses the ids; with 0 they count up.
     pub salt: u64,
 }
@@ -102,7 +104,7 @@ impl Setup {
             new_log_id,
             listed: self.is_listed.then(|| self.names.clone()),
             deduplicate_by: DeduplicateBy::MessageId,
-            shares_journal: false,
+            shares_journal: self.shares_journal,
             remember_ids: self.remember_ids,
             read_only_without_quorum: self.needs_quorum,
             recovery,

@@ -6,7 +6,7 @@ use replog_protocol::leader::phase::Phase;
 
 use crate::cluster::clients::Fate;
 use crate::cluster::members::Secondary;
-use crate::cluster::world::Cluster;
+use crate::cluster::world::{Cluster, Place};
 
 impl Secondary {
     /// Whether it holds entries of a history that is neither `master`'s nor cleared away by it.
@@ -40,6 +40,15 @@ pub fn unwell(cluster: &Cluster) -> Option<String> {
     for (m, leader) in cluster.leaders() {
         match leader.phase() {
             Phase::Fenced(_) => {}
+            Phase::Standby(_) if cluster.is_behind(m) => {
+                return Some(format!("master {m} is behind the stream"));
+            }
+            Phase::Standby(_) => {
+                let (own, all) = (cluster.journal(Place::Master(m)), cluster.stream.log());
+                if own.stored().entries != all.stored().entries {
+                    return Some(format!("master {m} has another log than the stream"));
+                }
+            }
             Phase::Serving => {
                 serving += 1;
                 if let Some(what) = master_is_unwell(cluster, m) {

@@ -9,7 +9,7 @@ use replog_protocol::ids::{NodeId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::{Append, AppendRequest, Command, Reply};
 use replog_protocol::leader::health::Status;
-use replog_protocol::node::{Input, LinkState, Outbound};
+use replog_protocol::node::{Input, LinkState, Outbound, StreamEvent, WriteJob};
 use replog_protocol::wire::{AckOf, Address, Message};
 use replog_protocol::write_concern::WriteConcern;
 
@@ -23,6 +23,7 @@ use crate::cluster::process::{Done, Process};
 use crate::cluster::rules::{Rule, Violation};
 use crate::cluster::setup::Setup;
 use crate::cluster::shared::Shared;
+use crate::cluster::stream::SimStream;
 use crate::cluster::truth::Truth;
 use crate::cluster::{Client, members};
 
@@ -46,6 +47,8 @@ pub struct Cluster {
     pub secondaries: Vec<Shared<Secondary>>,
     /// The clients.
     pub clients: Vec<Request>,
+    /// The stream of their journal, where masters share it.
+    pub stream: Shared<SimStream>,
     /// What really was.
     pub truth: Shared<Truth>,
     /// What has left the nodes and was not carried on yet.
@@ -63,8 +66,11 @@ impl Cluster {
         match place {
             Place::Master(m) => self.masters[m].number(|master| {
                 let now = master.process.as_ref().map(|p| p.now);
-                // While a master recovers it matters whether a moment was now or a second ago.
-                relative(master, now, u64::from(master.recovers()))
+                // While a master recovers, stands by or waits for a shared journal it matters whether a moment was now or a
+                // second ago.
+                let waits = master.recovers() || master.stands_by();
+                let waits = waits || master.journal.chunk().is_some();
+                relative(master, now, u64::from(waits))
             }),
             Place::Secondary(n) => self.secondaries[n].number(|secondary| {
                 let now = secondary.process.as_ref().map(|p| p.now);
@@ -83,6 +89,9 @@ impl Cluster {
         let clients = self.clients.iter();
         clients.for_each(|c| (c.w, &c.fate).hash(&mut hasher));
         self.truth.number(fingerprint).hash(&mut hasher);
+        if self.setup.shares_journal {
+            self.stream.number(fingerprint).hash(&mut hasher);
+        }
         self.violation.hash(&mut hasher);
         hasher.finish()
     }
@@ -100,6 +109,7 @@ impl Cluster {
             Place::Secondary(n) => self.secondaries[n] = other.secondaries[n].clone(),
         }
         self.truth = other.truth.clone();
+        self.stream = other.stream.clone();
         if !self.has_same_fates(other) {
             self.clients.clone_from(&other.clients);
         }
@@ -140,6 +150,7 @@ impl Cluster {
             masters: Vec::new(),
             secondaries: Vec::new(),
             clients: Vec::new(),
+            stream: Shared::default(),
             truth: Shared::default(),
             outbox: Vec::new(),
             events: Vec::new(),
@@ -195,6 +206,10 @@ impl Cluster {
         master.seen.clear();
         master.highest_round = 0;
         master.end = None;
+        if self.setup.shares_journal {
+            let opened = self.stream.opened();
+            self.step_master(m, Input::Stream(opened));
+        }
     }
 
     /// The secondary of that place starts with what its disk holds, without a link.
@@ -221,6 +236,14 @@ impl Cluster {
     }
 
     fn crash_master(&mut self, m: usize, loss: Loss, is_written: bool) -> Result<(), Violation> {
+        if let Some(chunk) = self.masters[m].journal.chunk().cloned() {
+            // It is in the stream just before, or may still get there, or never does.
+            match is_written {
+                true => drop(self.take_chunk(&chunk)),
+                false => self.stream.make_mut().may_come_late(chunk),
+            }
+            self.masters[m].make_mut().journal.drop_write();
+        }
         let truth = self.truth.make_mut();
         let master = self.masters[m].make_mut();
         master.process = None;
@@ -340,6 +363,9 @@ impl Cluster {
                     process.let_pass(time);
                     process.look_for_damage(&master.journal);
                 }
+                if !self.is_behind(m) {
+                    self.at_end(m);
+                }
             }
             Place::Secondary(n) => {
                 let secondary = self.secondaries[n].make_mut();
@@ -375,8 +401,83 @@ impl Cluster {
         );
     }
 
+    /// The chunk reaches the stream: whether it is taken.
+    fn take_chunk(&mut self, chunk: &Arc<WriteJob>) -> bool {
+        let taken = self.stream.make_mut().take(chunk).map_err(bug);
+        match taken {
+            Ok(None) => false,
+            Ok(Some(applied)) => {
+                let judged = judge::stream(self, chunk, &applied);
+                self.keep(judged);
+                true
+            }
+            Err(violation) => {
+                self.keep(Err(violation));
+                false
+            }
+        }
+    }
+
+    /// The chunk of that master reaches the stream, and it hears what has become of it.
+    fn settle_chunk(&mut self, m: usize, chunk: &Arc<WriteJob>) {
+        let is_taken = self.take_chunk(chunk);
+        let pace = self.setup.master_pace;
+        let Master {
+            journal, process, ..
+        } = self.masters[m].make_mut();
+        if let Some(process) = process {
+            let done = match is_taken {
+                true => process.finish_write(journal, pace, WriteEnd::Done),
+                false => process.refuse_chunk(journal, pace),
+            };
+            self.after_master(m, done);
+        }
+    }
+
+    /// A chunk of a master that has ended reaches the stream after all, if one is left that fits there.
+    pub fn arrive_late(&mut self) {
+        if let Some(late) = self.stream.late() {
+            let chunk = self.stream.make_mut().take_late(late);
+            self.take_chunk(&chunk);
+        }
+    }
+
+    /// Whether the stream has a chunk that the master has not carried out, and can be told of.
+    #[must_use]
+    pub fn is_behind(&self, m: usize) -> bool {
+        self.next_chunk(m).is_some()
+    }
+
+    fn next_chunk(&self, m: usize) -> Option<&Arc<WriteJob>> {
+        let master = &self.masters[m];
+        let shared = master.process.as_ref()?.node.shared_journal()?;
+        let position = shared.position().filter(|_| !master.journal.is_writing())?;
+        self.stream.after(position)
+    }
+
+    /// A master that stands by is told that nothing follows: by a replica that may lag.
+    pub fn at_end(&mut self, m: usize) {
+        let master = &self.masters[m];
+        if master.stands_by() && !master.journal.is_writing() {
+            self.step_master(m, Input::Stream(StreamEvent::AtEnd));
+        }
+    }
+
+    /// That master is told of the next chunk.
+    pub fn follow(&mut self, m: usize) {
+        if let Some(chunk) = self.next_chunk(m) {
+            let chunk = Box::new(WriteJob::clone(chunk));
+            self.step_master(m, Input::Stream(StreamEvent::Chunk(chunk)));
+        }
+    }
+
     /// The write in flight of that place ends.
     pub fn finish_write(&mut self, place: Place, end: WriteEnd) {
+        if let Place::Master(m) = place
+            && let Some(chunk) = self.masters[m].journal.chunk().cloned()
+        {
+            return self.settle_chunk(m, &chunk);
+        }
         match place {
             Place::Master(m) => {
                 let pace = self.setup.master_pace;

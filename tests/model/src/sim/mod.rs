@@ -10,7 +10,7 @@ mod world;
 use std::fmt;
 use std::process::ExitCode;
 
-pub use plan::{Plan, Story};
+pub use plan::{Plan, SHARING, Story};
 
 /// Which runs are to be played.
 #[derive(Clone, Copy, Debug, clap::Args)]

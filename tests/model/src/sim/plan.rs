@@ -27,10 +27,16 @@ pub enum Story {
     Copies,
     /// The log is cleared.
     Clearing,
+    /// Masters share their journal, and take over from one another.
+    Sharing,
 }
 
+/// The runs of these seeds and of those after them are of masters that share their journal; those before are of the other stories, in
+/// turn.
+pub const SHARING: u64 = 1 << 32;
+
 impl Story {
-    /// All of them; the seed chooses one in turn.
+    /// All of those that share nothing; the seed chooses one in turn.
     pub const ALL: [Story; 7] = [
         Self::Links,
         Self::Recovery,
@@ -81,7 +87,10 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut rng = SeededRng::new(seed);
-        let story = Story::ALL[usize::try_from(seed % 7).unwrap_or(0)];
+        let story = match seed < SHARING {
+            true => Story::ALL[usize::try_from(seed % 7).unwrap_or(0)],
+            false => Story::Sharing,
+        };
         let many = 1 + rng.below(3);
         let names = (0..many).map(|n| format!("s{n}").parse().expect("a name"));
         let interval = Duration::from_millis(100 + rng.below(400));
@@ -111,6 +120,7 @@ impl Plan {
                 takeover: false,
                 // Drawn apart: the other draws of a seed stay what they were.
                 requires: match mixed(seed ^ 0x5e9) % 8 {
+                    _ if story == Story::Sharing => Requires::Any,
                     0 => Requires::All,
                     1 => Requires::Majority,
                     _ => Requires::Any,
@@ -124,6 +134,7 @@ impl Plan {
             max_payload: 1 << 20,
             is_patient: false,
             tells_committed: true,
+            shares_journal: story == Story::Sharing,
             salt: seed + 1,
         };
         Self {

@@ -42,6 +42,10 @@ enum Happening {
     Append(usize),
     /// Something goes wrong.
     Fault,
+    /// A master is told of the stream of a shared journal, by a replica that is up to date, or by one that lags.
+    Poll(usize, u32),
+    /// A chunk of a master that has ended may reach the stream now.
+    ArriveLate,
     /// A process that was stopped goes on.
     Resume(Place, u32),
     /// Somebody looks at the clock.
@@ -63,6 +67,8 @@ pub(super) struct World {
     /// Processes that are stopped (SIGSTOP), and until when; their clocks go on, and what comes for them waits.
     suspended: BTreeMap<Place, Duration>,
     is_healed: bool,
+    /// Until when the servers of a shared stream choose a leader, and nothing gets into it.
+    stream_away: Duration,
     /// When a superseded secondary was started again.
     replaced: BTreeMap<usize, Duration>,
     sent: usize,
@@ -75,7 +81,13 @@ impl World {
     pub(super) fn new(plan: Plan) -> Self {
         let setup = Arc::new(plan.setup.clone());
         let mut cluster = Cluster::new(Arc::clone(&setup));
-        cluster.add_master();
+        let masters = match plan.story {
+            Story::Sharing => 2 + usize::try_from(plan.seed % 2).unwrap_or(0),
+            _ => 1,
+        };
+        for _ in 0..masters {
+            cluster.add_master();
+        }
         for name in &setup.names {
             cluster.add_secondary(name.clone(), SimJournal::new(setup.is_lazy));
         }
@@ -90,6 +102,7 @@ impl World {
             reading: BTreeMap::new(),
             suspended: BTreeMap::new(),
             is_healed: false,
+            stream_away: Duration::ZERO,
             replaced: BTreeMap::new(),
             sent: 0,
             other_sent: None,
@@ -100,7 +113,9 @@ impl World {
 
     /// Faults, then none, then silence.
     pub(super) fn play(mut self) -> Result<Report, Box<Failure>> {
-        self.start(Place::Master(0), false);
+        for m in 0..self.cluster.masters.len() {
+            self.start(Place::Master(m), false);
+        }
         for n in 0..self.cluster.secondaries.len() {
             self.start(Place::Secondary(n), false);
         }
@@ -266,6 +281,13 @@ impl World {
             Happening::Write(place, starts) => {
                 self.writing.remove(&place);
                 if self.is_running(place, starts) && self.cluster.is_writing(place) {
+                    if self.cluster.journal(place).chunk().is_some() && self.now < self.stream_away
+                    {
+                        self.writing.insert(place, starts);
+                        let after = self.stream_away + self.plan.write;
+                        self.queue_at(after, Happening::Write(place, starts));
+                        return;
+                    }
                     self.set_clock(place);
                     let end = self.write_end();
                     self.cluster.finish_write(place, end);
@@ -278,6 +300,8 @@ impl World {
                     self.cluster.finish_read(place, 0);
                 }
             }
+            Happening::Poll(m, starts) => self.poll(m, starts),
+            Happening::ArriveLate => self.cluster.arrive_late(),
             Happening::Resume(place, starts) => {
                 if self.is_running(place, starts) && self.suspended.contains_key(&place) {
                     self.note(format!("{place:?} goes on"));
@@ -297,10 +321,29 @@ impl World {
             | Happening::NoResponders(place, ..)
             | Happening::Write(place, _)
             | Happening::Read(place, _) => self.suspended.get(place).copied(),
-            Happening::Resume(..) | Happening::Append(_) | Happening::Fault | Happening::Look => {
-                None
-            }
+            Happening::Poll(m, _) => self.suspended.get(&Place::Master(*m)).copied(),
+            Happening::Resume(..)
+            | Happening::ArriveLate
+            | Happening::Append(_)
+            | Happening::Fault
+            | Happening::Look => None,
         }
+    }
+
+    /// A master is told what follows in the stream, and will be again.
+    fn poll(&mut self, m: usize, starts: u32) {
+        let place = Place::Master(m);
+        if !self.is_running(place, starts) {
+            return;
+        }
+        let interval = self.plan.setup.replication.heartbeat_interval;
+        self.queue_in(interval / 3, Happening::Poll(m, starts));
+        self.set_clock(place);
+        let is_fresh = self.is_healed || self.plan.rng.hit(0.8);
+        while is_fresh && self.cluster.is_behind(m) {
+            self.cluster.follow(m);
+        }
+        self.cluster.at_end(m);
     }
 
     /// What the last step has brought about is on its way.
@@ -329,7 +372,10 @@ impl World {
             message,
         } = outbound;
         self.sent += 1;
-        if !matches!(to, Address::Heartbeat(_) | Address::Ack(..)) {
+        // Where others stand by, the master that leads shows them that it lives.
+        let is_sign = matches!(message, Message::Announcement(a) if a.is_serving())
+            && self.plan.story == Story::Sharing;
+        if !is_sign && !matches!(to, Address::Heartbeat(_) | Address::Ack(..)) {
             self.other_sent = Some(format!("{to:?}"));
         }
         let listeners = self.cluster.listeners(from, to);
@@ -402,7 +448,11 @@ impl World {
         let leaders = self.cluster.leaders().map(|(m, _)| m);
         // A stopped one takes nothing.
         let leaders = leaders.filter(|m| !self.suspended.contains_key(&Place::Master(*m)));
-        let leaders: Vec<usize> = leaders.collect();
+        let mut leaders: Vec<usize> = leaders.collect();
+        if self.plan.story == Story::Sharing && self.plan.rng.hit(0.8) {
+            // Most clients follow the address of the one that leads.
+            leaders.retain(|m| !self.cluster.masters[*m].stands_by());
+        }
         let Some(m) = self.pick(&leaders) else {
             return;
         };
@@ -545,6 +595,35 @@ impl World {
                 }
                 _ => {}
             },
+            (Story::Sharing, _) => {
+                let masters: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
+                match (self.plan.rng.below(6), self.pick(&masters), secondary) {
+                    (0, ..) => {
+                        let away = Duration::from_millis(500 + self.plan.rng.below(8_000));
+                        self.note(format!("nothing gets into the stream for {away:?}"));
+                        self.stream_away = self.now + away;
+                    }
+                    (1, Some(m), _) if self.plan.rng.hit(0.3) => {
+                        self.note(format!("the log is cleared at master {m}"));
+                        self.set_clock(Place::Master(m));
+                        self.cluster.clear(m);
+                    }
+                    (2, _, Some(n)) => self.crash(Place::Secondary(n), Loss::Everything),
+                    (_, Some(m), _) => {
+                        let loss = match self.plan.rng.hit(0.5) {
+                            true => Loss::Everything,
+                            false => Loss::Nothing,
+                        };
+                        self.crash(Place::Master(m), loss);
+                        let late = Duration::from_millis(self.plan.rng.below(9_000));
+                        self.queue_at(self.now + late, Happening::ArriveLate);
+                        if self.plan.rng.hit(0.5) {
+                            self.start(Place::Master(m), false);
+                        }
+                    }
+                    _ => {}
+                }
+            }
             (Story::Clearing, _) => {
                 let leaders: Vec<usize> = self.cluster.leaders().map(|(m, _)| m).collect();
                 match (self.plan.rng.below(3), self.pick(&leaders), secondary) {
@@ -594,12 +673,17 @@ impl World {
         }
         self.clocks.insert(place, self.now);
         self.cluster.link(place, true);
+        if let (Place::Master(m), Story::Sharing) = (place, self.plan.story) {
+            let starts = self.starts(place);
+            self.queue_in(self.plan.delay, Happening::Poll(m, starts));
+        }
     }
 
     /// No faults any more.
     fn heal(&mut self) {
         self.note("no faults from now on".to_owned());
         self.is_healed = true;
+        self.stream_away = Duration::ZERO;
         self.queue
             .retain(|_, what| !matches!(what, Happening::Fault | Happening::Append(_)));
         self.end_waiting();

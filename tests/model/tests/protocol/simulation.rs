@@ -42,6 +42,11 @@ fn still_more_seeds_of_all_stories() {
 }
 
 #[test]
+fn seeds_of_masters_that_share_their_journal() {
+    run_many(sim::SHARING..sim::SHARING + 700);
+}
+
+#[test]
 fn one_seed() {
     let seed = std::env::var("REPLOG_SIM_SEED");
     let seed = seed.map_or(1, |text| text.parse().expect("REPLOG_SIM_SEED is a number"));

@@ -117,6 +117,10 @@ pub(crate) struct Bounds {
     pub(crate) rots: u8,
     /// Masters tell what is committed, and that is judged.
     pub(crate) commits: bool,
+    /// Masters share their journal: so many stand by beside the one that serves.
+    pub(crate) standbys: u8,
+    /// How often a replica that lags says that nothing follows in the stream.
+    pub(crate) stale: u8,
     /// What is known by now.
     pub(crate) explored: Arc<Explored>,
 }
@@ -165,6 +169,8 @@ pub(crate) fn small(nodes: u8, clients: &[(u8, u32)]) -> Bounds {
         failures: 0,
         rots: 0,
         commits: false,
+        standbys: 0,
+        stale: 0,
         explored: Arc::default(),
     }
 }
@@ -206,6 +212,7 @@ impl Bounds {
             is_patient: (self.start == Start::Patient || self.requires == Requires::All)
                 && self.copies == 0
                 && masters_are_empty,
+            shares_journal: self.standbys > 0,
             salt: 0,
         }
         .shared()
@@ -214,7 +221,11 @@ impl Bounds {
     /// Every wait is one step of time, and nobody is suspected.
     fn replication(&self) -> Replication {
         Replication {
-            heartbeat_interval: TICK,
+            // Those who share a journal wait for some of them before they claim it: one step of time, too.
+            heartbeat_interval: match self.standbys {
+                0 => TICK,
+                _ => TICK / 20,
+            },
             suspect_after: PATIENCE * 2,
             unhealthy_after: PATIENCE * 4,
             retry_min: TICK,

@@ -1,7 +1,9 @@
 //! Whatever has happened, it becomes well again, and then it is quiet.
 
+use std::time::Duration;
+
 use replog_protocol::node::Outbound;
-use replog_protocol::wire::Address;
+use replog_protocol::wire::{Address, Message};
 
 use super::bounds::{Bounds, PATIENCE, TICK};
 use super::state::State;
@@ -88,6 +90,12 @@ fn obeys(cluster: &Cluster) -> Result<(), String> {
 fn is_quiet(cluster: &Cluster, sent: &[(Place, Outbound)]) -> Result<(), String> {
     let is_heartbeat = |o: &Outbound| matches!(o.to, Address::Heartbeat(_));
     let is_ack = |o: &Outbound| matches!(o.to, Address::Ack(..));
+    // Where others stand by, the master that leads shows them that it lives.
+    let is_sign = |o: &Outbound| {
+        let is_serving = |m: &Message| matches!(m, Message::Announcement(a) if a.is_serving());
+        cluster.setup.shares_journal && o.to == Address::Announce && is_serving(&o.message)
+    };
+    let sent: Vec<_> = sent.iter().filter(|(_, o)| !is_sign(o)).collect();
     if let Some(other) = sent.iter().find(|(_, o)| !is_heartbeat(o) && !is_ack(o)) {
         return Err(format!("not quiet: {other:?}"));
     }
@@ -127,7 +135,7 @@ fn start_again(cluster: &mut Cluster) {
 fn start_a_master(cluster: &mut Cluster) {
     let lives = |m: &usize| {
         let master = &cluster.masters[*m];
-        master.recovers() || master.leads().is_some()
+        master.recovers() || master.leads().is_some() || master.stands_by()
     };
     if !(0..cluster.masters.len()).any(|m| lives(&m)) {
         for m in 0..cluster.masters.len() {
@@ -139,12 +147,23 @@ fn start_a_master(cluster: &mut Cluster) {
     }
 }
 
+/// How far the clock of that place goes on in a round: where masters share a journal, and one of them leads, the others hear
+/// it once in a heartbeat.
+fn step_of(cluster: &Cluster, place: Place) -> Duration {
+    let stands_by = matches!(place, Place::Master(m) if cluster.masters[m].stands_by());
+    let mut masters = cluster.masters.iter();
+    match stands_by && masters.any(|m| m.recovers() || m.leads().is_some()) {
+        true => cluster.setup.replication.heartbeat_interval,
+        false => TICK,
+    }
+}
+
 /// Every deadline comes once, and everything that is sent arrives, unless there is no end to it. What was sent.
 fn round(cluster: &mut Cluster) -> Result<Vec<(Place, Outbound)>, String> {
     let places: Vec<Place> = cluster.places().collect();
     let mut all = Vec::new();
     for place in &places {
-        cluster.tick(*place, TICK);
+        cluster.tick(*place, step_of(cluster, *place));
     }
     loop {
         for place in &places {
@@ -153,6 +172,11 @@ fn round(cluster: &mut Cluster) -> Result<Vec<(Place, Outbound)>, String> {
             }
             while cluster.is_reading(*place) {
                 cluster.finish_read(*place, 0);
+            }
+            if let Place::Master(m) = *place {
+                while cluster.is_behind(m) {
+                    cluster.follow(m);
+                }
             }
         }
         cluster.events.clear();

@@ -81,13 +81,14 @@ impl Bounds {
     /// What has to happen in some state, or nothing is shown.
     fn expected(&self) -> impl Iterator<Item = Property<Self>> {
         let asks = !self.clients.is_empty();
+        let sends = asks && self.nodes > 0;
         let late_words = self.restarts > 0 && !self.punctual;
         let entries = self.clients.len() > 1;
         let retries = entries && self.clients[0].message == self.clients[1].message;
-        let overtake = entries && !retries && !self.batches && !self.late;
+        let overtake = sends && entries && !retries && !self.batches && !self.late;
         let derived: [(bool, Seen); 8] = [
             (asks, ("held by all", seen::is_held_everywhere)),
-            (asks, ("a duplicate arrives", seen::has_duplicate)),
+            (sends, ("a duplicate arrives", seen::has_duplicate)),
             (overtake, ("held back", seen::holds_back)),
             (retries, ("a retry joins", seen::joins_its_duplicate)),
             (self.restarts > 0, ("refilled", seen::is_refilled)),

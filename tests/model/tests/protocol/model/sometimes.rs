@@ -322,3 +322,15 @@ pub(crate) fn the_second_stays(bounds: &Bounds, state: &State) -> bool {
     let mut others = state.cluster.masters.iter().skip(1);
     is_fenced(bounds, state) && others.any(|m| m.serves())
 }
+
+/// Another master than the first serves a shared journal.
+pub(crate) fn is_taken_over(_: &Bounds, state: &State) -> bool {
+    state.cluster.masters[1].serves()
+}
+
+/// A client was told that its message is not in the log, because another master had written before.
+pub(crate) fn is_fenced_by_the_stream(_: &Bounds, state: &State) -> bool {
+    let fenced = Answer::Refused(AppendError::Unavailable(Unavailable::Fenced));
+    let mut clients = state.cluster.clients.iter();
+    clients.any(|c| c.fate == Fate::Answered(fenced.clone()))
+}

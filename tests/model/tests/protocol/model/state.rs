@@ -34,6 +34,7 @@ pub(crate) struct Counts {
     pub(crate) fulls: u8,
     pub(crate) failures: u8,
     pub(crate) rots: u8,
+    pub(crate) stale: u8,
 }
 
 /// One state.
@@ -96,6 +97,10 @@ impl State {
         }
         let m = state.cluster.add_master();
         state.start_master(bounds, m, false);
+        if bounds.standbys > 0 {
+            state.share(bounds, m);
+            return state;
+        }
         if bounds.together {
             let second = state.cluster.add_master();
             state.start_master(bounds, second, bounds.takeover);
@@ -120,6 +125,36 @@ impl State {
         state.carry(bounds);
         state.close(bounds, None);
         state
+    }
+
+    /// The first master claims the journal and serves; the others stand by, and have seen that.
+    fn share(&mut self, bounds: &Bounds, first: usize) {
+        let place = Place::Master(first);
+        for _ in 0..4 {
+            for number in self.network.iter() {
+                let frame = bounds.frame(number);
+                if matches!(frame.to, Address::Ack(..)) && !self.cluster.masters[first].serves() {
+                    let message = frame.message.clone();
+                    self.cluster.deliver(place, message);
+                }
+            }
+            self.cluster.tick(place, TICK);
+            while self.cluster.is_writing(place) {
+                self.cluster.finish_write(place, WriteEnd::Done);
+            }
+        }
+        assert!(self.cluster.masters[first].serves(), "it serves by now");
+        self.cluster.outbox.clear();
+        for _ in 0..bounds.standbys {
+            let m = self.cluster.add_master();
+            self.start_master(bounds, m, false);
+            while self.cluster.is_behind(m) {
+                self.cluster.follow(m);
+            }
+            self.cluster.tick(Place::Master(m), TICK);
+        }
+        self.carry(bounds);
+        self.close(bounds, None);
     }
 
     /// A number that is the same for the same cluster, whatever is under way.
@@ -303,7 +338,9 @@ impl State {
     fn take_sent(&mut self, bounds: &Bounds) -> Vec<u32> {
         self.cluster.events.clear();
         // Who hears nobody else announces itself to nobody; or it was heard.
-        let is_alone = bounds.prompt || bounds.seconds == 0 && !bounds.together;
+        // Those who share a journal may always think that nobody leads.
+        let is_alone =
+            bounds.prompt || bounds.seconds == 0 && !bounds.together || bounds.standbys > 0;
         let sent = std::mem::take(&mut self.cluster.outbox).into_iter();
         let sent = sent.filter_map(|(_, outbound)| frame(outbound, is_alone, bounds.commits));
         let mut frames = bounds.explored.frames();

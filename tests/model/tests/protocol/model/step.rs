@@ -45,6 +45,12 @@ pub(crate) enum Step {
     NoResponders(usize, usize),
     /// An entry rots.
     Rot(Place, Seq),
+    /// A master is told of the next chunk of the stream of a shared journal.
+    Follow(usize),
+    /// A replica that lags tells a master that nothing follows, and time goes on.
+    StaleEnd(usize),
+    /// A chunk of a master that has ended reaches the stream after all.
+    ArriveLate,
 }
 
 impl Step {
@@ -166,6 +172,15 @@ pub(crate) fn possible(bounds: &Bounds, state: &State, steps: &mut Vec<Step>) {
             steps.extend([false, true].map(failed));
         }
     }
+    if bounds.standbys > 0 {
+        let all = 0..cluster.masters.len();
+        let behind: Vec<usize> = all.filter(|m| cluster.is_behind(*m)).collect();
+        steps.extend(behind.iter().map(|m| Step::Follow(*m)));
+        if counts.stale < bounds.stale {
+            steps.extend(behind.iter().map(|m| Step::StaleEnd(*m)));
+        }
+        steps.extend(cluster.stream.late().map(|_| Step::ArriveLate));
+    }
     if may_start && counts.seconds < bounds.seconds {
         steps.push(Step::Second);
     }
@@ -267,6 +282,14 @@ pub(crate) fn take(bounds: &Bounds, state: &mut State, step: Step) {
             let address = Address::Ack(name, AckOf::Seq(Seq::ZERO));
             cluster.no_responders(Place::Master(m), address);
         }
+        Step::Follow(m) => cluster.follow(m),
+        Step::StaleEnd(m) => {
+            counts.stale += 1;
+            cluster.at_end(m);
+            cluster.tick(Place::Master(m), bounds.tick_of(Place::Master(m)));
+            cluster.at_end(m);
+        }
+        Step::ArriveLate => cluster.arrive_late(),
         Step::Rot(place, seq) => {
             counts.rots += 1;
             cluster.rot(place, seq);
