@@ -176,6 +176,19 @@ struct Member {
     problem: Option<String>,
 }
 
+/// What a leader does not know of itself.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The kind of storage that its own log is in.
+    pub kind: StorageKind,
+    /// How its link is.
+    pub broker: BrokerState,
+    /// What the broker refuses, if anything.
+    pub denial: Option<Denial>,
+    /// How the stream of its journal is, where it is in one.
+    pub stream: Option<StreamStatus>,
+}
+
 /// What a master can be doing.
 pub(crate) const STATUSES: [&str; 6] = [
     "ok",
@@ -213,19 +226,22 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Health {
-    /// Reads it off the leader, which runs like that, whose log is in that kind of storage and whose link is like that.
-    /// `default_w` is the write concern of a POST that names none; the log is in a stream that is like `stream`, if it is in one.
+    /// Reads it off the leader, which runs like that; `default_w` is the write concern of a POST that names none.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
         running: Running,
         default_w: WriteConcern,
-        kind: StorageKind,
-        broker: BrokerState,
-        denial: Option<Denial>,
-        stream: Option<&StreamStatus>,
+        around: &Surroundings,
         now: Time,
     ) -> Self {
+        let Surroundings {
+            kind,
+            broker,
+            ref denial,
+            ref stream,
+        } = *around;
+        let stream = stream.as_ref();
         let last_seq = leader.log().durable();
         let peers = leader.peers();
         let Members { members, observers } = Members::of(leader, denial.as_ref(), now);

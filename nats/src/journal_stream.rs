@@ -328,6 +328,9 @@ impl JournalStream {
 
     fn deadline(&self) -> Time {
         let far = self.now() + Duration::from_secs(3600);
+        if !self.status.borrow().is_connected {
+            return far; // the connection wakes it
+        }
         match self.stage {
             Stage::Connecting | Stage::Ended => far,
             Stage::Opening { again_at, .. } => again_at,

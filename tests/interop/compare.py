@@ -93,7 +93,7 @@ class Said:
         return {"seq": prev["seq"] + 1, "prev": prev, "max_bytes": max_bytes, "storage": "@"}
 
     def announce(self, _):
-        return {"kind": self.random.choice(["recovering", "serving"])}
+        return {"kind": self.random.choice(["recovering", "serving", "stopping"])}
 
 
 class Node:

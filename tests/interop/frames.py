@@ -9,7 +9,7 @@ import uuid
 VERSION, TOP, NONE = 2, (1 << 53) - 1, (0, "")
 NUMBERS, PARTS = {"v", "seq", "epoch", "tail", "commit", "round", "max_bytes", "placed_in"}, {"prev", "cleared", "entries"}
 UUIDS, UUID = {"log_id", "instance", "storage", "placed_by", "message_id"}, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-KINDS = {"append": {"append", "heartbeat"}, "announce": {"recovering", "serving"}}
+KINDS = {"append": {"append", "heartbeat"}, "announce": {"recovering", "serving", "stopping"}}
 NOT_A_MESSAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -47,7 +47,8 @@ def read(kind, data):
     f = types.SimpleNamespace(storage=fields.get("storage"), round=fields.get("round", 0), node=fields.get("node"))
     if fields["kind"] not in KINDS.get(kind, {kind}) or f.storage is None and kind in ("fetch", "claim", "ack"):
         raise ValueError(kind)
-    if kind in ("append", "prepare", "fetch"):
+    f.kind = fields["kind"]
+    if kind in ("append", "prepare", "fetch", "announce"):
         f.log_id, f.epoch = fields["log_id"], (fields["epoch"], fields["instance"])
         f.cleared = {log["log_id"]: epoch_of(log) for log in fields.get("cleared", [])}
     if kind in ("append", "fetch"):

@@ -42,6 +42,7 @@
 //! | What is committed was held by so many nodes at one time, and only rises | [`committed`]: measured by the leader, told with its messages, taken as far as the follower has verified |
 //! | A message is in the log once | [`leader::dedup`], asked and told by the one owner, the [`leader::Leader`] |
 //! | Nothing is acknowledged or answered that is not durable | [`log::Log`]: what is durable, and of which log |
+//! | Of masters that share a journal, what one acknowledged is in the log of every other, at its position | [`leader::shared_journal`]: one chunk at a time, after the last one that was carried out |
 //! | What one master acknowledged is found by the next | [`leader::recovery`]: promise before fetch, every start a holder of its own |
 //! | From every state, a healed network converges, and falls silent | one deadline per secondary ([`leader::peer`]), and hellos |
 //!
@@ -72,7 +73,9 @@
 //! | rollback | entries put aside because the master has others there | MongoDB rollback files |
 //! | [`repair::Repair`] | writing a damaged entry again from another node | Cassandra, TigerBeetle |
 //!
-//! There is no election here: the master is given, and its epochs are fenced.
+//! There is no election here: the master is given, and its epochs are fenced. Where several masters share a journal
+//! ([`chunk`]), whoever gets a claim into its stream leads ([`leader::standby`], [`leader::shared_journal`]); how a chunk is known to be
+//! in a JetStream stream is [`chunk_writer`]'s.
 //!
 //! `PROTOCOL.md` beside this crate's `Cargo.toml` is the same for somebody who writes a node in another language: subjects, every
 //! message field by field, and what a secondary does with it. A change here that others have to know is a change there.

@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use super::outcome::{refused, unavailable};
 use super::{Master, NoQuery, Shared};
-use crate::health::Health;
+use crate::health::{Health, Surroundings};
 use crate::journal::status_of;
 
 /// The answer of `/livez`.
@@ -169,13 +169,14 @@ pub(super) async fn clear(
 pub(super) async fn current(master: &Master) -> Result<Health, Problem> {
     master.log.store_committed();
     let view = master.log.now();
-    let (kind, default_w) = (view.reader.kind(), master.default_w);
-    let (broker, denial) = (master.node.broker(), master.node.denial());
-    let running = master.running.clone();
-    let stream = status_of(master.stream.as_ref());
-    let health = (master.node).inspect(move |node, now| {
-        let stream = stream.as_ref();
-        Health::of(node, running, default_w, kind, broker, denial, stream, now)
-    });
+    let around = Surroundings {
+        kind: view.reader.kind(),
+        broker: master.node.broker(),
+        denial: master.node.denial(),
+        stream: status_of(master.stream.as_ref()),
+    };
+    let (running, default_w) = (master.running.clone(), master.default_w);
+    let health =
+        (master.node).inspect(move |node, now| Health::of(node, running, default_w, &around, now));
     health.await.ok_or_else(Problem::stopping)
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -24,8 +24,8 @@ pub struct Problem {
     reason: &'static str,
     fields: Vec<(&'static str, Box<RawValue>)>,
     retry_after_s: Option<u32>,
-    challenge: Option<HeaderValue>,
-    location: Option<HeaderValue>,
+    /// One header that this error has besides.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     limit: Option<HttpLimit>,
 }
 
@@ -38,8 +38,7 @@ impl Problem {
             reason: word_of(status),
             fields: Vec::new(),
             retry_after_s: None,
-            challenge: None,
-            location: None,
+            header: None,
             limit: None,
         }
     }
@@ -92,14 +91,15 @@ impl Problem {
     /// What the client has to show, for the header `WWW-Authenticate`.
     #[must_use]
     pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
-        self.challenge = Some(challenge);
+        self.header = Some(Box::new((header::WWW_AUTHENTICATE, challenge)));
         self
     }
 
     /// Where the client finds what it asks for, for the header `Location`; left out where that is no text of a header.
     #[must_use]
     pub fn with_location(mut self, url: &str) -> Self {
-        self.location = HeaderValue::from_str(url).ok();
+        let url = HeaderValue::from_str(url).ok();
+        self.header = url.map(|url| Box::new((header::LOCATION, url)));
         self
     }
 
@@ -142,7 +142,8 @@ impl Problem {
     /// What the client has to show.
     #[must_use]
     pub fn challenge(&self) -> Option<&HeaderValue> {
-        self.challenge.as_ref()
+        let (name, value) = self.header.as_deref()?;
+        (*name == header::WWW_AUTHENTICATE).then_some(value)
     }
 
     /// The word for programs.
@@ -188,11 +189,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        if let Some(location) = self.location {
-            headers.insert(header::LOCATION, location);
+        if let Some(header) = self.header {
+            headers.insert(header.0, header.1);
         }
         if let Some(limit) = self.limit {
             // For the server, which counts the answers; nothing of that is sent.

@@ -52,7 +52,7 @@ fn a_secondary_hears_both_of_them() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(1, &[(1, 2)])
         },
-        102099,
+        102007,
     );
 }
 
@@ -66,7 +66,7 @@ fn a_master_ends_and_its_last_chunk_comes_late() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(0, &[(1, 1)])
         },
-        46176,
+        46231,
     );
 }
 

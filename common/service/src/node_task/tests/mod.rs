@@ -20,6 +20,7 @@ use crate::snapshot::Views;
 mod ending;
 mod journal;
 mod order;
+mod sharing;
 mod traffic;
 
 /// What has happened, in its order, over all parts of a world.
