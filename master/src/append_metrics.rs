@@ -119,6 +119,7 @@ impl Outcome {
                     Answer::NotKnown { .. }
                     | Answer::Cleared(_)
                     | Answer::Removed { .. }
+                    | Answer::Verified(_)
                     | Answer::NotRemoved(_),
                 )
                 | None,

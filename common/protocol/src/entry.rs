@@ -475,6 +475,11 @@ impl EntryBatch {
         (0..self.upto - self.from).map(move |i| &text[self.object(i)])
     }
 
+    /// The same as bytes.
+    pub(crate) fn object_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.upto - self.from).map(|i| &self.text[self.object(i)])
+    }
+
     /// The entries from `first` to `last` that are in the batch; `None` if there are none. The bytes are shared.
     #[must_use]
     pub fn range(&self, first: Seq, last: Seq) -> Option<Self> {

@@ -71,6 +71,7 @@
 //! | [`leader::peer::Peer`], [`leader::progress::Progress`] | what the master knows of one secondary | etcd/raft |
 //! | unstable | placed, not yet durable | etcd/raft `log_unstable` |
 //! | rollback | entries put aside because the master has others there | MongoDB rollback files |
+//! | [`digest::Digest`], [`digests::Digests`] | whether two logs are the same, up to which position | TigerBeetle, Merkle trees |
 //! | [`repair::Repair`] | writing a damaged entry again from another node | Cassandra, TigerBeetle |
 //!
 //! There is no election here: the master is given, and its epochs are fenced. Where several masters share a journal
@@ -89,6 +90,8 @@ pub mod chunk;
 pub mod chunk_writer;
 pub mod cleared_logs;
 pub mod committed;
+pub mod digest;
+pub mod digests;
 pub mod entry;
 pub mod epochs;
 pub mod event;

@@ -13,11 +13,16 @@ use std::time::Duration;
 
 use crate::chunk::{ChunkHead, ChunkKind};
 use crate::committed::Committed;
+use crate::digest::{Digest, DigestAt};
+use crate::digests::Digests;
 use crate::entry::{Content, EntryBatch};
 use crate::epochs::{EpochTable, LogPosition};
 use crate::hard_state::HardState;
 use crate::ids::{Epoch, LogId, MessageId, Seq, Time};
-use crate::node::{Restored, RolledBack, Truncate, WriteJob, WriteResult};
+use crate::node::{
+    Purpose, Read, ReadError, Restored, RolledBack, Truncate, WriteJob, WriteResult,
+};
+use crate::tally::Shown;
 use crate::unstable::{Unstable, cut};
 
 /// How long nothing is written after the disk was full.
@@ -51,6 +56,8 @@ pub struct Log {
     stores_committed: bool,
     /// Counts truncations up.
     generation: u64,
+    /// The digests of what is durable: they are compared and shown, and decide nothing.
+    digests: Shown<Digests>,
 }
 
 /// A write that was handed out.
@@ -107,6 +114,7 @@ impl Log {
             full_until: None,
             stores_committed: false,
             generation: 0,
+            digests: Shown::default(),
         }
     }
 
@@ -234,6 +242,7 @@ impl Log {
         let was_committed = self.committed.roll_back_after(keep);
         self.rolls_back_committed |= was_committed && rollback_of.is_some();
         self.durable = self.durable.min(keep);
+        self.digests.0.truncate_after(keep);
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.last = in_flight.last.min(keep);
         }
@@ -377,6 +386,7 @@ impl Log {
                 self.full_until = None;
                 self.durable = self.durable.max(last);
                 self.stored = end;
+                self.digest_written(&job, last);
                 if let Some(hard_state) = job.hard_state {
                     self.hard_state = hard_state;
                 }
@@ -438,6 +448,62 @@ impl Log {
     /// Messages of so many bytes that have to be in one chunk of at most `max_bytes` are about to be placed.
     pub fn begin_group(&mut self, bytes: usize, max_bytes: usize) {
         self.unstable.begin_group(bytes, max_bytes);
+    }
+
+    /// A write has ended that made everything up to `last` durable.
+    fn digest_written(&mut self, job: &WriteJob, last: Seq) {
+        let Shown(digests) = &mut self.digests;
+        // From here on it is what the journal has now: other bytes than before would be another digest.
+        if let Some(repaired) = job.repairs.iter().map(EntryBatch::first).min() {
+            digests.truncate_after(repaired.prev());
+        }
+        for batch in &job.entries {
+            match batch.last() <= last {
+                true => digests.extend(batch),
+                false => batch
+                    .range(batch.first(), last)
+                    .iter()
+                    .for_each(|b| digests.extend(b)),
+            }
+        }
+    }
+
+    /// The digest of the durable log up to `seq`; `None` if it is not known without reading.
+    #[must_use]
+    pub fn digest_at(&self, seq: Seq) -> Option<DigestAt> {
+        let hash: Digest = self.digests.0.at(seq)?;
+        Some(DigestAt { seq, hash })
+    }
+
+    /// The digests of the durable log.
+    #[must_use]
+    pub fn digests(&self) -> &Digests {
+        &self.digests.0
+    }
+
+    /// Somebody wants to know the digest at `seq`, and that of the whole log: what is not known of it is read, as
+    /// [`Log::digest_read`] says. Nothing is tried as long as the entry that stands in the way is damaged.
+    pub fn want_digest(&mut self, seq: Seq, is_damaged: impl Fn(Seq) -> bool) {
+        self.digests.0.want(seq, is_damaged);
+    }
+
+    /// What is to be read from the journal for the digests that somebody wants to know, if anything is.
+    pub(crate) fn digest_read(&mut self) -> Option<Read> {
+        let end_of_epoch = |seq| self.epochs.end_of_epoch(seq);
+        let (revision, query) = self.digests.0.next_read(self.durable, end_of_epoch)?;
+        Some(Read {
+            purpose: Purpose::Digest(revision),
+            query,
+        })
+    }
+
+    /// What [`Log::digest_read`] has asked for.
+    pub(crate) fn digest_page(
+        &mut self,
+        revision: u64,
+        entries: Result<Option<EntryBatch>, ReadError>,
+    ) {
+        self.digests.0.page(revision, entries);
     }
 
     /// Nothing of the job was written: all of it is still to be done, but for what was truncated since.

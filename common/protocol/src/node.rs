@@ -223,6 +223,8 @@ pub enum Purpose {
     Fetch(Leadership),
     /// The next entries that a master moves into the stream.
     MoveIn,
+    /// The digest of the log is computed from them; the number tells an outdated read.
+    Digest(u64),
     /// A client's message may be in the log already; which client is up to the node.
     Duplicate(u64),
 }

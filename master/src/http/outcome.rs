@@ -40,9 +40,12 @@ pub(super) fn replicated(answer: Option<Answer>, sent: Sent) -> Result<(Appended
             Err(placed(problem, &appended, sent).with_field("w", appended.w))
         }
         Some(Answer::Refused(error)) => Err(refused(&error)),
-        Some(Answer::Cleared(_) | Answer::Removed { .. } | Answer::NotRemoved(_)) => {
-            Err(Problem::internal("an append was taken for another command"))
-        }
+        Some(
+            Answer::Cleared(_)
+            | Answer::Removed { .. }
+            | Answer::NotRemoved(_)
+            | Answer::Verified(_),
+        ) => Err(Problem::internal("an append was taken for another command")),
         None => Err(not_known("stopping", sent)),
     }
 }

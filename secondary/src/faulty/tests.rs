@@ -79,6 +79,7 @@ fn heartbeat(prev: u64, tail: u64) -> AppendEntries {
         round: 0,
         interval: Duration::ZERO,
         url: None,
+        digest: None,
         request_ids: Vec::new(),
     }
 }

@@ -141,6 +141,7 @@ impl World {
             round: 0,
             interval: Duration::ZERO,
             url: None,
+            digest: None,
             request_ids: Vec::new(),
         };
         let address = Address::Append(name());

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::cleared_logs::ClearedLogs;
 use crate::committed::Committed;
+use crate::digest::DigestAt;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -139,6 +140,8 @@ pub struct Follower<W> {
     owed: Option<AckOf>,
     /// An ACK is owed once what is being written is durable; to what.
     owed_when_written: Option<AckOf>,
+    /// A heartbeat has asked for the digest up to there.
+    asked_digest: Shown<Option<Seq>>,
     owes_promise: bool,
     /// Somebody wants this node's name.
     owes_name: bool,
@@ -217,6 +220,7 @@ impl<W> Node for Follower<W> {
             self.answer_waiting(|rolled_back| Answer::Done { rolled_back });
         }
         self.speak(now);
+        self.reads.extend(self.log.digest_read());
         let end = self.take_end(now);
         Ready {
             follow: None,
@@ -280,6 +284,7 @@ impl<W> Follower<W> {
             named_instead: Shown(None),
             owed: None,
             owed_when_written: None,
+            asked_digest: Shown(None),
             owes_promise: false,
             owes_name: false,
             fetching: None,
@@ -338,6 +343,7 @@ impl<W> Follower<W> {
         self.answers = HeartbeatNumber::default();
         self.named_instead = Shown(None);
         self.verified = Seq::ZERO;
+        self.asked_digest = Shown(None);
         self.reorder.clear();
         self.foreign = None;
         self.owed.get_or_insert(AckOf::Hello);
@@ -454,6 +460,9 @@ impl<W> Follower<W> {
         self.master_tail.set(append.tail.0);
         if append.entries.is_none() && self.master_url.0 != append.url {
             self.master_url = Shown(append.url);
+        }
+        if let Some(digest) = append.digest {
+            self.asked_digest = Shown(Some(digest.seq));
         }
         self.verify(append.prev);
         self.end_at(append.tail, leader.epoch);
@@ -575,6 +584,7 @@ impl<W> Follower<W> {
     fn follow(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.verified = Seq::ZERO;
+        self.asked_digest = Shown(None);
         self.master_tail.set(0);
         self.reorder.clear();
     }
@@ -731,6 +741,9 @@ impl<W> Follower<W> {
     }
 
     fn page(&mut self, page: Page, now: Time) {
+        if let Purpose::Digest(revision) = page.purpose {
+            return self.digest_page(revision, page.entries);
+        }
         let Some(Fetching { leader, prev }) = self.fetching.take() else {
             return;
         };
@@ -758,6 +771,33 @@ impl<W> Follower<W> {
         };
         let to = Address::Fetched(self.node.clone());
         self.send(to, None, Message::FetchResponse(response));
+    }
+
+    // ---- The digest of the log.
+
+    /// The digest that the master has asked for; or, while that takes some reading, the last one before it that is known, if there
+    /// is any. Only of what is acknowledged.
+    fn digest_to_say(&mut self, upto: Seq) -> Option<DigestAt> {
+        let asked = self.asked_digest.0.filter(|asked| *asked <= upto)?;
+        let damaged = &self.repair;
+        self.log.want_digest(asked, |seq| damaged.has(seq));
+        let digest = self.log.digest_at(asked);
+        if digest.is_some() {
+            self.asked_digest = Shown(None);
+            return digest;
+        }
+        let known = self.log.digests().last_mark(asked);
+        self.log.digest_at(known).filter(|_| known > Seq::ZERO)
+    }
+
+    /// More of the digests is known: the master is told, if it has asked for that.
+    fn digest_page(&mut self, revision: u64, entries: Result<Option<EntryBatch>, ReadError>) {
+        self.log.digest_page(revision, entries);
+        if let Some(asked) = self.asked_digest.0
+            && self.log.digest_at(asked).is_some()
+        {
+            self.owed.get_or_insert(AckOf::Seq(asked));
+        }
     }
 
     // ---- The journal.
@@ -838,10 +878,12 @@ impl<W> Follower<W> {
             return;
         }
         if let Some(of) = self.owed.take() {
+            let position = self.position();
             let ack = Ack {
                 damaged: self.repair.to_name(now),
                 error: self.problem.clone(),
-                ..self.position()
+                digest: self.digest_to_say(position.upto),
+                ..position
             };
             self.send_ack(of, ack);
         }
@@ -887,6 +929,7 @@ impl<W> Follower<W> {
             error: None,
             is_goodbye: false,
             url: None,
+            digest: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::entry::Content;
 use crate::ids::{Leadership, LogId, MessageId, NodeId, Seq};
 use crate::leader::health::Status;
 use crate::node_url::NodeUrl;
+use crate::leader::verification::Verified;
 use crate::request_id::RequestId;
 use crate::write_concern::{TooManyNodes, WriteConcern};
 
@@ -37,6 +38,13 @@ pub enum Command<W> {
     Remove {
         /// Its name.
         node: NodeId,
+        /// Who asks.
+        waiter: W,
+    },
+    /// Say whether the secondaries have the same entries. It changes nothing.
+    Verify {
+        /// How long their answers are waited for.
+        wait: Duration,
         /// Who asks.
         waiter: W,
     },
@@ -179,6 +187,8 @@ pub enum Answer {
     },
     /// The secondary stays what it was.
     NotRemoved(NotRemoved),
+    /// Whether the secondaries have the same entries.
+    Verified(Verified),
 }
 
 /// Why a secondary is not taken out of those that a master knows.

@@ -22,6 +22,7 @@ mod request_ids;
 pub mod settings;
 pub mod shared_journal;
 pub mod standby;
+pub mod verification;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use crate::chunk::{ChunkHead, ChunkKind};
 use crate::cleared_logs::{ClearedLog, ClearedLogs, KnownClearings};
 use crate::committed::Committed;
+use crate::digest::DigestAt;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::event::Event;
@@ -41,7 +43,7 @@ use crate::node::{
 };
 use crate::node_url::NodeUrl;
 use crate::repair::Repair;
-use crate::tally::Tally;
+use crate::tally::{Shown, Tally};
 use crate::wire::{
     Ack, AckOf, Address, AppendEntries, ENVELOPE_BYTES, FetchResponse, MasterAnnouncement,
     MasterState, Message, Promise, REQUEST_IDS_BYTES,
@@ -64,6 +66,7 @@ use request_ids::RequestIds;
 use settings::Replication;
 use shared_journal::SharedJournal;
 use standby::Standby;
+use verification::{Difference, Verification};
 
 /// How long a master that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -164,6 +167,7 @@ pub struct Leader<W> {
     round: u64,
     repairs: Repairs,
     request_ids: RequestIds,
+    verification: Shown<Verification<W>>,
     not_seen: Vec<NodeId>,
     /// Said once the new epoch is durable.
     serving: Option<Event>,
@@ -188,6 +192,7 @@ impl<W: Waiter> Node for Leader<W> {
             Input::Client(Command::Await(wait)) => self.await_holders(wait, now),
             Input::Client(Command::Clear { log_id, waiter }) => self.clear(log_id, waiter, now),
             Input::Client(Command::Remove { node, waiter }) => self.remove(&node, waiter, now),
+            Input::Client(Command::Verify { wait, waiter }) => self.verify(wait, waiter, now),
             Input::Message(message) => self.message(message, now),
             Input::OtherVersion(address, version) => self.other_version(&address, version, now),
             Input::NoResponders(Address::Ack(node, _)) => {
@@ -224,6 +229,7 @@ impl<W: Waiter> Node for Leader<W> {
             self.messages.extend(asks);
         }
         self.show_life(now);
+        self.reads.extend(self.log.digest_read());
         let end = self.take_end(now);
         Ready {
             follow: self.follow.take(),
@@ -266,6 +272,7 @@ impl<W: Waiter> Node for Leader<W> {
             pause_end,
             self.linger_until,
             self.clients.deadline(),
+            self.verification.0.deadline(),
             self.log.deadline().filter(|t| *t > now),
             self.repairs.own().deadline().filter(|t| *t > now),
         ]
@@ -348,6 +355,7 @@ impl<W: Waiter> Leader<W> {
             round: 0,
             repairs: Repairs::default(),
             request_ids: RequestIds::default(),
+            verification: Shown::default(),
             not_seen: Vec::new(),
             serving: None,
             said_no_quorum: false,
@@ -581,6 +589,7 @@ impl<W: Waiter> Leader<W> {
         self.urgent = Seq::ZERO;
         self.linger_until = None;
         self.clients.cleared(waiter, self.leadership);
+        self.verification.0.reset();
         for (_, peer) in self.peers.iter_mut() {
             peer.reset();
         }
@@ -602,12 +611,44 @@ impl<W: Waiter> Leader<W> {
             self.not_seen.retain(|other| other != node);
         }
         self.repairs.forget(node);
+        self.verification.0.forget(node);
         let members = self.peers.count();
         self.clients.commit_mut().remove_member(node);
         self.clients.shrink(members);
         self.clients.tell(waiter, Answer::Removed { members });
         let node = node.clone();
         self.events.push(Event::Removed { node });
+    }
+
+    /// Asks every secondary for the digest of its log; who waits is told in [`Leader::tell_verified`].
+    fn verify(&mut self, wait: Duration, waiter: W, now: Time) {
+        if let Some(reason) = self.phase.unavailable() {
+            let error = AppendError::Unavailable(reason);
+            return self.clients.refuse(waiter, error);
+        }
+        self.round += 1;
+        let (asked, until) = ((self.round, self.log.durable()), now + wait);
+        match (self.verification.0).wait(&self.peers, asked, until, waiter) {
+            Ok(()) => self.peers.iter_mut().for_each(|(_, peer)| peer.ask_now()),
+            Err(waiter) => {
+                let full = AppendError::Unavailable(Unavailable::TooManyWaiting);
+                self.clients.refuse(waiter, full);
+            }
+        }
+    }
+
+    /// Tells whether the secondaries have the same entries, once that is known.
+    fn tell_verified(&mut self, now: Time) {
+        let Shown(verification) = &mut self.verification;
+        if let Some(reason) = self.phase.unavailable() {
+            for waiter in verification.drain() {
+                let error = AppendError::Unavailable(reason);
+                self.clients.refuse(waiter, error);
+            }
+        }
+        for (waiter, verified) in verification.take_ended(&self.peers, self.leadership, now) {
+            self.clients.tell(waiter, Answer::Verified(verified));
+        }
     }
 
     // ---- The journal.
@@ -840,6 +881,15 @@ impl<W: Waiter> Leader<W> {
                 (Err(why), Some(_)) => self.end = Some(End::StorageFailed(why.to_string())),
                 (_, None) => {}
             },
+            Purpose::Digest(revision) => {
+                self.log.digest_page(revision, entries);
+                for node in self.verification.0.owed(&self.log) {
+                    self.peers
+                        .get_mut(&node)
+                        .into_iter()
+                        .for_each(Peer::ask_now);
+                }
+            }
             Purpose::Fetch(_) => {}
         }
     }
@@ -1107,6 +1157,13 @@ impl<W: Waiter> Leader<W> {
         };
         let effect = peer.ack(ack, &leader, now);
         let (matched, number) = (peer.matched(), peer.number_to_answer());
+        if effect == AckEffect::Position {
+            let own = (&self.log, self.leadership.epoch.master);
+            let interval = self.settings.heartbeat_interval;
+            if self.verification.0.hear(ack, own, interval, now) {
+                peer.ask_now();
+            }
+        }
         self.round = self.round.max(number.unwrap_or(0));
         if self.peers.is_member(&ack.node) {
             self.clients.commit_mut().set_member(&ack.node, matched);
@@ -1324,10 +1381,21 @@ impl<W: Waiter> Leader<W> {
                 interval: self.settings.heartbeat_interval,
                 cleared: self.cleared.clone(),
                 url: self.url.clone(),
+                digest: self.digest_to_ask(&node),
                 ..self.frame(prev, None)
             };
             self.send_append(Address::Heartbeat(node.clone()), node, frame);
         }
+    }
+
+    /// The digest that goes with a heartbeat to that secondary.
+    fn digest_to_ask(&mut self, node: &NodeId) -> Option<DigestAt> {
+        let peer = self
+            .peers
+            .get(node)
+            .filter(|_| self.settings.compares_digests)?;
+        let damaged = self.repairs.own();
+        (self.verification.0).question(node, peer, &mut self.log, damaged)
     }
 
     /// Whether secondaries are to follow this master, and its journal knows what it leads.
@@ -1385,6 +1453,7 @@ impl<W: Waiter> Leader<W> {
             round: 0,
             interval: Duration::ZERO,
             url: None,
+            digest: None,
             request_ids: request_ids.unwrap_or_default(),
         }
     }
@@ -1500,6 +1569,7 @@ impl<W: Waiter> Leader<W> {
         self.sent_unwritten = durable;
         self.clients.forget_positions();
         self.clients.commit_mut().set_master(durable);
+        self.verification.0.reset();
         let link_up = self.link.is_up();
         for node in &found.seen {
             self.peers.entry(node, &self.settings, link_up);
@@ -1543,6 +1613,7 @@ impl<W: Waiter> Leader<W> {
         self.forget_request_ids();
         self.measure_committed();
         self.answer(now);
+        self.tell_verified(now);
         self.say_changes(now);
     }
 
@@ -1869,6 +1940,12 @@ impl<W: Waiter> Leader<W> {
             peer.is_none_or(|p| p.health().silence(self.last_called).is_none())
         };
         self.not_seen.iter().filter(is_silent)
+    }
+
+    /// What is known to differ in the log of that secondary, by its digest.
+    #[must_use]
+    pub fn difference(&self, node: &NodeId) -> Option<Difference> {
+        self.verification.0.difference(node)
     }
 
     /// Damaged entries that are being repaired.

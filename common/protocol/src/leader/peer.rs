@@ -458,7 +458,8 @@ impl Peer {
         }
     }
 
-    fn ask_now(&mut self) {
+    /// A heartbeat is due now: something is to be known that can wait no longer.
+    pub(crate) fn ask_now(&mut self) {
         self.heartbeat_due = self.link_down_since.is_none();
     }
 

@@ -25,6 +25,8 @@ pub struct Replication {
     pub linger: Duration,
     /// Clients that wait at one time, at most.
     pub max_waiting: usize,
+    /// Whether heartbeats compare the digests of the logs. Without it no log is ever read for that.
+    pub compares_digests: bool,
     /// Chooses the jitter.
     pub seed: u64,
 }
@@ -45,6 +47,7 @@ impl Default for Replication {
             window_bytes: 1 << 20,
             linger: Duration::from_millis(1),
             max_waiting: 10_000,
+            compares_digests: true,
             seed: 1,
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, PROTOCOL_VERSION, cleared, parse, to_line};
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
+use crate::digest::DigestAt;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, LogId, MasterId, NodeId, Seq, StorageId};
 use crate::node_url::NodeUrl;
@@ -41,6 +42,8 @@ pub struct Ack {
     pub is_goodbye: bool,
     /// Where clients reach it.
     pub url: Option<NodeUrl>,
+    /// The digest of what it holds up to a position that a heartbeat has asked for, or an earlier one; not after `upto`.
+    pub digest: Option<DigestAt>,
 }
 
 /// The number in a heartbeat, and the master that made it. An answer that carries it was said after that.
@@ -81,6 +84,8 @@ pub(super) struct AckFields<'a> {
     cleared: Vec<ClearedLog>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<DigestAt>,
     #[serde(default)]
     v: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -110,6 +115,7 @@ impl<'a> AckFields<'a> {
             goodbye: ack.is_goodbye,
             cleared: ack.cleared.iter().copied().collect(),
             url: ack.url.as_ref().map(|url| url.as_str().into()),
+            digest: ack.digest,
             v: PROTOCOL_VERSION,
             at_ms,
         }
@@ -134,6 +140,7 @@ impl<'a> AckFields<'a> {
             error: self.error.map(Cow::into_owned),
             // What is none is no reason to refuse what stands beside it.
             url: self.url.as_deref().and_then(NodeUrl::new),
+            digest: self.digest,
         })
     }
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::cleared_logs::{ClearedLog, ClearedLogs};
 use crate::committed::Committed;
+use crate::digest::DigestAt;
 use crate::entry::EntryBatch;
 use crate::epochs::LogPosition;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, Seq, StorageId};
@@ -51,6 +52,8 @@ pub struct AppendEntries {
     pub interval: Duration,
     /// Only in a heartbeat: where clients reach the master.
     pub url: Option<NodeUrl>,
+    /// Only in a heartbeat: the digest of the master's log up to a position; it asks for the secondary's up to there.
+    pub digest: Option<DigestAt>,
     /// Which requests have appended the entries, of those to which their clients gave an id and that have room beside them:
     /// for logs alone.
     pub request_ids: Vec<RequestEntries>,
@@ -116,6 +119,9 @@ impl AppendEntries {
             if let Some(url) = &self.url {
                 let _ = write!(line, r#","url":"{url}""#);
             }
+            if let Some(digest) = &self.digest {
+                let _ = write!(line, r#","digest":{}"#, json(digest));
+            }
         }
         if !self.request_ids.is_empty() {
             let requests = self.request_ids.iter().map(RequestFields::of);
@@ -171,6 +177,7 @@ impl AppendEntries {
             cleared: Vec<ClearedLog>,
             #[serde(borrow)]
             url: Option<Cow<'a, str>>,
+            digest: Option<DigestAt>,
             #[serde(borrow, default)]
             request_ids: Vec<RequestFields<'a>>,
             v: u32,
@@ -204,6 +211,7 @@ impl AppendEntries {
             round: fields.round,
             interval: Duration::from_millis(fields.interval_ms),
             url: fields.url.as_deref().and_then(NodeUrl::new),
+            digest: fields.digest,
             request_ids: (fields.request_ids.iter())
                 .filter_map(RequestFields::read)
                 .collect(),
@@ -287,6 +295,7 @@ mod tests {
             round: 0,
             interval: Duration::ZERO,
             url: None,
+            digest: None,
             request_ids: vec![RequestEntries {
                 first: Seq(1),
                 last: Seq(1),

@@ -19,3 +19,4 @@ mod sharing;
 mod silence;
 mod stopping;
 mod storages;
+mod verifying;

@@ -138,6 +138,7 @@ pub(crate) fn heartbeat(leader: Leadership) -> AppendEntries {
         round: 0,
         interval: Duration::ZERO,
         url: None,
+        digest: None,
         request_ids: Vec::new(),
     }
 }
@@ -158,6 +159,7 @@ pub(crate) fn hello(name: &str, start: u128) -> Ack {
         error: None,
         is_goodbye: false,
         url: None,
+        digest: None,
     }
 }
 

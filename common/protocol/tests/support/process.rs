@@ -297,6 +297,7 @@ impl Checked for Leader<Client> {
                 Answer::NotKnown { .. }
                 | Answer::Refused(_)
                 | Answer::Removed { .. }
+                | Answer::Verified(_)
                 | Answer::NotRemoved(_) => {}
             }
         }

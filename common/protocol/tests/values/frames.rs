@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use replog_protocol::cleared_logs::{ClearedLog, ClearedLogs};
 use replog_protocol::committed::Committed;
+use replog_protocol::digest::{Digest, DigestAt};
 use replog_protocol::entry::{BatchBuilder, Content, EntryBatch};
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::event::{Event, Speaker};
@@ -95,11 +96,11 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
         any_seq(),
         any_committed(),
         asks,
-        (any::<bool>(), any_url()),
+        (any::<bool>(), any_url(), option::of(any_digest())),
         vec(any_request(), 0..4),
     )
         .prop_flat_map(
-            |(leader, prev, tail, committed, asks, (is_own, url), requests)| {
+            |(leader, prev, tail, committed, asks, (is_own, url, digest), requests)| {
                 any_batch(prev.seq).prop_map(move |entries| {
                     // Most entries are placed by the master that sends them.
                     let entries = entries.map(|batch| match is_own {
@@ -124,6 +125,7 @@ fn any_append() -> impl Strategy<Value = AppendEntries> {
                             interval: Duration::from_millis(asks.1),
                             cleared: asks.2.clone(),
                             url: url.clone(),
+                            digest,
                             ..frame
                         },
                     }
@@ -138,6 +140,13 @@ fn renewed(batch: &EntryBatch, epoch: Epoch) -> EntryBatch {
         builder.push(entry.message_id, &entry.content());
     }
     builder.finish().expect("entries")
+}
+
+fn any_digest() -> impl Strategy<Value = DigestAt> {
+    (any_seq(), any::<[u8; 3]>()).prop_map(|(seq, entry)| DigestAt {
+        seq,
+        hash: Digest::EMPTY.then(&entry),
+    })
 }
 
 fn any_url() -> impl Strategy<Value = Option<NodeUrl>> {
@@ -164,6 +173,7 @@ fn any_ack() -> impl Strategy<Value = Ack> {
         option::of(any::<String>()),
         any::<bool>(),
         any_url(),
+        option::of(any_digest()),
     );
     (who, places, asked, rest)
         .prop_filter("a name", |((name, _), ..)| name != "master")
@@ -185,6 +195,7 @@ fn any_ack() -> impl Strategy<Value = Ack> {
                 error: rest.1,
                 is_goodbye: rest.2,
                 url: rest.3,
+                digest: rest.4,
             },
         )
 }

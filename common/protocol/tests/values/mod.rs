@@ -4,6 +4,7 @@ mod batches;
 mod chunks;
 mod commit;
 mod dedup;
+mod digests;
 mod epochs;
 mod frames;
 mod hostile;

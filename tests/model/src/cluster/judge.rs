@@ -399,7 +399,9 @@ fn answers(cluster: &mut Cluster, m: usize, reply: &Reply<Client>) -> Judged {
                 false => Ok(()),
             }
         }
-        Answer::Removed { .. } | Answer::NotRemoved(_) => lie("it has appended".to_owned()),
+        Answer::Removed { .. } | Answer::NotRemoved(_) | Answer::Verified(_) => {
+            lie("it has appended".to_owned())
+        }
         Answer::NotKnown { .. } | Answer::Cleared(_) => Ok(()),
     }
 }

@@ -196,6 +196,7 @@ impl World {
             round: 0,
             interval: Default::default(),
             url: None,
+            digest: None,
             request_ids: Vec::new(),
         });
         let address = Address::Append(name());

@@ -161,6 +161,7 @@ fn append(tail: u64, entries: Option<EntryBatch>) -> Message {
         round: 0,
         interval: Duration::ZERO,
         url: None,
+        digest: None,
         request_ids: Vec::new(),
     })
 }
