@@ -7,6 +7,7 @@ use replog_protocol::leader::command::{Unavailable, Waiter};
 use replog_protocol::leader::health::Status;
 use replog_protocol::leader::peer::Peer;
 use replog_protocol::leader::phase::Phase;
+use replog_protocol::leader::verification::Difference;
 use replog_protocol::node_url::NodeUrl;
 use replog_protocol::wire::PROTOCOL_VERSION;
 use replog_protocol::write_concern::WriteConcern;
@@ -166,7 +167,7 @@ struct Member {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>, nullable = false)]
     log_id: Option<LogId>,
-    /// The first position at which it differs: another history shares nothing.
+    /// The first position at which it differs: another history shares nothing; of the same one it is found by digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false)]
     differs_from: Option<Seq>,
@@ -217,7 +218,7 @@ fn reasons() -> Object {
     ])
 }
 
-fn member_statuses() -> Object {
+pub(crate) fn member_statuses() -> Object {
     one_of(&["unknown", "healthy", "suspected", "unhealthy", "diverged"])
 }
 
@@ -351,7 +352,9 @@ impl Members {
     #[must_use]
     pub fn of<W: Waiter>(leader: &Leader<W>, denial: Option<&Denial>, now: Time) -> Self {
         let (last, peers) = (leader.log().durable(), leader.peers());
-        let member = |(id, peer): (&NodeId, &Peer)| Member::of(id, peer, last, denial, now);
+        let member = |(id, peer): (&NodeId, &Peer)| {
+            Member::of(id, peer, leader.difference(id), (last, denial, now))
+        };
         let (members, observers): (Vec<_>, Vec<_>) =
             peers.iter().partition(|(id, _)| peers.is_member(id));
         Self {
@@ -413,7 +416,12 @@ impl CannotRead {
 }
 
 impl Member {
-    fn of(id: &NodeId, peer: &Peer, last: Seq, denial: Option<&Denial>, now: Time) -> Self {
+    fn of(
+        id: &NodeId,
+        peer: &Peer,
+        difference: Option<Difference>,
+        (last, denial, now): (Seq, Option<&Denial>, Time),
+    ) -> Self {
         let other = peer.other_history();
         Self {
             id: id.clone(),
@@ -425,8 +433,12 @@ impl Member {
             held_from: peer.held_from(),
             retries: peer.retries(),
             log_id: other,
-            differs_from: other.map(|_| Seq(1)),
-            problem: problem_of(id, peer, denial, now),
+            differs_from: match other {
+                Some(_) => Some(Seq(1)),
+                None => difference.and_then(Difference::first),
+            },
+            problem: problem_of(id, peer, denial, now)
+                .or_else(|| difference.map(|difference| difference_of(id, difference))),
         }
     }
 }
@@ -465,6 +477,20 @@ fn problem_of(id: &NodeId, peer: &Peer, denial: Option<&Denial>, now: Time) -> O
             peer.forged()
         )
     })
+}
+
+/// That the log of a secondary is another one, by its digest.
+fn difference_of(id: &NodeId, difference: Difference) -> String {
+    let equal = difference.equal_upto;
+    match difference.first() {
+        Some(first) => format!(
+            "entry {first} of {id} is another one than the master's, although the same master has placed both; everything up to              {equal} is the same. One of the two has stored something wrong: compare them (GET /messages/{first}); if it is {id},              move its data directory away, and it is filled again"
+        ),
+        None => format!(
+            "something after entry {equal} of {id}, up to {}, is another one than the master's; which entry is being looked for",
+            difference.differs_at
+        ),
+    }
 }
 
 /// Whether what the broker refuses is a subject of that secondary.

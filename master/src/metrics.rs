@@ -60,6 +60,7 @@ struct Secondary {
     retries: u64,
     holds_back: bool,
     clashes: bool,
+    differs: bool,
 }
 
 impl LeaderMetrics {
@@ -91,8 +92,9 @@ impl LeaderMetrics {
             has_quorum: leader.has_quorum(now),
             secondaries: peers
                 .iter()
-                .map(|(id, peer)| {
-                    Secondary::of(id, peer, peers.is_member(id), last_seq, growth, now)
+                .map(|(id, peer)| Secondary {
+                    differs: leader.difference(id).is_some(),
+                    ..Secondary::of(id, peer, peers.is_member(id), last_seq, growth, now)
                 })
                 .collect(),
         }
@@ -235,6 +237,12 @@ impl LeaderMetrics {
             |one| u64::from(one.clashes),
             page,
         );
+        self.write_each(
+            "replog_digest_differs",
+            "1 while the log of a secondary is known to differ from the master's, by its digest; GET /verify says from which entry on",
+            |one| u64::from(one.differs),
+            page,
+        );
         page.counters(
             "replog_member_retries_total",
             "Times that entries were sent to a secondary again",
@@ -281,6 +289,7 @@ impl Secondary {
             retries: peer.retries(),
             holds_back: peer.held_from().is_some(),
             clashes: peer.has_clash(now),
+            differs: false,
         }
     }
 

@@ -13,6 +13,7 @@ mod status;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::sync::Arc;
 
@@ -130,6 +131,7 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(status::health_stream))
         .routes(routes!(members::members))
         .routes(routes!(members::remove))
+        .routes(routes!(verify::verify))
         .routes(routes!(status::livez))
         .routes(routes!(status::readyz))
         .routes(routes!(metrics));

@@ -62,6 +62,7 @@ mod timeouts;
 mod tokens;
 mod traffic;
 mod unknown;
+mod verify;
 mod versions;
 mod waiting;
 mod watch;

@@ -15,7 +15,7 @@ fn mark(n: usize) -> String {
 }
 
 /// Changes a byte of those messages in the log of a node that does not run.
-fn rot(cluster: &Cluster, node: &str, which: &[usize]) -> Result<()> {
+pub(crate) fn rot(cluster: &Cluster, node: &str, which: &[usize]) -> Result<()> {
     // So little is all in the first segment.
     let file = format!("data-{node}/log/0000000001.segment");
     let file = cluster.dir().join(file);
@@ -32,7 +32,7 @@ fn rot(cluster: &Cluster, node: &str, which: &[usize]) -> Result<()> {
 }
 
 /// A cluster with that many messages, its nodes killed.
-async fn filled(cluster: &mut Cluster, many: usize) -> Result<Vec<String>> {
+pub(crate) async fn filled(cluster: &mut Cluster, many: usize) -> Result<Vec<String>> {
     for n in 1..=many {
         cluster.post(&mark(n), 3).await?.expect(200)?;
     }
