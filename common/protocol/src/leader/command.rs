@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::entry::Content;
 use crate::ids::{Leadership, LogId, MessageId, NodeId, Seq};
 use crate::leader::health::Status;
-use crate::node_url::NodeUrl;
 use crate::leader::verification::Verified;
+use crate::node_url::NodeUrl;
 use crate::request_id::RequestId;
 use crate::write_concern::{TooManyNodes, WriteConcern};
 

@@ -364,12 +364,40 @@ fn a_forged_digest_harms_nobody() {
     assert_eq!(master.replicated(10), Some(3));
 }
 
+/// It says that it differs where it is asked, and then that it does not: the search begins again and again.
+#[test]
+fn whoever_answers_is_not_asked_on_without_a_bound() {
+    let mut master = serving(None);
+    master.join("a", 1, 0, at(1));
+    for n in 1..=9 {
+        master.post(n, 1, at(2));
+    }
+    master.hear(master.position_of("a", 1, 9), at(3));
+    master.idle(at(3), at(1_200));
+    let truth = master.node.log().digest_at(Seq(9));
+    for n in 0..2_000u64 {
+        let asked = master.heartbeats("a").last().and_then(|h| h.digest);
+        let hash = Digest::EMPTY.then(&n.to_le_bytes());
+        let lie = asked.map(|asked| DigestAt { hash, ..asked });
+        for digest in [lie, truth] {
+            let ack = Ack {
+                digest,
+                ..master.position_of("a", 1, 9)
+            };
+            master.hear(ack, at(1_201));
+        }
+    }
+    let asked = master.heartbeats("a").len();
+    assert!(asked <= 80, "{asked}");
+}
+
 /// A digest of what it does not even claim to hold says nothing.
 #[test]
 fn a_digest_beyond_the_position_is_not_looked_at() {
     let mut master = serving(None);
     master.join("a", 1, 0, at(1));
     master.post(1, 1, at(2));
+    master.idle(at(2), at(1_200));
     let beyond = Ack {
         digest: Some(DigestAt {
             seq: Seq(1),
@@ -377,7 +405,7 @@ fn a_digest_beyond_the_position_is_not_looked_at() {
         }),
         ..master.position_of("a", 1, 0)
     };
-    master.hear(beyond, at(3));
+    master.hear(beyond, at(1_201));
     assert_eq!(master.node.difference(&node("a")), None);
 }
 

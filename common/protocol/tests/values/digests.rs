@@ -32,7 +32,7 @@ enum Call {
     /// The next read is answered.
     Read,
     /// A read that was begun is answered after something else has happened.
-    ReadLate(Box<Call>),
+    ReadLate(Vec<Call>),
     /// An entry at that place rots, in thousandths, and is written again.
     Repair {
         permille: u64,
@@ -51,9 +51,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..=1000u64).prop_map(|permille| Call::Repair { permille }),
         5 => Just(Call::Read),
     ];
-    simple.prop_recursive(1, 2, 1, |inner| {
-        inner.prop_map(|call| Call::ReadLate(Box::new(call)))
-    })
+    simple.prop_recursive(1, 8, 4, |inner| vec(inner, 1..5).prop_map(Call::ReadLate))
 }
 
 /// The digests, the journal that they are of, and those of every position.
@@ -115,6 +113,7 @@ impl World {
         self.epoch.n += 1;
     }
 
+    /// What is to be read now, as the journal has it now.
     fn begin_read(&mut self) -> Option<(u64, Result<Option<EntryBatch>, ReadError>)> {
         let (last, epochs) = (self.last(), &self.epochs);
         let (number, query) = (self.digests).next_read(last, |seq| epochs.end_of_epoch(seq))?;
@@ -147,10 +146,12 @@ impl World {
             Call::Read => {
                 self.read();
             }
-            Call::ReadLate(call) => {
+            Call::ReadLate(calls) => {
                 let page = self.begin_read();
-                self.call(*call);
-                if let Some((number, page)) = page {
+                calls.into_iter().for_each(|call| self.call(call));
+                // The next one may have begun by then.
+                let next = self.begin_read();
+                for (number, page) in page.into_iter().chain(next) {
                     self.digests.page(number, page);
                 }
             }

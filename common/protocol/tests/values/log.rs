@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use replog_protocol::digest::Digest;
 use replog_protocol::entry::{Content, EntryBatch};
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::{MessageId, Seq, Time};
@@ -176,6 +177,14 @@ impl World {
                 "entry {}: {recent:?}",
                 i + 1
             );
+        }
+        // The digest is of what is durable, and keeps up with it.
+        prop_assert_eq!(self.log.digests().end().0 as usize, durable);
+        let mut digest = Digest::EMPTY;
+        for (i, one) in twin[..durable].iter().enumerate() {
+            digest = digest.then(one.text());
+            let known = self.log.digest_at(Seq(i as u64 + 1));
+            prop_assert_eq!(known.map(|at| at.hash), Some(digest));
         }
         // A process that ended now would come back with a log that its own table describes.
         drop(self.journal.restored());
