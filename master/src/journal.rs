@@ -8,6 +8,7 @@ use replog_nats::{BrokerUrl, Credentials, JournalStream, JournalStreamOptions, S
 use replog_protocol::ids::{MasterId, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::Waiter;
+use replog_protocol::leader::shared_journal::SharedJournal;
 use replog_protocol::node_url::NodeUrl;
 use replog_service::exit::Failure;
 use replog_service::http::health::{StorageHealth, millis};
@@ -82,6 +83,11 @@ pub struct JournalArgs {
     pub journal_retry: Duration,
 }
 
+/// The stream of a cluster for which none is named.
+pub(crate) fn default_stream(cluster: &str) -> String {
+    format!("replog-{cluster}")
+}
+
 fn stream_name(text: &str) -> Result<String, String> {
     subject_token(text)
 }
@@ -134,7 +140,7 @@ impl JournalArgs {
     #[must_use]
     pub fn stream(&self, cluster: &str) -> String {
         let named = self.journal_stream.clone();
-        named.unwrap_or_else(|| format!("replog-{cluster}"))
+        named.unwrap_or_else(|| default_stream(cluster))
     }
 
     /// The stream, which is being opened from now on, with the credentials of this process's `NATS_*` variables; its end is looked
@@ -238,7 +244,6 @@ impl LogStorage {
         let (Some(shared), Some(status)) = (leader.shared_journal(), status) else {
             return Self::Own(own);
         };
-        let in_flight = shared.on_its_way().map(|chunk| now.since(chunk.since));
         Self::Stream(StreamHealth {
             kind: Store::JetStream.as_str(),
             stream: status.stream.clone(),
@@ -246,8 +251,8 @@ impl LogStorage {
             current: status.current,
             leader: status.leader.clone(),
             chunk: shared.position().map(|at| at.0),
-            in_flight_ms: in_flight.map_or(0, millis),
-            answers: status.is_connected && shared.answers(now) && !shared.is_silent(now),
+            in_flight_ms: millis(in_flight(shared, now)),
+            answers: is_answering(shared, status, now),
             copy: own.kind(),
             is_full: own.is_full(),
         })
@@ -295,6 +300,17 @@ impl Active {
             silent_ms: standby.silence(now).map(millis),
         })
     }
+}
+
+/// For how long the chunk on its way has not been known to be stored; nothing while none is.
+pub(crate) fn in_flight(shared: &SharedJournal, now: Time) -> Duration {
+    let chunk = shared.on_its_way();
+    chunk.map_or(Duration::ZERO, |chunk| now.since(chunk.since))
+}
+
+/// Whether the stream has given an answer within two heartbeat intervals.
+pub(crate) fn is_answering(shared: &SharedJournal, status: &StreamStatus, now: Time) -> bool {
+    status.is_connected && shared.answers(now) && !shared.is_silent(now)
 }
 
 /// How many chunks of the stream were not carried out here yet, by what was last heard of its end.

@@ -15,6 +15,7 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod journal;
+pub mod journal_metrics;
 pub mod message_ids;
 pub mod metrics;
 pub mod nats_config;

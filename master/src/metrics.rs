@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use replog_nats::StreamStatus;
 use replog_protocol::ids::{NodeId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::Waiter;
@@ -14,6 +15,7 @@ use replog_service::metrics::page::Value;
 use replog_storage::journal::StorageKind;
 
 use crate::health::{STATUSES, status};
+use crate::journal_metrics::JournalMetrics;
 
 /// The statuses of a secondary.
 const MEMBER_STATUSES: [Status; 5] = [
@@ -42,6 +44,8 @@ pub struct LeaderMetrics {
     quorum_needed: u32,
     alive: u32,
     has_quorum: bool,
+    /// Of the stream, where the journal is in one.
+    journal: Option<JournalMetrics>,
     /// Each secondary; at most as many as a master takes.
     secondaries: Vec<Secondary>,
 }
@@ -64,12 +68,14 @@ struct Secondary {
 }
 
 impl LeaderMetrics {
-    /// Reads them off the leader, whose log is in that kind of storage and has grown like that.
+    /// Reads them off the leader, whose log is in that kind of storage and has grown like that; its journal is in a stream that is
+    /// like `stream`, if it is in one.
     #[must_use]
     pub fn of<W: Waiter>(
         leader: &Leader<W>,
         kind: StorageKind,
         growth: &Growth,
+        stream: Option<&StreamStatus>,
         now: Time,
     ) -> Self {
         let last_seq = leader.log().durable();
@@ -90,6 +96,7 @@ impl LeaderMetrics {
             quorum_needed: peers.majority(),
             alive: peers.alive(now),
             has_quorum: leader.has_quorum(now),
+            journal: JournalMetrics::of(leader, stream, now),
             secondaries: peers
                 .iter()
                 .map(|(id, peer)| Secondary {
@@ -171,6 +178,9 @@ impl LeaderMetrics {
             "1 while a majority of the nodes is alive",
             u64::from(self.has_quorum),
         );
+        if let Some(journal) = &self.journal {
+            journal.write(page);
+        }
         self.write_members(page);
     }
 

@@ -14,6 +14,8 @@ pub struct Accounts {
     pub users: Vec<BrokerUser>,
     /// Of the user `system`, to whom the broker speaks of itself.
     pub system: Secret,
+    /// Whether there may be streams where the log is: for a journal that masters share.
+    pub has_streams: bool,
 }
 
 /// One user of a broker.
@@ -72,6 +74,15 @@ impl BrokerUser {
         }
     }
 
+    /// The same user, who may also keep the journal of that cluster in that JetStream stream.
+    #[must_use]
+    pub fn with_journal(mut self, cluster: &str, stream: &str) -> Self {
+        let journal = Permissions::of_journal(&Subjects::of(cluster), stream);
+        self.about = format!("{} Its journal is the stream `{stream}`.", self.about);
+        self.permissions = self.permissions.and(journal);
+        self
+    }
+
     /// A secondary of a cluster, under that user's name.
     #[must_use]
     pub fn secondary(
@@ -120,6 +131,22 @@ impl Accounts {
                 BrokerUser::observer(password("observer"), services),
             ],
             system: password("sys"),
+            has_streams: false,
+        }
+    }
+
+    /// The same with a journal in JetStream for the cluster `default`: what docker compose starts with the profile `ha`.
+    #[must_use]
+    pub fn shipped_with_journal() -> Self {
+        let with_journal = |user: BrokerUser| match user.name.as_str() {
+            "master" => user.with_journal("default", "replog-default"),
+            _ => user,
+        };
+        let shipped = Self::shipped();
+        Self {
+            users: shipped.users.into_iter().map(with_journal).collect(),
+            has_streams: true,
+            ..shipped
         }
     }
 }
@@ -156,7 +183,11 @@ impl fmt::Display for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HEAD)?;
         f.write_str("system_account: SYSTEM\naccounts {\n  # Where the log is: its users see nothing of another account.\n")?;
-        f.write_str("  LOG {\n    users: [\n")?;
+        f.write_str("  LOG {\n")?;
+        if self.has_streams {
+            f.write_str("    jetstream: enabled\n")?;
+        }
+        f.write_str("    users: [\n")?;
         for user in &self.users {
             write!(f, "{user}")?;
         }
@@ -211,15 +242,61 @@ fn list(f: &mut fmt::Formatter<'_>, subjects: &[String]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permissions::covers;
 
     #[test]
     fn the_shipped_file_is_what_the_permissions_are() {
-        let shipped = include_str!("../accounts.conf");
-        assert_eq!(
-            shipped,
-            Accounts::shipped().to_string(),
-            "write it again: cargo run -p replog-nats --example accounts > accounts.new && mv accounts.new nats/accounts.conf"
-        );
+        for (shipped, file, flag, accounts) in [
+            (
+                include_str!("../accounts.conf"),
+                "accounts.conf",
+                "",
+                Accounts::shipped(),
+            ),
+            (
+                include_str!("../accounts-jetstream.conf"),
+                "accounts-jetstream.conf",
+                " -- --journal",
+                Accounts::shipped_with_journal(),
+            ),
+        ] {
+            assert_eq!(
+                shipped,
+                accounts.to_string(),
+                "write it again: cargo run -p replog-nats --example accounts{flag} > accounts.new && mv accounts.new nats/{file}"
+            );
+        }
+    }
+
+    /// Nobody may make, change, empty or delete another stream, or that one, and nobody but the master reads it there.
+    #[test]
+    fn with_a_journal_the_master_may_make_and_read_its_stream_and_no_other() {
+        let may = |patterns: &[String], subject| patterns.iter().any(|p| covers(p, subject));
+        let calls = |user: &BrokerUser| -> Vec<String> {
+            let publish = user.permissions.publish.iter();
+            let calls = publish.filter_map(|subject| subject.strip_prefix("$JS.API."));
+            calls.map(str::to_owned).collect()
+        };
+        for user in Accounts::shipped().users {
+            assert!(calls(&user).is_empty(), "{user}");
+        }
+        for user in Accounts::shipped_with_journal().users {
+            let (publish, subscribe) = (&user.permissions.publish, &user.permissions.subscribe);
+            let is_master = user.name == "master";
+            let expected: &[&str] = match is_master {
+                true => &[
+                    "STREAM.INFO.replog-default",
+                    "STREAM.CREATE.replog-default",
+                    "DIRECT.GET.replog-default",
+                ],
+                false => &[],
+            };
+            assert_eq!(calls(&user), expected, "{user}");
+            let journal = "replog.default.journal";
+            assert_eq!(may(publish, journal), is_master, "{user}");
+            let is_answered = is_master || user.name == "observer";
+            assert_eq!(may(subscribe, "_INBOX.>"), is_answered, "{user}");
+        }
     }
 
     #[test]

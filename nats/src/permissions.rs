@@ -108,6 +108,22 @@ impl Permissions {
         }
     }
 
+    /// These and those others, each once.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        for (all, more) in [
+            (&mut self.publish, more.publish),
+            (&mut self.subscribe, more.subscribe),
+        ] {
+            for pattern in more {
+                if !all.contains(&pattern) {
+                    all.push(pattern);
+                }
+            }
+        }
+        self
+    }
+
     /// With what a NATS service needs besides.
     fn of_service(mut self, services: Services) -> Self {
         if services == Services::Wanted {

@@ -59,6 +59,7 @@ use utoipa_axum::routes;
 
 use crate::append_metrics::AppendMetrics;
 use crate::config::Config;
+use crate::journal::status_of;
 use crate::message_ids::MessageIds;
 use crate::metrics::LeaderMetrics;
 
@@ -256,8 +257,10 @@ async fn metrics(State(master): Shared, _: NoQuery) -> Result<MetricsPage, Probl
     let mut page = master.scraper.page(&master.node, &master.log).await;
     let kind = master.log.now().reader.kind();
     let counts = Arc::clone(master.node.metrics());
-    let leader = (master.node)
-        .inspect(move |leader, now| LeaderMetrics::of(leader, kind, &counts.growth(), now));
+    let stream = status_of(master.stream.as_ref());
+    let leader = master.node.inspect(move |leader, now| {
+        LeaderMetrics::of(leader, kind, &counts.growth(), stream.as_ref(), now)
+    });
     let leader = leader.await.ok_or_else(Problem::stopping)?;
     leader.write(&mut page);
     let counts = master.node.metrics();

@@ -1,7 +1,8 @@
 //! `nats-config`: users for a broker and its nodes, with their permissions, secrets and certificates.
 //!
 //! ```text
-//!   DIR/broker/       what the broker is started with: its configuration, accounts.conf, broker.env, tls/
+//!   DIR/broker/       what the broker is started with: its configuration, accounts.conf, broker.env, tls/; with --journal
+//!                     jetstream.conf, with --routes cluster.conf
 //!   DIR/master/       who the master is: nats.env, and the files that it names
 //!   DIR/<secondary>/  the same for each secondary
 //!   DIR/observer/     the same for who looks on, and for who looks after the broker
@@ -20,12 +21,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use nkeys::KeyPair;
-use replog_nats::broker_files::{COMMON_CONF, PUBLIC_CONF, TLS_CONF};
+use replog_nats::broker_files::{COMMON_CONF, JETSTREAM_CONF, PUBLIC_CONF, TLS_CONF};
 use replog_nats::{Accounts, BrokerUser, SecondaryName, Secret, Services};
 use replog_protocol::ids::NodeId;
 use replog_service::settings::WrongSetting;
 use replog_service::settings::values::subject_token;
 
+use crate::journal::default_stream;
 use certificates::{Authority, BrokerName, Certified};
 use files::Files;
 
@@ -62,6 +64,20 @@ pub struct NatsConfigArgs {
     /// Without the permissions that NATS services need: the nodes are started with --no-nats-service.
     #[arg(long = "no-nats-service", id = "configured_without_services")]
     without_services: bool,
+    /// For masters with --store jetstream: the permissions for the stream of their journal, and a broker with a store [stream:
+    /// replog-CLUSTER].
+    #[arg(
+        long,
+        value_name = "STREAM",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = subject_token
+    )]
+    journal: Option<Option<String>>,
+    /// The names by which brokers of a cluster reach each other, comma separated, with a port where it is not 6222: each gets the
+    /// same directory.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = route)]
+    routes: Vec<String>,
     /// The directory to make; it must not be there, or be empty.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -170,12 +186,12 @@ impl NatsConfigArgs {
             false => Services::Wanted,
         };
         let cluster = self.cluster.as_str();
-        let mut accounts = vec![BrokerUser::master(
-            "master",
-            users.add("master", "master")?,
-            cluster,
-            services,
-        )];
+        let master = users.add("master", "master")?;
+        let master = BrokerUser::master("master", master, cluster, services);
+        let mut accounts = vec![match self.stream() {
+            Some(stream) => master.with_journal(cluster, &stream),
+            None => master,
+        }];
         for node in &self.secondaries {
             let (name, secret) = (node.as_str(), users.add(node.as_str(), node.as_str())?);
             let node = SecondaryName::One(node.clone());
@@ -190,6 +206,7 @@ impl NatsConfigArgs {
         let accounts = Accounts {
             users: accounts,
             system: users.add(SYSTEM, SYSTEM_VARIABLE)?,
+            has_streams: self.journal.is_some(),
         };
         let Users {
             mut files,
@@ -202,9 +219,9 @@ impl NatsConfigArgs {
             files.add_secret("broker/broker.env", broker_env);
         }
         match &authority {
-            None => files.add("broker/nats-public.conf", PUBLIC_CONF),
+            None => files.add("broker/nats-public.conf", self.with_parts(PUBLIC_CONF)),
             Some(authority) => {
-                files.add("broker/nats-tls.conf", TLS_CONF);
+                files.add("broker/nats-tls.conf", self.with_parts(TLS_CONF));
                 files.add("broker/tls/ca.pem", authority.certificate());
                 let Certified { certificate, key } = authority.broker(&self.tls)?;
                 files.add("broker/tls/broker.pem", certificate);
@@ -213,7 +230,40 @@ impl NatsConfigArgs {
                 files.add_secret("authority/ca-key.pem", authority.key());
             }
         }
+        if self.journal.is_some() {
+            files.add("broker/jetstream.conf", JETSTREAM_CONF);
+        }
+        if !self.routes.is_empty() {
+            let password = random_password()?;
+            let has_tls = authority.is_some();
+            files.add_secret(
+                "broker/cluster.conf",
+                cluster_conf(&self.routes, &password, has_tls),
+            );
+        }
         Ok(files)
+    }
+
+    /// The stream of the journal, if there is to be one.
+    fn stream(&self) -> Option<String> {
+        let named = self.journal.as_ref()?;
+        Some(
+            named
+                .clone()
+                .unwrap_or_else(|| default_stream(&self.cluster)),
+        )
+    }
+
+    /// A broker's configuration that includes the other files which were asked for.
+    fn with_parts(&self, conf: &str) -> String {
+        let mut conf = conf.to_owned();
+        if self.journal.is_some() {
+            conf.push_str("\ninclude jetstream.conf\n");
+        }
+        if !self.routes.is_empty() {
+            conf.push_str("\ninclude cluster.conf\n");
+        }
+        conf
     }
 
     fn said(&self, home: &Path, files: &Files) -> String {
@@ -248,6 +298,21 @@ impl NatsConfigArgs {
             true => " --no-nats-service",
             false => "",
         };
+        let (store, options) = (
+            match self.journal {
+                Some(_) => "NATS_STORE_DIR=STORE ",
+                None => "",
+            },
+            match self.routes.is_empty() {
+                true => "",
+                false => " --name NAME",
+            },
+        );
+        let journal = match &self.journal {
+            None => String::new(),
+            Some(None) => " --store jetstream".to_owned(),
+            Some(Some(stream)) => format!(" --store jetstream --journal-stream {stream}"),
+        };
         let node = self.secondaries.first().map_or("NAME", NodeId::as_str);
         let names: Vec<&str> = self.secondaries.iter().map(NodeId::as_str).collect();
         let (names, flags) = (
@@ -257,8 +322,8 @@ impl NatsConfigArgs {
         write!(
             said,
             "Each machine gets its own directory, and no other. The broker, the master, a secondary:\n\
-             (cd {home}/broker && {env}exec nats-server -c {conf})\n\
-             (set -a && . {home}/master/nats.env && exec replog-master {flags} --secondaries {names})\n\
+             (cd {home}/broker && {env}{store}exec nats-server -c {conf}{options})\n\
+             (set -a && . {home}/master/nats.env && exec replog-master {flags}{journal} --secondaries {names})\n\
              (set -a && . {home}/{node}/nats.env && exec replog-secondary {flags} --node-id {node})"
         )
         .ok();
@@ -325,6 +390,45 @@ fn random_password() -> Result<String, NatsConfigError> {
     getrandom::fill(&mut bytes).map_err(NatsConfigError::Random)?;
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     Ok(halves.map(|half| char::from(b'a' + half)).collect())
+}
+
+/// How brokers find each other: the password that each of them shows is in the list of routes, too, since there is no other place
+/// for it. With TLS each shows the others its certificate.
+fn cluster_conf(routes: &[String], password: &str, has_tls: bool) -> String {
+    let mut conf = format!(
+        "# How brokers find each other, and who may say that he is one of them. The same for each of them, which is started with a\n\
+         # name of its own (--name).\n\
+         cluster {{\n  name: replog\n  listen: \"0.0.0.0:6222\"\n  no_advertise: true\n  \
+         authorization {{\n    user: route\n    password: \"{password}\"\n  }}\n  routes: [\n"
+    );
+    for route in routes {
+        writeln!(conf, "    \"nats://route:{password}@{route}\"").ok();
+    }
+    conf.push_str("  ]\n");
+    if has_tls {
+        conf.push_str(
+            "  tls {\n    cert_file: \"tls/broker.pem\"\n    key_file: \"tls/broker-key.pem\"\n    ca_file: \"tls/ca.pem\"\n    \
+             verify: true\n    timeout: 5\n  }\n",
+        );
+    }
+    conf.push_str("}\n");
+    conf
+}
+
+/// A name or an address, with the port of routes.
+fn route(text: &str) -> Result<String, String> {
+    let wrong = || "expected names or IP addresses of brokers, with or without a port".to_owned();
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
+        _ => (text, "6222"),
+    };
+    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+    let name: BrokerName = bare.unwrap_or(name).parse().map_err(|_| wrong())?;
+    match is_port && !name.to_string().starts_with('*') {
+        true => Ok(format!("{}:{port}", name.in_url())),
+        false => Err(wrong()),
+    }
 }
 
 /// The same broker, whose monitoring only its own machine reaches: it has no access control, and tells who is connected.

@@ -267,3 +267,89 @@ fn the_monitoring_of_the_broker_is_for_its_own_machine() {
         .find(|(_, (_, text))| text.contains("0.0.0.0:8222"));
     assert!(open.is_none(), "{open:?}");
 }
+
+#[test]
+fn with_a_journal_the_master_and_the_broker_have_what_it_takes() {
+    let flags = ["--secondaries", "a", "--cluster", "blue"];
+    let without = made(&flags);
+    let calls = "$JS.API.";
+    assert!(!without.text("broker/accounts.conf").contains(calls));
+    assert!(!without.files.contains_key("broker/jetstream.conf"));
+    for (flag, stream, started) in [
+        (
+            "--journal",
+            "replog-blue",
+            " --store jetstream --secondaries a",
+        ),
+        (
+            "--journal=kept",
+            "kept",
+            " --store jetstream --journal-stream kept --secondaries a",
+        ),
+    ] {
+        let made = made(&[&flags[..], &[flag]].concat());
+        let accounts = made.text("broker/accounts.conf");
+        assert!(accounts.contains("jetstream: enabled"), "{accounts}");
+        let needed = ["STREAM.INFO", "STREAM.CREATE", "DIRECT.GET"];
+        for call in needed.map(|call| format!("{call}.{stream}\"")) {
+            assert!(accounts.contains(&format!("{calls}{call}")), "{accounts}");
+        }
+        assert_eq!(accounts.matches(calls).count(), 3, "of the master only");
+        assert!(accounts.contains("\"replog.blue.journal\""), "{accounts}");
+        let conf = made.text("broker/nats-public.conf");
+        assert!(conf.ends_with("\ninclude jetstream.conf\n"), "{conf}");
+        assert!(
+            made.text("broker/jetstream.conf")
+                .contains("sync_interval: always")
+        );
+        let said = &made.said;
+        assert!(
+            said.contains(started) && said.contains("NATS_STORE_DIR"),
+            "{said}"
+        );
+    }
+    for wrong in ["--journal=a.b", "--journal=a b", "--journal=>"] {
+        let line = args(&[&flags[..], &[wrong]].concat()).expect_err(wrong);
+        assert!(line.contains("--journal"), "{line}");
+    }
+}
+
+#[test]
+fn brokers_of_a_cluster_show_each_other_a_password_that_nobody_else_has() {
+    let made = made(&[
+        "--secondaries",
+        "a",
+        "--tls",
+        "n1",
+        "--routes",
+        "n1,10.0.0.1:7222,[::1]",
+    ]);
+    let (mode, conf) = &made.files["broker/cluster.conf"];
+    assert_eq!(*mode, 0o600);
+    let password = conf.split("password: \"").nth(1).unwrap();
+    let password = password.split('"').next().unwrap();
+    assert!(password.len() * 4 >= 128, "{conf}");
+    for route in ["n1:6222", "10.0.0.1:7222", "[::1]:6222"] {
+        let url = format!("\"nats://route:{password}@{route}\"");
+        assert!(conf.contains(&url), "{conf}");
+    }
+    assert!(
+        conf.contains("ca_file") && conf.contains("verify: true"),
+        "{conf}"
+    );
+    for (name, (_, text)) in &made.files {
+        assert!(
+            !text.contains(password) || name == "broker/cluster.conf",
+            "{name}"
+        );
+    }
+    assert!(!made.said.contains(password) && made.said.contains("--name"));
+    assert!(
+        made.text("broker/nats-tls.conf")
+            .ends_with("\ninclude cluster.conf\n")
+    );
+    for wrong in ["a b", "n1:0", "n1:x", "nats://n1", "*.n", "n1:1:2"] {
+        let line = args(&["--secondaries", "a", "--routes", wrong]).expect_err(wrong);
+        assert!(line.contains("--routes"), "{line}");
+    }
+}
