@@ -14,6 +14,9 @@ const LOOKS = {
 const looks = (word) => LOOKS[word] ?? "idle";
 const words = (word) => word.replaceAll("_", " ");
 
+/** What this node is called: a secondary has a name, a master and one that stands by are what they are. */
+const selfOf = (health) => health.id ?? health.role;
+
 /**
  * Every node of which `health` tells: `{ id, status, position, lag, heardMs, problem, url, isSelf, isMember }`. The node that is
  * asked comes first.
@@ -31,6 +34,7 @@ function nodesOf(health) {
       ...(health.observers ?? []).map(secondary(false)),
     ];
   }
+  if (health.role === "standby") return [{ id: "standby", status: health.status, lag: null, ...self }, ...activeOf(health)];
   const heardMs = health.master_last_seen_ms;
   const status = heardMs === null ? "unknown" : heardMs > SILENT_MS ? "silent" : "heard";
   const known = health.lag !== null && heardMs !== null;
@@ -41,6 +45,14 @@ function nodesOf(health) {
       position: known ? health.last_seq + health.lag : null, lag: known ? 0 : null,
     },
   ];
+}
+
+/** The master that leads, as one that stands by knows it: what is here was in its log. */
+function activeOf({ active, last_seq: position }) {
+  if (!active) return [];
+  const heardMs = active.silent_ms ?? null;
+  const status = heardMs === null ? "unknown" : heardMs > SILENT_MS ? "silent" : "heard";
+  return [{ id: "master", status, heardMs, url: active.url, position, lag: null, isMember: true }];
 }
 
 const isAway = (node) => ["unhealthy", "unknown", "diverged", "silent"].includes(node.status);

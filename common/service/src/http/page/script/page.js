@@ -7,6 +7,8 @@ const STALE_MS = 2500;
 const DEAD_MS = 10_000;
 /** A stream of entries without any says so every 15 seconds. */
 const DEAD_LOG_MS = 40_000;
+/** A chunk that is on its way to the stream for longer is worth a word: a stream may take nothing, and call itself well. */
+const SLOW_JOURNAL_MS = 1000;
 
 let health = null;
 let heardAt = performance.now();
@@ -85,7 +87,7 @@ function announceStatuses(nodes) {
 }
 
 function nameOf(health) {
-  return health === null ? "this node" : health.role === "master" ? "the master" : health.id;
+  return health === null ? "this node" : health.id ?? `the ${health.role}`;
 }
 
 /** Something is to be shown, with the next picture that the browser draws. */
@@ -105,7 +107,7 @@ function draw() {
   if (health === null) return;
   const nodes = nodesOf(health);
   const isMaster = health.role === "master";
-  setText($("node"), isMaster ? "· master" : `· ${health.id}`);
+  setText($("node"), `· ${selfOf(health)}`);
   drawCards();
   drawNotices();
   showNodes(nodes, elapsedMs);
@@ -133,15 +135,30 @@ function drawSilence(elapsedMs) {
   const [state, look] = isOnlyAsking ? ["token needed", "idle"] : isStale ? ["no word", "idle"] : health === null ? ["connecting …", "idle"] : [words(health.status), looks(health.status)];
   setText($("state"), state);
   setClass($("state"), `pill ${look}`);
-  document.title = health === null ? "Replicated log" : `${state} · ${health.role === "master" ? "master" : health.id} · Replicated log`;
+  document.title = health === null ? "Replicated log" : `${state} · ${selfOf(health)} · Replicated log`;
   const refusal = healthStream.isRefused && !access.isAsking ? ` Refused: ${healthStream.problem}. Reload the page to try again.` : "";
   if (isStale) setText($("silence"), `No word from ${nameOf(health)} since ${clock(heardTime)}. What is shown is from then.${refusal}`);
   if (was !== isStale && !isOnlyAsking) announce(isStale ? $("silence").textContent : `${nameOf(health)} is heard again`);
 }
 
+/** How long the chunk on its way has been, where that is worth a word; else 0. */
+const slowJournalMs = ({ in_flight_ms: ms }) => (ms > SLOW_JOURNAL_MS ? ms : 0);
+
+/** Where the log is: its value, how it looks, and what is said below it. */
+function storageOf(storage) {
+  const { kind, fsync, stream, replicas, current, leader, answers } = storage;
+  if (kind !== "jetstream") {
+    const value = [kind, fsync && `fsync ${fsync}`].filter(Boolean).join(", ");
+    return [value, storage.is_full ? "bad" : "", storage.is_full && "the disk is full"];
+  }
+  const isBad = storage.is_full || !answers || slowJournalMs(storage) > 0;
+  const led = leader ? `, led by ${leader}` : "";
+  const below = storage.is_full ? "there is no room" : !answers ? "it does not answer" : `${stream}${led}`;
+  return [`stream, ${current} of ${replicas} replicas`, isBad ? "bad" : current < replicas ? "warn" : "", below];
+}
+
 /** A name, a value, how it looks, and what is said below it. */
 function cardsOf(health) {
-  const storage = [health.storage.kind, health.storage.fsync && `fsync ${health.storage.fsync}`].filter(Boolean).join(", ");
   const behind = health.last_seq - health.committed_seq;
   const common = [
     ["Status", words(health.status), looks(health.status), health.reason && words(health.reason)],
@@ -151,7 +168,7 @@ function cardsOf(health) {
   ];
   const last = [
     ["Broker", words(health.broker), looks(health.broker)],
-    ["Storage", storage, health.storage.is_full ? "bad" : "", health.storage.is_full && "the disk is full"],
+    ["Storage", ...storageOf(health.storage)],
     ["Log", health.log_id ?? "none yet"],
   ];
   if (health.role === "master") {
@@ -160,6 +177,14 @@ function cardsOf(health) {
       ["Role", "master"], ...common,
       ["Quorum", `${quorum.alive} of ${health.members.length + 1}`, quorum.ok ? "ok" : "bad", `alive; ${quorum.needed} needed`],
       ["Waiting", count(health.waiting, "write"), health.waiting > 0 ? "warn" : ""],
+      ...last,
+    ];
+  }
+  if (health.role === "standby") {
+    const lag = health.lag_chunks ?? null;
+    return [
+      ["Role", "standby"], ...common,
+      ["Behind", lag === null ? "not known" : count(lag, "chunk"), lag > 0 ? "warn" : ""],
       ...last,
     ];
   }
@@ -183,11 +208,20 @@ function drawCards() {
   });
 }
 
+/** A stream that takes nothing, whatever it says of itself. */
+function journalNotice(storage) {
+  const ms = slowJournalMs(storage);
+  if (ms === 0) return "";
+  return `A chunk is on its way to the stream ${storage.stream} for ${Math.floor(ms / 1000)} s: it is not known to be stored, and no append is answered before it is`;
+}
+
 function drawNotices() {
   const damaged = health.storage.damaged ?? [];
   const notices = [
     health.problem,
     health.fenced_by?.problem,
+    journalNotice(health.storage),
+    health.role === "standby" && !health.active && "Nobody is known to lead: appends are refused until a master claims the stream",
     ...[...(health.cannot_read ?? []), ...(health.other_versions ?? [])].map((node) => node.problem),
     health.not_heard?.length > 0 && `Not heard since the start: ${listed(health.not_heard.slice(0, MAX_NODES))}`,
     damaged.length > 0 && `Damaged on the disk: ${count(damaged.length, "entry", "entries")}, from ${number(damaged[0])} on`,
