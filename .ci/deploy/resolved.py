@@ -27,8 +27,8 @@ def check_node(name, service, brokers, is_public):
         yield f"{name}: REPLOG_INSECURE {insecure}, REPLOG_TOKEN_ADMIN {token!r}"
     if any(broker.get(environment["NATS_USER"]) != environment["NATS_PASSWORD"] for broker in brokers):
         yield f"{name}: the broker knows another password of {environment['NATS_USER']}"
-    # Those of the profile `scale` stay on this machine.
-    everywhere = is_public and environment.get("REPLOG_CLUSTER") != "scale"
+    # Those of the profiles `scale` and `ha` stay on this machine.
+    everywhere = is_public and not {"scale", "ha"} & set(service.get("profiles", []))
     for port in service["ports"]:
         if port.get("host_ip") != (EVERYWHERE if everywhere else LOOPBACK):
             yield f"{name}: is published on {port.get('host_ip')}"
@@ -43,11 +43,12 @@ def main():
     wrong = []
     images = {name: service["image"].partition(":")[0] for name, service in services.items()}
     brokers = []
-    for name in [name for name, image in images.items() if image == "nats"]:
+    for name in [name for name, image in images.items() if image == "nats" and "environment" in services[name]]:
         # What brokers show each other is no user's.
         given = {k: v for k, v in services[name]["environment"].items() if k.endswith("_PASSWORD")}
         route = given.pop("NATS_ROUTE_PASSWORD")
-        if services[name]["environment"]["NATS_ROUTES"].count(f"nats://route:{route[1:-1]}@nats") != 3:
+        prefix = "ha-" if name.startswith("ha-") else ""
+        if services[name]["environment"]["NATS_ROUTES"].count(f"nats://route:{route[1:-1]}@{prefix}nats") != 3:
             wrong.append(f"{name}: the brokers do not find each other")
         if not all(len(v) > 2 and v[0] == v[-1] == '"' for v in given.values()):
             wrong.append(f"{name}: a password without quotes around it")
@@ -57,6 +58,13 @@ def main():
     file = services["nats"]["command"][2]
     if file != f"/etc/replog/nats-{'public' if is_public else 'server'}.conf":
         wrong.append(f"nats: is started with {file}")
+    # Brokers that keep a log: each with a store of its own, the same for each otherwise.
+    keepers = [service for name, service in services.items() if name.startswith("ha-nats")]
+    stores = {volume["source"] for service in keepers for volume in service["volumes"] if volume["target"] == "/data"}
+    names = {service["command"][-1] for service in keepers}
+    files = {service["command"][2] for service in keepers}
+    if not len(keepers) == len(stores) == len(names) == 3 or files != {"/etc/replog/nats-jetstream.conf"}:
+        wrong.append(f"the brokers of the profile ha: stores {stores}, names {names}, files {files}")
     nodes = [name for name, image in images.items() if image.startswith("replog-")]
     for name, service in services.items():
         if name in nodes:

@@ -24,7 +24,9 @@ OWN = {
     "REPLOG_DROP_RATE",
 }
 # The log of the profile `scale` is in memory, its members are whoever joins, and their names are those of their containers.
-SCALE_OWN = {"REPLOG_CLUSTER", "REPLOG_DATA_DIR"}
+SCALE_OWN = {"REPLOG_CLUSTER", "REPLOG_DATA_DIR", "REPLOG_STORE"}
+# That of the profile `ha` is in a stream.
+HA_OWN = {"REPLOG_STORE"}
 SCALE_LEFT_OUT = {
     "scale-master": {"REPLOG_SECONDARIES", "REPLOG_RECOVERY_REQUIRES"},
     "secondary": {"REPLOG_NODE_ID", "REPLOG_ADVERTISE_URL"},
@@ -51,7 +53,7 @@ def of_compose(known):
         if service["image"] not in PROGRAMS:
             continue
         given, (wanted, named) = service["environment"], known[service["image"]]
-        own = OWN | (SCALE_OWN if service.get("profiles") == ["scale"] else set())
+        own = OWN | {"scale": SCALE_OWN, "ha": HA_OWN}.get(service.get("profiles", [""])[0], set())
         for setting in sorted(wanted - set(given) - SCALE_LEFT_OUT.get(name, set())):
             yield f"docker-compose.yml: {name} is not told {setting}"
         if given.get("REPLOG_INSECURE") != "true" or not given.get("NATS_USER") or "PASSWORD" not in given.get("NATS_PASSWORD", ""):
