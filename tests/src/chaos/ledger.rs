@@ -13,6 +13,8 @@ use super::{Fault, Report};
 pub(super) enum Known {
     /// On so many nodes at least, at that position.
     Acknowledged { seq: u64, w: usize },
+    /// It is in the log at that position, on fewer nodes than were asked for.
+    InLog { seq: u64 },
     /// It was refused each time it was sent.
     Refused,
     /// It may be in the log.

@@ -5,11 +5,12 @@
 
 mod check;
 mod faults;
+pub mod ha;
 mod ledger;
 mod writers;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,7 @@ pub async fn run(Args { seed, seconds }: Args) -> Result<Report> {
         .await?;
     let played = play(&mut cluster, seed, Duration::from_secs(seconds)).await;
     if let Err(error) = played {
-        let kept = keep(&cluster, seed)?;
+        let kept = keep(cluster.dir(), seed)?;
         bail!(
             "seed {seed}: {error:#}\nthe nodes' directories and logs are in {}",
             kept.display()
@@ -145,12 +146,12 @@ async fn converged(cluster: &Cluster) -> Result<()> {
 }
 
 /// Copies what the nodes wrote to where it stays.
-fn keep(cluster: &Cluster, seed: u64) -> Result<PathBuf> {
+fn keep(dir: &Path, seed: u64) -> Result<PathBuf> {
     let kept = std::env::temp_dir().join(format!("replog-chaos-{seed}-{}", std::process::id()));
     std::fs::create_dir_all(&kept)?;
     let copied = std::process::Command::new("cp")
         .arg("-r")
-        .arg(cluster.dir())
+        .arg(dir)
         .arg(&kept)
         .status()?;
     ensure!(copied.success(), "the directories could not be kept");

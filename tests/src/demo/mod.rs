@@ -39,6 +39,9 @@ enum Command {
     Bench(bench::Args),
     /// Play faults on real processes with logs on disks, by seed, then check what the clients were told.
     Chaos(chaos::Args),
+    /// Play faults on masters that share a journal in JetStream and on the brokers that keep it, by seed, then check what the
+    /// clients were told.
+    ChaosHa(chaos::Args),
     /// Run many seeds of the simulation, or one.
     Sim(sim::Args),
     /// Show what goes over a broker, a line a message.
@@ -83,6 +86,10 @@ async fn run(args: Args) -> Result<ExitCode> {
         Some(Command::Bench(args)) => bench::measure(&args).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Chaos(args)) => chaos::run(args).await.map(|report| {
             println!("seed {}: {report}; all as it must be", args.seed);
+            ExitCode::SUCCESS
+        }),
+        Some(Command::ChaosHa(args)) => Box::pin(chaos::ha::run(args)).await.map(|report| {
+            println!("seed {}: {report}\nall as it must be", args.seed);
             ExitCode::SUCCESS
         }),
         Some(Command::Sim(args)) => Ok(sim::run(&args)),
