@@ -1,0 +1,210 @@
+//! A stream that is full, made anew, or kept by servers of which most are gone, under masters that run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use replog_tests::harness::ha_cluster::{HaCluster, STREAM};
+use replog_tests::harness::{NatsCluster, Pending, eventually};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::sharing::wait_standby;
+use crate::support::{SOON, health, refused, shown, wait_health};
+
+/// Longer than a stream that is gone is waited for.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
+
+async fn set_max_bytes(brokers: &NatsCluster, bytes: i64) -> Result<()> {
+    let mut config = brokers.stream(STREAM).await?.json["config"].clone();
+    config["max_bytes"] = json!(bytes);
+    let subject = format!("$JS.API.STREAM.UPDATE.{STREAM}");
+    let answer = brokers.ask(&subject, &config.to_string()).await?;
+    ensure!(answer.get("error").is_none(), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_stream_refuses_appends_and_reads_go_on() {
+    HaCluster::builder()
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            set_max_bytes(&cluster.brokers, 200 << 10).await?;
+            let large = "x".repeat(20 << 10);
+            let mut stored = 1;
+            let problem = loop {
+                let answer = cluster.post(&format!("{stored} {large}"), 1).await?;
+                if answer.status != 200 {
+                    break refused(answer, 503)?;
+                }
+                stored += 1;
+                ensure!(stored < 20, "it takes more than there is room for");
+            };
+            ensure!(problem["reason"] == "disk_full", "{problem}");
+            let active = &cluster.masters[active_of(cluster).await?];
+            ensure!(shown(active).await?.len() == stored);
+            let ready = refused(active.http().get("/readyz").await?, 503)?;
+            ensure!(ready["reason"] == "disk_full", "{ready}");
+
+            set_max_bytes(&cluster.brokers, -1).await?;
+            let more = eventually("room to be noticed", SOON, async || {
+                let answer = cluster.post("more", 1).await?.expect(200)?;
+                answer.json()
+            })
+            .await?;
+            // What was refused is not there.
+            ensure!(more["seq"] == stored + 1, "{more}");
+            cluster.wait_equal().await?;
+            Ok(())
+        })
+        .await;
+}
+
+/// Longer than the stream is left alone: what is due meanwhile cannot be asked, and must not be tried all the time.
+#[tokio::test]
+async fn without_a_broker_the_masters_live_on_and_go_on_when_it_is_back() {
+    const AWAY: Duration = Duration::from_secs(4);
+    HaCluster::builder()
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            cluster.active_and_standby().await?;
+            cluster.brokers.servers_mut()[0].kill().await?;
+            for master in &cluster.masters {
+                wait_health(master, "broker", "disconnected").await?;
+            }
+            let began = Instant::now();
+            while began.elapsed() < AWAY {
+                for master in &cluster.masters {
+                    let health = health(master).await?;
+                    ensure!(health["storage"]["answers"] == false, "{health}");
+                    ensure!(shown(master).await? == ["before"]);
+                }
+            }
+            cluster.brokers.servers_mut()[0].restart().await?;
+            let after = eventually("appends to go on", SOON, async || {
+                cluster.post("after", 1).await?.expect(200)?.json()
+            })
+            .await?;
+            ensure!(after["seq"] == 2, "{after}");
+            cluster.wait_equal().await?;
+            Ok(())
+        })
+        .await;
+}
+
+/// The master that leads, full or not.
+async fn active_of(cluster: &HaCluster) -> Result<usize> {
+    for (i, master) in cluster.masters.iter().enumerate() {
+        if health(master).await?["role"] == "master" {
+            return Ok(i);
+        }
+    }
+    anyhow::bail!("none leads")
+}
+
+/// Its positions are others, so what the former master writes is never taken for a chunk of the new stream.
+#[tokio::test]
+async fn a_stream_that_is_made_anew_ends_its_former_master() {
+    let builder = HaCluster::builder().masters(2).absent_masters(1);
+    builder
+        .run(async |cluster| {
+            cluster.post("of the former stream", 1).await?.expect(200)?;
+            let subject = format!("$JS.API.STREAM.DELETE.{STREAM}");
+            let answer = cluster.brokers.ask(&subject, "").await?;
+            ensure!(answer["success"] == true, "{answer}");
+            cluster.masters[1].restart().await?;
+            cluster.brokers.wait_current(STREAM).await?;
+            let body = json!({"content": "too late", "w": 1});
+            let late = cluster.masters[0].http().post_pending("/messages", &body);
+            let code = timeout(GIVEN_UP_WITHIN, cluster.masters[0].exited()).await??;
+            let said = cluster.masters[0].log_tail(3);
+            ensure!(
+                code == 4 && said.contains(STREAM) && said.contains("made anew"),
+                "{code}: {said}"
+            );
+            ensure!(late.answer().await.map_or(true, |a| a.status != 200));
+            wait_health(&cluster.masters[1], "status", "ok").await?;
+            ensure!(
+                !shown(&cluster.masters[1])
+                    .await?
+                    .contains(&"too late".to_owned())
+            );
+            Ok(())
+        })
+        .await;
+}
+
+/// Both followers are gone: the leader of the stream proposes a chunk that it cannot commit, and says "wrong last sequence" to
+/// each further copy. That is no proof: nothing is shown and nobody is answered until a majority has it.
+#[tokio::test]
+async fn a_chunk_that_is_proposed_and_not_committed_is_not_acknowledged() {
+    let builder = HaCluster::builder().brokers(3).secondaries(1);
+    builder
+        .run(async |cluster| {
+            cluster.post("before", 2).await?.expect(200)?;
+            let (active, standby) = cluster.active_and_standby().await?;
+            wait_standby(&cluster.masters[standby]).await?;
+            let leader = cluster.brokers.leader_of(STREAM).await?;
+            let followers: Vec<usize> = (0..3).filter(|i| *i != leader).collect();
+            for follower in &followers {
+                cluster.brokers.servers_mut()[*follower].kill().await?;
+            }
+            let body = json!({"content": "proposed", "w": 1});
+            let proposed = cluster.masters[active]
+                .http()
+                .post_pending("/messages", &body);
+            eventually("several copies to be sent", SOON, async || {
+                let health = health(&cluster.masters[active]).await?;
+                ensure!(
+                    health["storage"]["in_flight_ms"].as_u64() > Some(1200),
+                    "{health}"
+                );
+                Ok(())
+            })
+            .await?;
+            // Whoever comes now is told, and does not wait for the servers to choose a leader.
+            let body = json!({"content": "refused", "w": 1});
+            let answer = cluster.masters[active]
+                .http()
+                .post("/messages", &body)
+                .await?;
+            let problem = refused(answer, 503)?;
+            let reason = problem["reason"].as_str().context("a reason")?;
+            ensure!(reason == "journal" || reason == "standby", "{problem}");
+            ensure!(proposed.is_pending(), "it was answered");
+            for node in cluster.nodes() {
+                ensure!(shown(node).await? == ["before"], "{} shows it", node.name());
+            }
+
+            // The one that has it, uncommitted, is killed too; the others know nothing of it.
+            cluster.brokers.servers_mut()[leader].kill().await?;
+            for follower in &followers {
+                cluster.brokers.servers_mut()[*follower].restart().await?;
+            }
+            let told = told_of(proposed).await?;
+            cluster.post("after", 2).await?.expect(200)?;
+            cluster.brokers.servers_mut()[leader].restart().await?;
+            cluster.brokers.wait_current(STREAM).await?;
+            cluster.wait_equal().await?;
+            let list = shown(&cluster.masters[active]).await?;
+            let times = list.iter().filter(|one| *one == "proposed").count();
+            match told {
+                Some(true) => ensure!(times == 1, "acknowledged: {list:?}"),
+                Some(false) => ensure!(times == 0, "refused: {list:?}"),
+                None => ensure!(times <= 1, "{list:?}"),
+            }
+            ensure!(!list.contains(&"refused".to_owned()), "{list:?}");
+            Ok(())
+        })
+        .await;
+}
+
+/// Whether a client knows its message to be in the log, or not to be; `None` where it was not told.
+async fn told_of(pending: Pending) -> Result<Option<bool>> {
+    let answer = pending.answer().await?;
+    let json = answer.json()?;
+    Ok(match answer.status {
+        200 => Some(true),
+        503 if json.get("in_log").is_none() => Some(false),
+        _ => json["in_log"].as_bool(),
+    })
+}
