@@ -94,7 +94,7 @@ pub async fn measure(args: &Args) -> Result<CatchUp> {
         began.elapsed().as_secs_f64()
     );
     print_peak(&cluster.master);
-    if args.disk {
+    if args.disk() {
         nodes[0].reopened_ms = Some(disk::reopen(&mut cluster.master, entries).await?);
         nodes[1].reopened_ms = Some(disk::reopen(cluster.secondary_mut(1), entries).await?);
     }

@@ -40,7 +40,8 @@ use serde::Serialize;
 
 use self::report::{Output, Report};
 use self::systems::start::Kind;
-use crate::harness::{Cluster, ClusterBuilder};
+use crate::harness::ha_cluster::STREAM;
+use crate::harness::{Cluster, ClusterBuilder, HaCluster};
 
 /// Clients that fill a log.
 const FILLERS: usize = 256;
@@ -83,6 +84,9 @@ pub struct Args {
     /// The logs are on disk, and bare syncs are measured in turn.
     #[arg(long)]
     pub disk: bool,
+    /// Measure that journal beside the one on disk: `jetstream`, which a publish to such a stream is put beside as well.
+    #[arg(long, value_name = "JOURNAL", value_parser = ["jetstream"])]
+    pub store: Option<String>,
     /// A variable for the nodes, NAME=VALUE; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -95,10 +99,18 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether the logs are on disk.
+    fn disk(&self) -> bool {
+        self.disk || self.store.is_some()
+    }
+
     /// The systems that are measured, each once, the first one first.
     fn kinds(&self) -> Vec<Kind> {
         let Some(asked_for) = &self.systems else {
-            return Kind::usual(self.disk);
+            return match &self.store {
+                Some(_) => Kind::of_streams(),
+                None => Kind::usual(self.disk),
+            };
         };
         let mut kinds = Vec::new();
         for &kind in asked_for {
@@ -161,12 +173,34 @@ fn cluster(args: &Args, secondaries: usize) -> ClusterBuilder {
     let builder = Cluster::builder()
         .secondaries(secondaries)
         .listed(true)
-        .durable(args.disk);
+        .durable(args.disk());
     let own = args.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     usual
         .into_iter()
         .chain(own)
         .fold(builder, |builder, (name, value)| builder.env(name, value))
+}
+
+/// A master whose journal is in a stream that three brokers keep, with a copy on disk, and two secondaries on disk.
+async fn sharing_cluster(args: &Args) -> Result<HaCluster> {
+    let usual = [
+        ("REPLOG_SUSPECT_AFTER", "1500ms"),
+        ("REPLOG_UNHEALTHY_AFTER", "5s"),
+        ("REPLOG_RETRY_MIN", "50ms"),
+        ("REPLOG_RETRY_MAX", "5s"),
+    ];
+    let own = args.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    let builder = HaCluster::builder()
+        .brokers(3)
+        .masters(1)
+        .secondaries(2)
+        .durable(true);
+    let all = usual.into_iter().chain(own);
+    let cluster = all.fold(builder, |builder, (name, value)| builder.env(name, value));
+    let cluster = cluster.start().await?;
+    cluster.active().await?;
+    cluster.brokers.wait_current(STREAM).await?;
+    Ok(cluster)
 }
 
 /// A content of so many bytes.

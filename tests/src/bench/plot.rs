@@ -33,7 +33,7 @@ pub fn title(args: &Args) -> String {
     format!(
         "Appends of {} bytes, three nodes on one machine, logs {}",
         args.content_bytes,
-        if args.disk { "on disk" } else { "in memory" }
+        if args.disk() { "on disk" } else { "in memory" }
     )
 }
 

@@ -73,7 +73,7 @@ pub async fn measure(args: &Args, kinds: &[Kind]) -> Result<Appends> {
 
     // Beside the logs, which are in directories like this one.
     let dir = TempDir::with_prefix("replog-fsync-").context("a directory to sync in")?;
-    let mut fsyncs = args.disk.then(|| Fsyncs::new(dir.path())).transpose()?;
+    let mut fsyncs = args.disk().then(|| Fsyncs::new(dir.path())).transpose()?;
     let turn = Duration::from_secs_f64(args.seconds / f64::from(args.rounds));
     let mut blocks = Vec::new();
     for &clients in &args.clients {

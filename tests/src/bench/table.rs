@@ -18,7 +18,7 @@ pub fn title(args: &Args) -> String {
         "appends of {} bytes, three nodes each, logs {}; medians of {rounds} rounds of {:.2} s\n\
          x bare: within each round; CPU us: processor time of all processes for an append; server/load: that, beside the clients'",
         args.content_bytes,
-        if args.disk { "on disk" } else { "in memory" },
+        if args.disk() { "on disk" } else { "in memory" },
         args.seconds / f64::from(rounds),
     )
 }

@@ -1,12 +1,14 @@
 //! This project: a master, two secondaries, a broker.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::json;
 
 use super::post::{Post, Poster};
 use super::{Process, System};
-use crate::harness::Cluster;
+use crate::harness::{Cluster, HaCluster};
 
 /// The same request again and again.
 #[derive(Debug)]
@@ -22,6 +24,29 @@ impl Replog {
     #[must_use]
     pub fn new(cluster: &Cluster, w: u32, content: &str) -> Self {
         Self::with(cluster, append(cluster, w, content), content)
+    }
+
+    /// Appends `content` to the master that leads in a cluster whose masters share a journal, and which must go on running.
+    #[must_use]
+    pub fn sharing(cluster: &HaCluster, w: u32, content: &str) -> Self {
+        // The first one was there alone at first.
+        let master = cluster.masters[0].addr();
+        let nodes = cluster
+            .nodes()
+            .map(|node| Process::new(node.name(), node.pid()));
+        let mut processes: Vec<Process> = nodes.collect();
+        let everybody = cluster.secondaries.len() + 1;
+        let brokers = cluster.brokers.servers().iter().enumerate();
+        processes.extend(brokers.map(|(n, b)| Process::new(&format!("broker{}", n + 1), b.pid())));
+        Self {
+            request: append_to(master, w, content),
+            by_all: append_to(
+                master,
+                u32::try_from(everybody).unwrap_or(u32::MAX),
+                content,
+            ),
+            processes,
+        }
     }
 
     /// Makes that request to the master of that cluster, which must go on running; an entry of its own is `content`.
@@ -43,8 +68,12 @@ impl Replog {
 }
 
 fn append(cluster: &Cluster, w: u32, content: &str) -> Post {
+    append_to(cluster.master.addr(), w, content)
+}
+
+fn append_to(master: SocketAddr, w: u32, content: &str) -> Post {
     let body = json!({"content": content, "w": w}).to_string();
-    Post::message(cluster.master.addr(), Bytes::from(body))
+    Post::message(master, Bytes::from(body))
 }
 
 impl System for Replog {

@@ -13,8 +13,8 @@ use super::fan_out::FanOut;
 use super::jetstream::{JetStream, Sync};
 use super::redis::Redis;
 use super::replog::Replog;
-use crate::bench::{Args, cluster, content};
-use crate::harness::Cluster;
+use crate::bench::{Args, cluster, content, sharing_cluster};
+use crate::harness::{Cluster, HaCluster};
 
 /// What can be put under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -28,6 +28,10 @@ pub enum Kind {
     W2,
     /// This project with `w` = 3: all three nodes have the entry.
     W3,
+    /// This project with `w` = 1 and its journal in a stream of JetStream with three replicas. On disk, and only if asked for.
+    W1Stream,
+    /// The same with `w` = 3: the stream and both secondaries have the entry.
+    W3Stream,
     /// Redis with two replicas: XADD and WAIT 2. In memory.
     Redis,
     /// A message over NATS to two subscribers, and their ACKs. In memory.
@@ -45,8 +49,22 @@ impl Kind {
     #[must_use]
     pub fn usual(disk: bool) -> Vec<Self> {
         let only = Self::value_variants().iter().copied();
-        only.filter(|kind| kind.fits(disk) && *kind != Self::JetstreamSync)
+        let is_usual = |kind: &Self| *kind != Self::JetstreamSync && kind.w_in_stream().is_none();
+        only.filter(|kind| kind.fits(disk) && is_usual(kind))
             .collect()
+    }
+
+    /// What is measured for a journal in JetStream: beside the disk journal, and a publish to such a stream.
+    #[must_use]
+    pub fn of_streams() -> Vec<Self> {
+        vec![
+            Self::Bare,
+            Self::W1,
+            Self::W3,
+            Self::W1Stream,
+            Self::W3Stream,
+            Self::Jetstream,
+        ]
     }
 
     /// Whether it can be compared with logs on disk, or with logs in memory.
@@ -55,7 +73,11 @@ impl Kind {
         match self {
             Self::Bare | Self::W1 | Self::W2 | Self::W3 => true,
             Self::Redis | Self::FanOut => !disk,
-            Self::Etcd | Self::Jetstream | Self::JetstreamSync => disk,
+            Self::W1Stream
+            | Self::W3Stream
+            | Self::Etcd
+            | Self::Jetstream
+            | Self::JetstreamSync => disk,
         }
     }
 
@@ -67,6 +89,8 @@ impl Kind {
             Self::W1 => "w1",
             Self::W2 => "w2",
             Self::W3 => "w3",
+            Self::W1Stream => "w1-stream",
+            Self::W3Stream => "w3-stream",
             Self::Redis => "redis",
             Self::FanOut => "fan-out",
             Self::Etcd => "etcd",
@@ -86,10 +110,20 @@ impl Kind {
         }
     }
 
+    /// The same, where the journal is in a stream.
+    #[must_use]
+    pub fn w_in_stream(self) -> Option<u32> {
+        match self {
+            Self::W1Stream => Some(1),
+            Self::W3Stream => Some(3),
+            _ => None,
+        }
+    }
+
     /// Whether it is somebody else's: whatever is wrong with it, the others are measured.
     #[must_use]
     pub fn is_peer(self) -> bool {
-        self != Self::Bare && self.w().is_none()
+        self != Self::Bare && self.w().is_none() && self.w_in_stream().is_none()
     }
 }
 
@@ -110,6 +144,8 @@ pub struct Started {
     pub left_out: Vec<LeftOut>,
     /// Of `w1` to `w3`.
     _cluster: Option<Cluster>,
+    /// Of `w1-stream` and `w3-stream`.
+    _sharing: Option<HaCluster>,
 }
 
 /// Starts the systems; `path` is where programs are looked for, written like the variable `PATH`.
@@ -119,11 +155,11 @@ pub struct Started {
 pub async fn start(args: &Args, kinds: &[Kind], path: &OsStr) -> Result<Started> {
     for kind in kinds {
         ensure!(
-            kind.fits(args.disk),
+            kind.fits(args.disk()),
             "{} is measured {}: {} --disk",
             kind.name(),
-            if args.disk { "in memory" } else { "on disk" },
-            if args.disk { "leave out" } else { "add" },
+            if args.disk() { "in memory" } else { "on disk" },
+            if args.disk() { "leave out" } else { "add" },
         );
     }
     let content = content(args.content_bytes);
@@ -134,8 +170,18 @@ pub async fn start(args: &Args, kinds: &[Kind], path: &OsStr) -> Result<Started>
     } else {
         None
     };
+    let sharing = if kinds.iter().any(|kind| kind.w_in_stream().is_some()) {
+        Some(Box::pin(sharing_cluster(args)).await?)
+    } else {
+        None
+    };
     let (mut systems, mut left_out) = (Vec::new(), Vec::new());
     for &kind in kinds {
+        if let (Some(w), Some(cluster)) = (kind.w_in_stream(), &sharing) {
+            let system = Box::new(Replog::sharing(cluster, w, &content));
+            systems.push((kind, system as Box<dyn AnySystem>));
+            continue;
+        }
         let started = one(kind, product.as_ref(), path, &content).await;
         match started {
             Ok(system) => systems.push((kind, system)),
@@ -150,6 +196,7 @@ pub async fn start(args: &Args, kinds: &[Kind], path: &OsStr) -> Result<Started>
         systems,
         left_out,
         _cluster: product,
+        _sharing: sharing,
     })
 }
 
@@ -168,7 +215,9 @@ async fn one(
         Kind::Etcd => Box::new(Etcd::start(path, content).await?),
         Kind::Jetstream => Box::new(Box::pin(JetStream::start(Sync::AsItComes, content)).await?),
         Kind::JetstreamSync => Box::new(Box::pin(JetStream::start(Sync::Always, content)).await?),
-        Kind::Bare | Kind::W1 | Kind::W2 | Kind::W3 => Box::new(Bare::start(content).await?),
+        Kind::Bare | Kind::W1 | Kind::W2 | Kind::W3 | Kind::W1Stream | Kind::W3Stream => {
+            Box::new(Bare::start(content).await?)
+        }
     })
 }
 
@@ -228,5 +277,8 @@ mod tests {
         use Kind::{Bare, Etcd, FanOut, Jetstream, Redis, W1, W2, W3};
         assert_eq!(Kind::usual(false), [Bare, W1, W2, W3, Redis, FanOut]);
         assert_eq!(Kind::usual(true), [Bare, W1, W2, W3, Etcd, Jetstream]);
+        let streams = args("bench --store jetstream");
+        assert_eq!(streams.kinds(), Kind::of_streams());
+        assert!(streams.disk());
     }
 }
