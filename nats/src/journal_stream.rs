@@ -93,6 +93,8 @@ pub struct JournalStream {
     status_at: Time,
     status: watch::Sender<StreamStatus>,
     told_room: usize,
+    /// The end of the stream was seen: what is read from then on has just been written.
+    has_seen_end: bool,
     warned: bool,
     out: VecDeque<ChunkStreamEvent>,
     timer: Pin<Box<Sleep>>,
@@ -186,6 +188,7 @@ impl JournalStream {
             status_at: Time::ZERO,
             status: watch::channel(status).0,
             told_room: 0,
+            has_seen_end: false,
             warned: false,
             out: VecDeque::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -626,6 +629,7 @@ impl JournalStream {
                 false => now + self.poll,
             });
             if is_end && purpose == ReadFor::Follow {
+                self.has_seen_end = true;
                 self.tell(StreamEvent::AtEnd);
             }
             return;
@@ -648,17 +652,22 @@ impl JournalStream {
                 "chunk {seq} came where {due} was due: the stream was made anew, or entries were taken out of it"
             ));
         }
-        let Some(chunk) = chunk else {
-            return self.failed(format!("the message {seq} is no chunk of it"));
+        let decoded = match &chunk {
+            Some(chunk) => chunk
+                .decode(seq, &self.cluster)
+                .map_err(|error| error.to_string()),
+            None => Err(format!("it has no {CHUNK_HEADER} header")),
         };
-        match chunk.decode(seq, &self.cluster) {
+        let why = match decoded {
             Ok(job) => {
                 self.position = Some(seq);
-                self.tell(StreamEvent::Chunk(Box::new(job)));
+                return self.tell(StreamEvent::Chunk(Box::new(job)));
             }
-            Err(error) => self.unusable(format!(
-                "the message {seq} is no chunk of this journal: {error}"
-            )),
+            Err(error) => format!("the message {seq} is no chunk of this journal: {error}"),
+        };
+        match self.has_seen_end {
+            true => self.failed(why),
+            false => self.unusable(why),
         }
     }
 }

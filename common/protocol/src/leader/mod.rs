@@ -77,8 +77,8 @@ const FETCH_BYTES: usize = 256 << 10;
 /// A gap between two calls that is longer than `--suspect-after`, and than this, is a pause of the master itself; a busy
 /// machine is no suspended one.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-/// Who leads for so many heartbeat intervals has not lost its turn shortly after it had got it.
-const LONG_TURN: u32 = 20;
+/// Who has served for so many heartbeat intervals has not lost its turn shortly after it had got it.
+const LONG_TURN: u32 = 6;
 
 /// What a leader is started with.
 #[derive(Clone, Debug)]
@@ -1742,6 +1742,7 @@ impl<W: Waiter> Leader<W> {
             };
             self.announce(MasterState::Serving, overtakes);
             self.sign_due = now + self.settings.heartbeat_interval;
+            self.leads_since = now;
             self.events.push(event);
         }
     }
