@@ -481,8 +481,7 @@ impl Log {
         &self.digests.0
     }
 
-    /// Somebody wants to know the digest at `seq`, and that of the whole log: what is not known of it is read, as
-    /// [`Log::digest_read`] says. Nothing is tried as long as the entry that stands in the way is damaged.
+    /// Somebody wants to know the digest at `seq`, and that of the whole log: what is not known of it is read. Nothing is tried as long as the entry that stands in the way is damaged.
     pub fn want_digest(&mut self, seq: Seq, is_damaged: impl Fn(Seq) -> bool) {
         self.digests.0.want(seq, is_damaged);
     }

@@ -1,6 +1,6 @@
 //! Seeds of the simulation. One of them again, with the last things that happened:
 //! `REPLOG_SIM_SEED=42 cargo test -p replog-model --test protocol one_seed -- --nocapture`;
-//! many: `cargo run --release --bin demo -- sim --seeds 100000`.
+//! many: `cargo run --release --bin demo -- sim --seeds 100000`; of masters that share their journal: `--from 4294967296`.
 
 use replog_model::sim::{self, Report};
 
