@@ -607,9 +607,13 @@ impl JournalStream {
             Fate::Taken => now,
             _ => now + self.poll,
         });
-        if matches!(fate, Fate::Lost(_)) {
-            self.stage = Stage::Ended;
-        }
+        let fate = match fate {
+            Fate::Lost(why) => {
+                self.stage = Stage::Ended;
+                Fate::Lost(format!("in the stream {}, {why}", self.config.name))
+            }
+            other => other,
+        };
         self.out.push_back(ChunkStreamEvent::Written(fate));
     }
 

@@ -67,6 +67,7 @@ async fn without_a_broker_the_masters_live_on_and_go_on_when_it_is_back() {
         .run(async |cluster| {
             cluster.post("before", 1).await?.expect(200)?;
             cluster.active_and_standby().await?;
+            cluster.wait_equal().await?;
             cluster.brokers.servers_mut()[0].kill().await?;
             for master in &cluster.masters {
                 wait_health(master, "broker", "disconnected").await?;

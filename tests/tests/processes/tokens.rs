@@ -268,8 +268,12 @@ async fn names_are_in_the_log_and_secrets_are_not_at_any_level() {
             ensure!(wrong.get("/health").await?.status == 401);
             health(cluster.secondary(1)).await?;
             for node in cluster.nodes() {
-                let log = node.log_tail(1_000_000);
-                ensure!(log.contains(" TRACE ") && log.contains("(REPLOG_TOKEN_ADMIN)"));
+                let log = eventually("its lines to be written", SOON, async || {
+                    let log = node.log_tail(1_000_000);
+                    let is_whole = log.contains(" TRACE ") && log.contains("(REPLOG_TOKEN_ADMIN)");
+                    is_whole.then_some(log).context("no line names the token")
+                })
+                .await?;
                 for secret in [SECRET, PASSWORD] {
                     let line = log.lines().find(|line| line.contains(secret));
                     ensure!(line.is_none(), "{} wrote {line:?}", node.name());

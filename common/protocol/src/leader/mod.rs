@@ -897,7 +897,9 @@ impl<W: Waiter> Leader<W> {
     // ---- A journal that other masters write to as well.
 
     fn stream(&mut self, event: StreamEvent, now: Time) {
-        if matches!(self.phase, Phase::Stopping { .. } | Phase::Failed { .. }) {
+        // Of several things that are wrong the first one is told.
+        let ends = self.end.is_some();
+        if ends || matches!(self.phase, Phase::Stopping { .. } | Phase::Failed { .. }) {
             return;
         }
         let last = self.log.last().seq;
@@ -1741,8 +1743,10 @@ impl<W: Waiter> Leader<W> {
                 _ => None,
             };
             self.announce(MasterState::Serving, overtakes);
-            self.sign_due = now + self.settings.heartbeat_interval;
-            self.leads_since = now;
+            if self.shared.is_some() {
+                self.sign_due = now + self.settings.heartbeat_interval;
+                self.leads_since = now;
+            }
             self.events.push(event);
         }
     }

@@ -12,7 +12,7 @@ const PREFIX: &str = "REPLOG_";
 
 /// The variables of the other programs of the project, which share one environment in compose files: those of the master,
 /// of the secondary, of the compose file itself, and of the tests.
-const OF_OTHER_PROGRAMS: [&str; 23] = [
+const OF_OTHER_PROGRAMS: [&str; 28] = [
     "REPLOG_BATCH_BYTES",
     "REPLOG_BIND",
     "REPLOG_CUTS",
@@ -22,6 +22,10 @@ const OF_OTHER_PROGRAMS: [&str; 23] = [
     "REPLOG_DROP_RATE",
     "REPLOG_ERROR_RATE",
     "REPLOG_FLIPS",
+    "REPLOG_JOURNAL_REPLICAS",
+    "REPLOG_JOURNAL_RETRY",
+    "REPLOG_JOURNAL_STREAM",
+    "REPLOG_JOURNAL_URL",
     "REPLOG_MAX_WAITING",
     "REPLOG_NODE_ID",
     "REPLOG_READ_ONLY_WITHOUT_QUORUM",
@@ -33,6 +37,7 @@ const OF_OTHER_PROGRAMS: [&str; 23] = [
     "REPLOG_SECONDARIES",
     "REPLOG_SEED",
     "REPLOG_SIM_SEED",
+    "REPLOG_STORE",
     "REPLOG_TAKEOVER",
     "REPLOG_TEST_SECONDARY",
     "REPLOG_WINDOW_BYTES",

@@ -27,7 +27,7 @@ fn a_standby_takes_over_whenever_it_likes() {
             ],
             ..shared(0, &[(1, 1), (2, 1)])
         },
-        1825,
+        1878,
     );
 }
 
@@ -39,7 +39,7 @@ fn they_take_turns() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(0, &[(1, 1), (2, 1)])
         },
-        12826,
+        16053,
     );
 }
 
@@ -52,7 +52,7 @@ fn a_secondary_hears_both_of_them() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(1, &[(1, 2)])
         },
-        102007,
+        102030,
     );
 }
 
@@ -66,7 +66,7 @@ fn a_master_ends_and_its_last_chunk_comes_late() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(0, &[(1, 1)])
         },
-        46231,
+        48869,
     );
 }
 
@@ -79,7 +79,7 @@ fn a_retry_at_the_other_master_is_one_entry() {
             epochs: 3,
             ..shared(0, &[(1, 1), (1, 1)])
         },
-        207215,
+        232781,
     );
 }
 
@@ -91,6 +91,6 @@ fn the_log_is_cleared_while_another_one_takes_over() {
             epochs: 3,
             ..shared(0, &[(1, 1)])
         },
-        5630,
+        6473,
     );
 }

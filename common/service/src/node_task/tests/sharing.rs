@@ -82,6 +82,7 @@ async fn what_the_stream_has_not_taken_the_own_storage_never_sees() {
     ] {
         let (mut world, stream) = start();
         world.hand_out(chunk(1));
+        world.settled().await;
         stream.send(ChunkStreamEvent::Written(fate)).unwrap();
         world.given(told).await;
         assert_eq!(world.effects.all(), ["chunk 17"]);
@@ -94,6 +95,7 @@ async fn what_the_stream_has_taken_waits_for_room_in_the_own_storage() {
     let first = world.hold_next_write();
     let second = world.hold_next_write();
     world.hand_out(chunk(1));
+    world.settled().await;
     stream
         .send(ChunkStreamEvent::Written(Fate::Stored))
         .unwrap();
