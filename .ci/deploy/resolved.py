@@ -54,7 +54,7 @@ def main():
             wrong.append(f"{name}: a password without quotes around it")
         if is_public and any(v != f'"secret-{k}"' for k, v in given.items()):
             wrong.append(f"{name}: a password that nobody chose: {given}")
-        brokers.append({user_of(k): v[1:-1] for k, v in given.items()})
+        brokers.append((prefix, {user_of(k): v[1:-1] for k, v in given.items()}))
     file = services["nats"]["command"][2]
     if file != f"/etc/replog/nats-{'public' if is_public else 'server'}.conf":
         wrong.append(f"nats: is started with {file}")
@@ -68,7 +68,9 @@ def main():
     nodes = [name for name, image in images.items() if image.startswith("replog-")]
     for name, service in services.items():
         if name in nodes:
-            wrong += check_node(name, service, brokers, is_public)
+            # Those of the profile `ha` have brokers of their own.
+            prefix = "ha-" if name.startswith("ha-") else ""
+            wrong += check_node(name, service, [users for of, users in brokers if of == prefix], is_public)
         elif any(port.get("host_ip") != LOOPBACK for port in service.get("ports", [])):
             wrong.append(f"{name}: is published for others than this machine")
         for volume in service.get("volumes", []):
