@@ -32,7 +32,7 @@ use crate::repair::Repair;
 use crate::tally::{Shown, Tally};
 use crate::wire::{
     Ack, AckOf, Address, AppendEntries, Claim, ENVELOPE_BYTES, Fetch, FetchResponse,
-    HeartbeatNumber, MasterState, Message, Prepare, Promise,
+    HeartbeatNumber, MasterAnnouncement, MasterState, Message, Prepare, Promise,
 };
 
 use former_logs::FormerLogs;
@@ -362,10 +362,22 @@ impl<W> Follower<W> {
                     self.end = Some(End::NameTaken(self.node.clone()));
                 }
             }
-            Message::Announcement(it) if it.state == MasterState::Stopping => {}
-            // A master that starts or serves: it wants to know what everybody holds.
-            Message::Announcement(_) => self.hello_soon(now),
+            Message::Announcement(announcement) => self.announced(&announcement, now),
             Message::Promise(_) | Message::FetchResponse(_) => {}
+        }
+    }
+
+    /// A master that starts or serves wants to know what everybody holds; the one that is followed knows it.
+    fn announced(&mut self, announcement: &MasterAnnouncement, now: Time) {
+        let Leadership { log_id, epoch } = announcement.leader;
+        let is_followed = self.log_id == Some(log_id) && self.epoch == epoch;
+        let knows = match announcement.state {
+            MasterState::Recovering => false,
+            MasterState::Serving => is_followed && self.master_seen.is_some(),
+            MasterState::Stopping => true,
+        };
+        if !knows {
+            self.hello_soon(now);
         }
     }
 

@@ -77,8 +77,6 @@ const FETCH_BYTES: usize = 256 << 10;
 /// A gap between two calls that is longer than `--suspect-after`, and than this, is a pause of the master itself; a busy
 /// machine is no suspended one.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-/// Who has served for so many heartbeat intervals has not lost its turn shortly after it had got it.
-const LONG_TURN: u32 = 6;
 
 /// What a leader is started with.
 #[derive(Clone, Debug)]
@@ -136,14 +134,6 @@ pub struct Leader<W> {
     read_only_without_quorum: bool,
     /// The journal, if other masters write to it as well.
     shared: Option<SharedJournal>,
-    /// How often this master has lost its turn shortly after it had got it.
-    lost_turns: u32,
-    /// Since when it leads, where the journal is shared.
-    leads_since: Time,
-    /// When a sign of life is due, for those who stand by.
-    sign_due: Time,
-    /// After which chunk the stream is to be followed; handed out once.
-    follow: Option<crate::chunk::ChunkSeq>,
     url: Option<NodeUrl>,
     /// The history that this start began, or would begin.
     new_log_id: LogId,
@@ -232,7 +222,7 @@ impl<W: Waiter> Node for Leader<W> {
         self.reads.extend(self.log.digest_read());
         let end = self.take_end(now);
         Ready {
-            follow: self.follow.take(),
+            follow: self.shared.as_mut().and_then(SharedJournal::take_follow),
             write,
             reads: std::mem::take(&mut self.reads),
             messages: std::mem::take(&mut self.messages),
@@ -265,7 +255,9 @@ impl<W: Waiter> Node for Leader<W> {
             Some(look),
             claim,
             silent.filter(|t| *t > now),
-            Some(self.sign_due).filter(|_| self.shows_life()),
+            shared
+                .map(SharedJournal::sign_due)
+                .filter(|_| self.shows_life()),
             peers,
             recovery,
             stop,
@@ -308,10 +300,10 @@ impl<W: Waiter> Leader<W> {
                 own,
             ))),
         };
-        let patience = config.replication.heartbeat_interval * 2;
+        let interval = config.replication.heartbeat_interval;
         let shared = config
             .shares_journal
-            .then(|| SharedJournal::new(config.master, patience, &hard_state));
+            .then(|| SharedJournal::new(config.master, interval, &hard_state));
         let mut dedup = Dedup::new(config.deduplicate_by, config.remember_ids).after(last);
         dedup.set_durable(last);
         let mut clients = Clients::default();
@@ -344,10 +336,6 @@ impl<W: Waiter> Leader<W> {
             recovery_settings: config.recovery,
             read_only_without_quorum: config.read_only_without_quorum,
             shared,
-            lost_turns: 0,
-            leads_since: Time::ZERO,
-            sign_due: Time::ZERO,
-            follow: None,
             url: config.url,
             sent_unwritten: Seq::ZERO,
             urgent: Seq::ZERO,
@@ -775,7 +763,10 @@ impl<W: Waiter> Leader<W> {
             }
             Written::Conflict { brings_back } => {
                 self.clients.give_up_clearing(Unavailable::Fenced);
-                self.stand_by(now);
+                match self.shared {
+                    Some(_) => self.stand_by(now),
+                    None => self.fence_for_good(),
+                }
                 self.drop_unwritten(brings_back);
                 if let Some(standby) = self.phase.standby_mut() {
                     standby.refused();
@@ -908,8 +899,7 @@ impl<W: Waiter> Leader<W> {
         };
         match event {
             StreamEvent::Opened { before, last: end } => match shared.open(before, end, last) {
-                Ok(from) => {
-                    self.follow = Some(from);
+                Ok(()) => {
                     if before == end
                         && let Some(standby) = self.phase.standby_mut()
                     {
@@ -999,9 +989,10 @@ impl<W: Waiter> Leader<W> {
 
     /// This master's claim is in the stream: it has carried out everything before, and what follows is its own.
     fn take_over(&mut self, now: Time) {
-        let (Some(shared), Some(standby)) = (&self.shared, self.phase.standby()) else {
+        let (Some(shared), Some(standby)) = (&mut self.shared, self.phase.standby()) else {
             return;
         };
+        shared.begin_turn(now);
         let state = shared.state().clone();
         let own = state.log_id.map(|log_id| OwnLog {
             log_id,
@@ -1025,25 +1016,22 @@ impl<W: Waiter> Leader<W> {
             recovery.link_up(now);
         }
         self.follow_state();
-        self.leads_since = now;
-        self.sign_due = now;
         self.phase.take_over(recovery);
     }
 
     /// Another master leads, or may: this one does not. Whoever waits is told what is true.
     fn stand_by(&mut self, now: Time) {
-        let Some(shared) = &self.shared else {
-            return self.fence_for_good();
+        let Some(shared) = &mut self.shared else {
+            return;
         };
         let by = shared.state().epoch.n;
-        let interval = self.settings.heartbeat_interval;
-        let is_short = now.since(self.leads_since) < interval * LONG_TURN;
-        let lost_turns = if is_short { self.lost_turns + 1 } else { 0 };
-        let standby = Standby::new(interval, lost_turns, spread(self.master));
+        let (interval, spread) = (self.settings.heartbeat_interval, spread(self.master));
+        let standby = || Standby::new(interval, shared.lose_turn(now), spread);
         if !self.phase.stand_by(standby) {
             return;
         }
-        self.lost_turns = lost_turns;
+        // A turn that was lost before the stream knew of it has never begun.
+        self.serving = None;
         for (_, peer) in self.peers.iter_mut() {
             peer.reset(); // who answers another master is not heard any more
         }
@@ -1086,16 +1074,16 @@ impl<W: Waiter> Leader<W> {
 
     /// Shows them, when it is due.
     fn show_life(&mut self, now: Time) {
-        if !self.shows_life() || now < self.sign_due {
+        let is_due = (self.shared.as_ref()).is_some_and(|shared| shared.sign_due() <= now);
+        if !(is_due && self.shows_life()) {
             return;
         }
-        self.sign_due = now + self.settings.heartbeat_interval;
         let state = match self.phase {
             Phase::Recovering(_) => MasterState::Recovering,
             _ if !self.is_leadership_durable() => MasterState::Recovering,
             _ => MasterState::Serving,
         };
-        self.announce(state, None);
+        self.announce(state, None, now);
     }
 
     /// Why a standby refuses what only the master that leads can do.
@@ -1240,7 +1228,7 @@ impl<W: Waiter> Leader<W> {
             // Of two that start at once one stays.
             (Phase::Recovering(recovery), false) if recovery.is_takeover() => {}
             (Phase::Recovering(_), false) if me.epoch.master < it.epoch.master => {
-                self.announce(MasterState::Recovering, None);
+                self.announce(MasterState::Recovering, None, now);
             }
             (Phase::Recovering(_), false) => self.end = Some(End::OtherMaster(it)),
             (_, true)
@@ -1258,15 +1246,18 @@ impl<W: Waiter> Leader<W> {
                 );
                 // With an epoch that is not durable yet it says so once it is.
                 if !is_final && self.is_leadership_durable() {
-                    self.announce(MasterState::Serving, None);
+                    self.announce(MasterState::Serving, None, now);
                 }
             }
         }
     }
 
-    fn announce(&mut self, state: MasterState, overtakes: Option<MasterId>) {
+    fn announce(&mut self, state: MasterState, overtakes: Option<MasterId>, now: Time) {
         if !self.link.is_up() {
             return;
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.shown_life(now);
         }
         let announcement = MasterAnnouncement {
             leader: self.leadership,
@@ -1487,7 +1478,7 @@ impl<W: Waiter> Leader<W> {
         }
         if calls {
             self.events.push(Event::Recovering {});
-            self.announce(MasterState::Recovering, None);
+            self.announce(MasterState::Recovering, None, now);
         }
         self.messages.extend(questions);
     }
@@ -1742,11 +1733,10 @@ impl<W: Waiter> Leader<W> {
                 Event::Serving { overtakes, .. } => *overtakes,
                 _ => None,
             };
-            self.announce(MasterState::Serving, overtakes);
-            if self.shared.is_some() {
-                self.sign_due = now + self.settings.heartbeat_interval;
-                self.leads_since = now;
+            if let Some(shared) = &mut self.shared {
+                shared.begin_turn(now);
             }
+            self.announce(MasterState::Serving, overtakes, now);
             self.events.push(event);
         }
     }
@@ -1799,7 +1789,7 @@ impl<W: Waiter> Leader<W> {
             if is_late || is_idle && is_told {
                 self.clients.give_up_clearing(Unavailable::Stopping);
                 if led && self.shared.is_some() {
-                    self.announce(MasterState::Stopping, None);
+                    self.announce(MasterState::Stopping, None, now);
                 }
                 return Some(self.end.take().unwrap_or(End::Stopped));
             }

@@ -103,10 +103,10 @@ impl Phase {
     }
 
     /// Somebody else leads, or may: whether it was this master until now. One that stops does not lead any more.
-    pub fn stand_by(&mut self, standby: Standby) -> bool {
+    pub fn stand_by(&mut self, standby: impl FnOnce() -> Standby) -> bool {
         match self {
             Self::Recovering(_) | Self::Serving | Self::Paused(_) => {
-                *self = Self::Standby(Box::new(standby));
+                *self = Self::Standby(Box::new(standby()));
                 true
             }
             Self::Stopping { led, .. } => std::mem::take(led),

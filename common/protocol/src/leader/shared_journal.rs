@@ -10,6 +10,10 @@ use crate::ids::{Epoch, MasterId, Seq, Time};
 use crate::node::WriteJob;
 use crate::node_url::NodeUrl;
 
+/// After so many heartbeat intervals without an answer the journal is silent.
+const SILENT_HEARTBEATS: u32 = 2;
+/// Who has led for so many heartbeat intervals has not lost its turn shortly after it had got it.
+const LONG_TURN: u32 = 6;
 /// The broker's own default for a message, until the stream has said what it takes.
 const DEFAULT_ROOM: usize = 1 << 20;
 
@@ -37,14 +41,28 @@ pub struct OnItsWay {
     state: Option<HardState>,
 }
 
+/// The turns of a master at leading: those who stand by are to see that it lives as long as one lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Turns {
+    /// When the last one began.
+    since: Time,
+    /// How many in a row were lost shortly after they had begun.
+    lost: u32,
+    /// When the next sign of life is due.
+    sign_due: Time,
+}
+
 /// A journal that several masters share, as one of them knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SharedJournal {
     master: MasterId,
-    /// So long without an answer, the journal is silent.
-    patience: Duration,
+    /// A sign of life of the master that leads comes so often.
+    heartbeat_interval: Duration,
+    turns: Turns,
     /// The last chunk that was carried out; `None` until the stream is opened.
     position: Option<ChunkSeq>,
+    /// After which chunk the stream is to be followed; handed out once.
+    follow: Option<ChunkSeq>,
     claimant: Option<Claimant>,
     /// The hard state as the stream says it, without the table of epochs.
     state: HardState,
@@ -67,14 +85,20 @@ pub struct SharedJournal {
 pub type NotOurs = String;
 
 impl SharedJournal {
-    /// Of a master that has just started, with what its own storage knows of the stream. Without an answer for `patience` the
-    /// journal is silent.
+    /// Of a master that has just started, with what its own storage knows of the stream. Without an answer for two heartbeat
+    /// intervals the journal is silent.
     #[must_use]
-    pub fn new(master: MasterId, patience: Duration, stored: &HardState) -> Self {
+    pub fn new(master: MasterId, heartbeat_interval: Duration, stored: &HardState) -> Self {
         Self {
             master,
-            patience,
+            heartbeat_interval,
+            turns: Turns {
+                since: Time::ZERO,
+                lost: 0,
+                sign_due: Time::ZERO,
+            },
             position: None,
+            follow: None,
             claimant: stored.chunk.map(|chunk| Claimant {
                 master: stored.epoch.master,
                 epoch: stored.epoch,
@@ -95,16 +119,12 @@ impl SharedJournal {
         }
     }
 
-    /// The stream is there: after which chunk it is to be followed, by a master whose own storage holds entries up to `last`.
+    /// The stream is there, with the chunks after `before` up to `end`: it is to be followed after the last one that was carried
+    /// out, by a master whose own storage holds entries up to `last`.
     ///
     /// # Errors
     /// What the own storage holds does not belong to this stream.
-    pub fn open(
-        &mut self,
-        before: ChunkSeq,
-        end: ChunkSeq,
-        last: Seq,
-    ) -> Result<ChunkSeq, NotOurs> {
+    pub fn open(&mut self, before: ChunkSeq, end: ChunkSeq, last: Seq) -> Result<(), NotOurs> {
         let from = match self.state.chunk {
             Some(own) if (before..=end).contains(&own) => own,
             Some(own) if own > end => {
@@ -129,7 +149,13 @@ impl SharedJournal {
             None => before,
         };
         self.position = Some(from);
-        Ok(from)
+        self.follow = self.position;
+        Ok(())
+    }
+
+    /// After which chunk the stream is to be followed from now on, once after it was opened.
+    pub fn take_follow(&mut self) -> Option<ChunkSeq> {
+        self.follow.take()
     }
 
     /// The next chunk of the stream is to be carried out.
@@ -284,6 +310,32 @@ impl SharedJournal {
         is_claim(&head.kind)
     }
 
+    // ---- Turns.
+
+    /// This master leads from now on, or begins to serve.
+    pub fn begin_turn(&mut self, now: Time) {
+        self.turns.since = now;
+        self.turns.sign_due = now;
+    }
+
+    /// Another master leads, or may: how many turns in a row this one has lost shortly after they had begun.
+    pub fn lose_turn(&mut self, now: Time) -> u32 {
+        let is_short = now.since(self.turns.since) < self.heartbeat_interval * LONG_TURN;
+        self.turns.lost = if is_short { self.turns.lost + 1 } else { 0 };
+        self.turns.lost
+    }
+
+    /// When those who stand by are to see again that this master lives, while it leads.
+    #[must_use]
+    pub fn sign_due(&self) -> Time {
+        self.turns.sign_due
+    }
+
+    /// They see it.
+    pub fn shown_life(&mut self, now: Time) {
+        self.turns.sign_due = now + self.heartbeat_interval;
+    }
+
     // ---- A log that is moved in.
 
     /// Which entries are to be read now, to be moved into the stream; counts as being read.
@@ -363,7 +415,12 @@ impl SharedJournal {
     /// When it will be.
     #[must_use]
     pub fn silent_at(&self) -> Option<Time> {
-        self.on_its_way.as_ref().map(|o| o.since + self.patience)
+        self.on_its_way.as_ref().map(|o| o.since + self.patience())
+    }
+
+    /// So long without an answer, the journal is silent.
+    fn patience(&self) -> Duration {
+        self.heartbeat_interval * SILENT_HEARTBEATS
     }
 
     /// The stream gave an answer.
@@ -375,7 +432,7 @@ impl SharedJournal {
     #[must_use]
     pub fn answers(&self, now: Time) -> bool {
         self.answered_at
-            .is_some_and(|at| now.since(at) <= self.patience)
+            .is_some_and(|at| now.since(at) <= self.patience())
     }
 
     /// A chunk may have so many bytes, its head included.

@@ -808,6 +808,33 @@ fn who_has_just_lost_its_turn_waits_longer() {
     );
 }
 
+/// Its new log was never in the stream: it has not begun to serve, and must not say so of the turn of another one.
+#[test]
+fn a_turn_that_was_lost_before_it_was_in_the_stream_is_not_told() {
+    let mut stream = Stream::default();
+    let mut one = Process::start(1, Journal::default(), &stream, at(0));
+    one.follow(&stream, at(0));
+    assert!(one.write(&mut stream, at(0)), "its claim");
+    let mut now = at(0);
+    while one.chunk.is_none() {
+        now = now + ms(100);
+        one.step(Input::Tick, now);
+    }
+    let mut two = Process::start(2, Journal::default(), &stream, now);
+    let claimed = suspects(&mut two, &stream, now);
+    two.write_all(&mut stream, claimed);
+    two.pass(&mut stream, claimed, 3100);
+    assert!(two.serves());
+    one.announced();
+    let now = claimed + ms(3200);
+    assert!(!one.write(&mut stream, now));
+    one.follow(&stream, now);
+    assert_eq!(one.node.leadership(), two.node.leadership());
+    assert_eq!(one.announced(), []);
+    let serves = |e: &&Event| matches!(e, Event::Serving { .. });
+    assert_eq!(one.events.iter().find(serves), None);
+}
+
 #[test]
 fn a_restart_from_its_own_storage_goes_on_where_it_was() {
     let mut stream = Stream::default();

@@ -223,8 +223,8 @@ fn never_overestimates(cluster: &Cluster, m: usize) -> Judged {
         }
         let position = process.node.log().epochs().at(matched).unwrap_or_default();
         if !counts(cluster, master, node, log_id, position) {
-            let seen = master.seen.get(node);
-            let what = format!("{node} is believed to hold {position:?}; {seen:?}");
+            let (seen, storage) = (master.seen.get(node), peer.storage());
+            let what = format!("{node}, {storage:?}, is believed to hold {position:?}; {seen:?}");
             return Err(Violation::new(Rule::NeverOverestimated, what));
         }
     }
@@ -490,7 +490,12 @@ fn serves(cluster: &mut Cluster, m: usize, seen: &[NodeId], not_seen: &[NodeId])
     let end = master.journal.stored().last();
     let mut truth = std::mem::take(&mut cluster.truth);
     let facts = truth.make_mut();
-    let mut served = facts.serves(leadership, end);
+    // One that was told to clear its log before its epoch was durable says so of the new log.
+    let begun = cluster.setup.log_id(m, master.starts << 8 | master.clears);
+    let mut served = match master.clears > 0 && log_id == begun {
+        true => Ok(()),
+        false => facts.serves(leadership, end),
+    };
     let mut cleared = master.learned.cleared.iter();
     if facts.is_cleared(log_id) && cleared.any(|c| c.covers(log_id, end.epoch)) {
         let what = format!("serves {leadership:?} up to {end:?}, which was cleared away");

@@ -391,14 +391,26 @@ impl Cluster {
 
     /// A message reaches that place.
     pub fn deliver(&mut self, place: Place, message: Message) {
-        if let Place::Master(m) = place {
-            self.masters[m].make_mut().learn(&message);
-        }
+        let before = match place {
+            Place::Master(m) => {
+                let master = self.masters[m].make_mut();
+                let before = (m, master.recovers(), master.seen.clone());
+                master.learn(&message);
+                Some(before)
+            }
+            Place::Secondary(_) => None,
+        };
         self.step(
             place,
             Input::Message(message.clone()),
             Input::Message(message),
         );
+        // A master with an empty log that hears of another one begins to ask, and has learned nothing else.
+        if let Some((m, false, seen)) = before
+            && self.masters[m].recovers()
+        {
+            self.masters[m].make_mut().seen = seen;
+        }
     }
 
     /// The chunk reaches the stream: whether it is taken.

@@ -263,7 +263,7 @@ fn a_master_comes_back_empty() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        9815,
+        7557,
     );
 }
 
@@ -285,7 +285,7 @@ fn a_hasty_master_that_has_to_hear_all_comes_back_empty() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        200610,
+        201162,
     );
 }
 
@@ -294,7 +294,7 @@ fn a_master_of_two_secondaries_comes_back_empty() {
     explore_first(
         200_000,
         large::a_master_of_two_secondaries_comes_back_empty(),
-        202129,
+        203170,
     );
 }
 
@@ -335,7 +335,7 @@ fn a_master_comes_back_with_what_was_synced() {
             ],
             ..small(1, &[(1, 2), (2, 2)])
         },
-        40312,
+        31938,
     );
 }
 
@@ -365,7 +365,7 @@ fn a_copy_starts_while_the_master_recovers() {
     explore_first(
         200_000,
         large::a_copy_starts_while_the_master_recovers(),
-        204616,
+        200917,
     );
 }
 
@@ -528,7 +528,7 @@ fn an_older_copy_is_put_back_just_while_the_master_recovers() {
             ],
             ..small(1, &[(1, 2)])
         },
-        786937,
+        669831,
     );
 }
 
@@ -537,6 +537,6 @@ fn the_log_is_cleared_and_the_master_comes_back_empty() {
     explore_first(
         100_000,
         large::the_log_is_cleared_and_the_master_comes_back_empty(),
-        102145,
+        100713,
     );
 }
