@@ -7,7 +7,8 @@ import types
 import uuid
 
 VERSION, TOP, NONE = 2, (1 << 53) - 1, (0, "")
-NUMBERS, PARTS = {"v", "seq", "epoch", "tail", "commit", "round", "max_bytes", "placed_in"}, {"prev", "cleared", "entries"}
+NUMBERS = {"v", "seq", "epoch", "tail", "commit", "round", "max_bytes", "placed_in"}
+PARTS = {"prev", "digest", "cleared", "entries"}
 UUIDS, UUID = {"log_id", "instance", "storage", "placed_by", "message_id"}, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 KINDS = {"append": {"append", "heartbeat"}, "announce": {"recovering", "serving", "stopping"}}
 NOT_A_MESSAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -21,7 +22,7 @@ def checked(fields):
     """These fields, if those that are used are of their types and ranges."""
     for name, value in fields.items():
         if name in PARTS:
-            for part in [value] if name == "prev" else value:
+            for part in [value] if name in ("prev", "digest") else value:
                 checked(part)
         elif (name in NUMBERS and not (type(value) is int and 0 <= value <= TOP)
               or name in UUIDS and not re.fullmatch(UUID, value) or name == "content" and type(value) is not str):
@@ -54,6 +55,7 @@ def read(kind, data):
     if kind in ("append", "fetch"):
         f.prev, f.max_bytes = (fields["prev"]["seq"], epoch_of(fields["prev"])), fields.get("max_bytes", 0)
     if kind == "append":
+        f.digest = fields.get("digest")
         f.tail, f.placed = fields["tail"], (fields.get("placed_in", f.epoch[0]), fields.get("placed_by", f.epoch[1]))
         f.texts, at = [], text.find('"entries":[') + len('"entries":[')  # each entry byte for byte as it came
         for f.last, e in enumerate(fields.get("entries", []), f.prev[0] + 1):

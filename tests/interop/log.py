@@ -1,15 +1,19 @@
 """What a secondary holds: the log, how far it is shown to be the master's, and what came before its turn."""
 import collections
 
+import xxhash
+
 from frames import NONE, in_json
 
 HOLD_BACK, MAX_ASIDE = 64 << 20, 100_000
+SPREAD, TWO_TO_128 = 0x9e3779b97f4a7c15f39cc0605cedc835, 1 << 128
 
 
 class Log:
     def __init__(self):
         self.entries, self.verified = [], 0  # each entry is (epoch, text)
         self.held = {}  # the same, by seq: what comes before it is missing
+        self.digests = [0]  # of no entry, of the first one, ...: as many as somebody has asked for
         self.aside = collections.deque(maxlen=MAX_ASIDE)  # what was rolled back
         self.duplicates = 0
 
@@ -50,7 +54,7 @@ class Log:
     def roll_back(self, keep):
         if self.verified <= keep < self.last:
             self.aside.extend(self.entries[keep:])
-            del self.entries[keep:]
+            del self.entries[keep:], self.digests[keep + 1:]
 
     def doubt(self):
         """Another epoch: nothing is shown to be its master's yet."""
@@ -60,7 +64,7 @@ class Log:
         self.doubt()
         if keep:
             self.roll_back(0)
-        self.entries = []
+        self.entries, self.digests = [], [0]
 
     def take(self, first, placed, texts):
         """Entries of the master that is followed."""
@@ -79,6 +83,13 @@ class Log:
             self.verified = self.last
         while sum(len(text) for _, text in self.held.values()) > HOLD_BACK:
             del self.held[max(self.held)]
+
+    def digest(self, seq):
+        """The digest of the entries up to there."""
+        for _, text in self.entries[len(self.digests) - 1:seq]:
+            hashed = xxhash.xxh3_128_intdigest(text.encode())
+            self.digests.append((self.digests[-1] ^ hashed) * SPREAD % TWO_TO_128)
+        return {"seq": seq, "hash": f"{self.digests[seq]:032x}"}
 
     def after(self, prev, room):
         """For a fetch: the last entry that is shared, the epoch that placed what follows, and what follows, of one epoch."""

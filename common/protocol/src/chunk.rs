@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cleared_logs::ClearedLogs;
 use crate::committed::Committed;
 use crate::entry::{EntryBatch, InvalidEntry};
+use crate::epochs::LogPosition;
 use crate::hard_state::HardState;
 use crate::ids::{Epoch, LogId, MasterId, Seq};
 use crate::node::{Truncate, WriteJob};
@@ -86,6 +87,9 @@ pub enum ChunkKind {
     Claim {
         /// Where clients reach that master.
         url: Option<NodeUrl>,
+        /// The last entry of the log that a standby claims: whoever carries the claim out has to have that one as the last, too.
+        /// A master that leads already does not say.
+        last: Option<LogPosition>,
     },
     /// The master that leads has something to write.
     Write,
@@ -139,6 +143,8 @@ struct Head {
     upto: Option<Seq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<LogPosition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     truncate: Option<Cut>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,12 +200,14 @@ impl EncodedChunk {
     #[must_use]
     pub fn of(job: &WriteJob, cluster: &str) -> Option<Self> {
         let chunk = job.chunk.as_ref()?;
-        let (kind, url, upto, moved) = match &chunk.kind {
-            ChunkKind::Claim { url } => (Kind::Claim, url.as_ref(), None, None),
-            ChunkKind::Write => (Kind::Write, None, None, None),
-            ChunkKind::MoveIn { entries, upto } => {
-                (Kind::MoveIn, None, Some(*upto), entries.as_ref())
-            }
+        let (kind, upto, moved) = match &chunk.kind {
+            ChunkKind::Claim { .. } => (Kind::Claim, None, None),
+            ChunkKind::Write => (Kind::Write, None, None),
+            ChunkKind::MoveIn { entries, upto } => (Kind::MoveIn, Some(*upto), entries.as_ref()),
+        };
+        let (url, last) = match &chunk.kind {
+            ChunkKind::Claim { url, last } => (url.as_ref(), *last),
+            _ => (None, None),
         };
         let entries: Vec<&EntryBatch> = job.entries.iter().chain(moved).collect();
         let head = Head {
@@ -210,6 +218,7 @@ impl EncodedChunk {
             n: chunk.id.n,
             upto,
             url: url.map(ToString::to_string),
+            last,
             truncate: job.truncate.map(|t| Cut {
                 after: t.after,
                 rollback_of: t.rollback_of,
@@ -267,6 +276,7 @@ impl EncodedChunk {
         let kind = match head.kind {
             Kind::Claim => ChunkKind::Claim {
                 url: head.url.as_deref().and_then(NodeUrl::new),
+                last: head.last,
             },
             Kind::Write => ChunkKind::Write,
             Kind::MoveIn => ChunkKind::MoveIn {

@@ -99,6 +99,14 @@ pub enum Event {
         /// Which one.
         node: NodeId,
     },
+    /// The stream of a shared journal ends before what this master has carried out of it. What it has lost is written there
+    /// again.
+    JournalLostEnd {
+        /// The last entry that the stream has.
+        after_seq: Seq,
+        /// The last entry that this master has.
+        last_seq: Seq,
+    },
     /// An entry cannot be read from a node's disk any more; another node is asked for it.
     Damaged {
         /// Which entry.
@@ -129,6 +137,7 @@ impl Event {
             Self::Serving { .. } => "serving",
             Self::Fenced { .. } => "fenced",
             Self::Removed { .. } => "removed",
+            Self::JournalLostEnd { .. } => "journal_lost_end",
             Self::Damaged { .. } => "damaged",
             Self::Repaired { .. } => "repaired",
         }

@@ -165,6 +165,12 @@ impl NatsServer {
         broker.run().await.map(|()| broker)
     }
 
+    /// Its working directory, with whatever it stores.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// What a client connects to.
     #[must_use]
     pub fn url(&self) -> String {

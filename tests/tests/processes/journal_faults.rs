@@ -1,5 +1,6 @@
 //! A stream that is full, made anew, or kept by servers of which most are gone, under masters that run.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::sharing::wait_standby;
-use crate::support::{SOON, health, refused, shown, wait_health};
+use crate::support::{SOON, copy_dir, health, refused, shown, wait_health};
 
 /// Longer than a stream that is gone is waited for.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
@@ -136,6 +137,47 @@ async fn a_stream_that_is_made_anew_ends_its_former_master() {
 
 /// Both followers are gone: the leader of the stream proposes a chunk that it cannot commit, and says "wrong last sequence" to
 /// each further copy. That is no proof: nothing is shown and nobody is answered until a majority has it.
+/// The broker's storage comes back as it was a while ago: what was acknowledged since is in the directory of one master alone.
+#[tokio::test]
+async fn what_a_stream_has_lost_at_its_end_comes_back_from_a_masters_directory() {
+    let builder = HaCluster::builder().masters(2).absent_masters(1);
+    builder
+        .durable(true)
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            let stream = cluster.brokers.servers()[0].dir().join("jetstream");
+            let older = cluster.dir().join("older");
+            cluster.brokers.servers_mut()[0].kill().await?;
+            copy_dir(&stream, &older)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            for content in ["lost", "lost as well"] {
+                eventually("it to be appended", SOON, async || {
+                    cluster.post(content, 1).await?.expect(200)
+                })
+                .await?;
+            }
+
+            cluster.masters[0].kill().await?;
+            cluster.brokers.servers_mut()[0].kill().await?;
+            fs::remove_dir_all(&stream).context("the newer storage")?;
+            copy_dir(&older, &stream)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            cluster.masters[0].restart().await?;
+            wait_health(&cluster.masters[0], "status", "ok").await?;
+            let all = ["before", "lost", "lost as well"];
+            ensure!(shown(&cluster.masters[0]).await? == all);
+            let said = cluster.masters[0].log_tail(1000);
+            ensure!(said.contains("has lost its end"), "{said}");
+            // It is in the stream again: whoever reads that from its beginning has it too.
+            cluster.masters[1].restart().await?;
+            cluster.post("after", 1).await?.expect(200)?;
+            cluster.wait_equal().await?;
+            ensure!(shown(&cluster.masters[1]).await? == [&all[..], &["after"]].concat());
+            Ok(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_chunk_that_is_proposed_and_not_committed_is_not_acknowledged() {
     let builder = HaCluster::builder().brokers(3).secondaries(1);

@@ -290,7 +290,6 @@ impl<W: Waiter> Leader<W> {
         let phase = match config.shares_journal {
             true => Phase::Standby(Box::new(Standby::new(
                 config.replication.heartbeat_interval,
-                0,
                 spread(config.master),
             ))),
             false => Phase::Recovering(Box::new(Recovery::new(
@@ -670,7 +669,7 @@ impl<W: Waiter> Leader<W> {
         if self.is_moving() && !shared.has_page() {
             return None;
         }
-        let head = shared.next_head(hard_state.epoch, self.url.as_ref())?;
+        let head = shared.next_head(hard_state.epoch, self.url.as_ref(), None)?;
         self.hand_over(hard_state, head, now)
     }
 
@@ -678,6 +677,9 @@ impl<W: Waiter> Leader<W> {
     /// for it, its claim.
     fn next_write_of_standby(&mut self, now: Time) -> Option<WriteJob> {
         let (shared, standby) = (self.shared.as_ref()?, self.phase.standby()?);
+        if !shared.is_known_to_fit() {
+            return None;
+        }
         let state = shared.state().clone();
         let is_idle = !self.log.is_writing() && !self.log.is_behind(&state);
         if !(is_idle && self.link.is_up() && standby.claims(now) && self.may_claim()) {
@@ -688,7 +690,8 @@ impl<W: Waiter> Leader<W> {
             epoch: promised.next_of(self.master),
             ..state
         };
-        let head = shared.next_head(claim.epoch, self.url.as_ref())?;
+        let last = Some(self.log.last());
+        let head = shared.next_head(claim.epoch, self.url.as_ref(), last)?;
         self.hand_over(claim, head, now)
     }
 
@@ -905,6 +908,9 @@ impl<W: Waiter> Leader<W> {
                     {
                         standby.vacant(); // nobody has ever led
                     }
+                    if let Err(why) = self.compare_with_stream() {
+                        self.end = Some(End::ForeignStream(why));
+                    }
                 }
                 Err(why) => self.end = Some(End::ForeignStream(why)),
             },
@@ -933,11 +939,18 @@ impl<W: Waiter> Leader<W> {
         let Some(shared) = &mut self.shared else {
             return Ok(());
         };
-        shared.follow(&job, now)?;
-        let state = shared.state().clone();
+        if !shared.follow(&job, now)? {
+            return Ok(());
+        }
         if let Some(standby) = self.phase.standby_mut() {
             standby.chunk(now);
         }
+        if shared.is_rereading() {
+            shared.reread(&job)?;
+            return self.compare_with_stream();
+        }
+        let state = shared.state().clone();
+        self.check_end(&job)?;
         if let Some(cut) = job.truncate {
             self.truncate_after(cut.after, cut.rollback_of);
         }
@@ -955,6 +968,45 @@ impl<W: Waiter> Leader<W> {
         }
         self.log.raise_committed(&state.committed);
         self.follow_state();
+        Ok(())
+    }
+
+    /// A claim says where the log ends that it goes on with: here as well, or the two were not made from the same chunks.
+    fn check_end(&self, job: &WriteJob) -> Result<(), String> {
+        let Some(ChunkHead {
+            kind: ChunkKind::Claim {
+                last: Some(last), ..
+            },
+            ..
+        }) = &job.chunk
+        else {
+            return Ok(());
+        };
+        let own = self.log.last();
+        match own == *last {
+            true => Ok(()),
+            false => Err(format!(
+                "a claim goes on after entry {} of epoch {}, the log here ends with entry {} of epoch {}: the stream has lost its end, \
+                 or this directory was not made from it",
+                last.seq, last.epoch.n, own.seq, own.epoch.n
+            )),
+        }
+    }
+
+    /// If the stream was found to have lost its end, and all that is left was read: what only this master's storage has is
+    /// written there again, once this master has claimed the journal.
+    fn compare_with_stream(&mut self) -> Result<(), String> {
+        let Some(shared) = &mut self.shared else {
+            return Ok(());
+        };
+        if let Some(after_seq) = shared.compare(self.log.epochs())? {
+            let last_seq = self.log.last().seq;
+            self.events.push(Event::JournalLostEnd {
+                after_seq,
+                last_seq,
+            });
+            self.follow_state();
+        }
         Ok(())
     }
 
@@ -1026,7 +1078,7 @@ impl<W: Waiter> Leader<W> {
         };
         let by = shared.state().epoch.n;
         let (interval, spread) = (self.settings.heartbeat_interval, spread(self.master));
-        let standby = || Standby::new(interval, shared.lose_turn(now), spread);
+        let standby = || Standby::new(interval, spread).after(shared.lose_turn(now), now);
         if !self.phase.stand_by(standby) {
             return;
         }

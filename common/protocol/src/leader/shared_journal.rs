@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chunk::{ChunkHead, ChunkId, ChunkKind, ChunkSeq};
 use crate::entry::EntryBatch;
+use crate::epochs::{EpochTable, LogPosition};
 use crate::hard_state::{HardState, Moving};
 use crate::ids::{Epoch, MasterId, Seq, Time};
 use crate::node::WriteJob;
@@ -52,6 +53,18 @@ struct Turns {
     sign_due: Time,
 }
 
+/// A stream that ends before what was carried out of it: it is read from its beginning once more, and nothing of it is carried
+/// out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Reread {
+    /// Where it ended when it was opened.
+    end: ChunkSeq,
+    /// The log that it holds, as far as it was read.
+    log: EpochTable,
+    /// What the own storage knows, which the stream has lost.
+    kept: HardState,
+}
+
 /// A journal that several masters share, as one of them knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SharedJournal {
@@ -68,6 +81,9 @@ pub struct SharedJournal {
     state: HardState,
     /// The own storage holds a log that was not made from this stream: it is to be moved there.
     is_foreign: bool,
+    reread: Option<Reread>,
+    /// The last chunk that was carried out before the start was found in the stream, or there is none.
+    is_recognised: bool,
     /// How many chunks this start has made.
     chunks: u64,
     /// Bytes that a chunk may have.
@@ -110,6 +126,8 @@ impl SharedJournal {
                 ..stored.clone()
             },
             is_foreign: false,
+            reread: None,
+            is_recognised: true,
             chunks: 0,
             room: DEFAULT_ROOM,
             on_its_way: None,
@@ -119,19 +137,27 @@ impl SharedJournal {
         }
     }
 
-    /// The stream is there, with the chunks after `before` up to `end`: it is to be followed after the last one that was carried
-    /// out, by a master whose own storage holds entries up to `last`.
+    /// The stream is there, with the chunks after `before` up to `end`: it is to be followed from the last one that was carried
+    /// out, which has to be recognised, by a master whose own storage holds entries up to `last`. One that has lost its end is
+    /// read from its beginning, see [`SharedJournal::compare`].
     ///
     /// # Errors
     /// What the own storage holds does not belong to this stream.
     pub fn open(&mut self, before: ChunkSeq, end: ChunkSeq, last: Seq) -> Result<(), NotOurs> {
         let from = match self.state.chunk {
-            Some(own) if (before..=end).contains(&own) => own,
+            Some(own) if own == before => own,
+            Some(own) if (before..=end).contains(&own) => {
+                self.is_recognised = false;
+                own.prev()
+            }
             Some(own) if own > end => {
-                return Err(format!(
-                    "it was carried out up to chunk {own} of the stream, which ends at {end} now: the stream was made anew, or has \
-                     lost its end; what only this directory holds is in it"
-                ));
+                self.reread = Some(Reread {
+                    end,
+                    log: EpochTable::default(),
+                    kept: std::mem::take(&mut self.state),
+                });
+                self.claimant = None;
+                before
             }
             Some(own) => {
                 return Err(format!(
@@ -158,11 +184,12 @@ impl SharedJournal {
         self.follow.take()
     }
 
-    /// The next chunk of the stream is to be carried out.
+    /// The next chunk of the stream has come: whether it is to be carried out. The first one after the stream was opened may be
+    /// the last one that was, once more.
     ///
     /// # Errors
-    /// It does not follow, or is of a master that has not claimed the journal.
-    pub fn follow(&mut self, job: &WriteJob, now: Time) -> Result<(), NotOurs> {
+    /// It does not follow, or is of a master that has not claimed the journal, or not the one that was carried out.
+    pub fn follow(&mut self, job: &WriteJob, now: Time) -> Result<bool, NotOurs> {
         self.answered_at = Some(now);
         let Some(head) = &job.chunk else {
             return Err("a write that is no chunk".to_owned());
@@ -175,9 +202,105 @@ impl SharedJournal {
                 position.next()
             ));
         }
+        if !std::mem::replace(&mut self.is_recognised, true) {
+            self.position = Some(seq);
+            return self.recognise(head, job.hard_state.as_ref());
+        }
         self.check_owner(head, job.hard_state.as_ref())?;
         self.take(head, job.hard_state.as_ref());
+        Ok(true)
+    }
+
+    /// The last chunk that was carried out is there: it is of the epoch that the own storage knows. A master writes one chunk at
+    /// a position, so it is that very one.
+    fn recognise(&self, head: &ChunkHead, state: Option<&HardState>) -> Result<bool, NotOurs> {
+        let own = self.state.epoch;
+        let is_same = head.id.master == own.master && state.is_none_or(|s| s.epoch == own);
+        match is_same {
+            true => Ok(false),
+            false => Err(format!(
+                "chunk {} of the stream is not the one that was carried out: the stream has lost its end, and has gone on otherwise; \
+                 what only this directory holds is in it",
+                head.seq()
+            )),
+        }
+    }
+
+    // ---- A stream that has lost its end.
+
+    /// Whether the stream is read that has lost its end, and the chunks that come are not to be carried out.
+    #[must_use]
+    pub fn is_rereading(&self) -> bool {
+        self.reread.is_some()
+    }
+
+    /// Whether the own storage is known to be what the stream makes, as far as that was carried out.
+    #[must_use]
+    pub fn is_known_to_fit(&self) -> bool {
+        self.is_recognised && self.reread.is_none()
+    }
+
+    /// What the next chunk of a stream makes of the log there, where the stream has lost its end.
+    ///
+    /// # Errors
+    /// The chunk does not follow.
+    pub fn reread(&mut self, job: &WriteJob) -> Result<(), NotOurs> {
+        let Some(Reread { log, .. }) = &mut self.reread else {
+            return Ok(());
+        };
+        if let Some(cut) = job.truncate {
+            log.truncate_after(cut.after);
+        }
+        let moved = match job.chunk.as_ref().map(|head| &head.kind) {
+            Some(ChunkKind::MoveIn { entries, .. }) => entries.as_ref(),
+            _ => None,
+        };
+        for batch in job.entries.iter().chain(moved) {
+            let last = log.last().seq;
+            if batch.first() != last.next() {
+                let first = batch.first();
+                return Err(format!(
+                    "a chunk of the stream has entry {first} where {last} is the last one"
+                ));
+            }
+            log.append(batch.epoch(), batch.last());
+        }
         Ok(())
+    }
+
+    /// Once all of a stream was read that has lost its end: after which entry of the `own` log the stream ends. What follows is
+    /// to be moved into it, like a log that was not made from it. `None` as long as something is still to be read.
+    ///
+    /// # Errors
+    /// The log there is not the beginning of the own one.
+    pub fn compare(&mut self, own: &EpochTable) -> Result<Option<Seq>, NotOurs> {
+        let is_read = |reread: &mut Reread| self.position >= Some(reread.end);
+        let Some(Reread { log, kept, .. }) = self.reread.take_if(is_read) else {
+            return Ok(None);
+        };
+        let (there, last) = (log.last(), own.last().seq);
+        let is_same = self.state.log_id.is_none() || self.state.log_id == kept.log_id;
+        if !is_same || !own.matches(there) {
+            let (chunk, end) = (
+                kept.chunk.unwrap_or_default(),
+                self.position.unwrap_or_default(),
+            );
+            return Err(format!(
+                "it was carried out up to chunk {chunk} of the stream, which has lost its end, and ends at chunk {end} now with another \
+                 log than this one; what only this directory holds is in it"
+            ));
+        }
+        self.state = HardState {
+            epochs: Vec::new(),
+            epoch: kept.epoch.max(self.state.epoch),
+            chunk: self.position,
+            moving: (there.seq < last).then_some(Moving {
+                streamed: there.seq,
+                upto: last,
+            }),
+            ..kept
+        };
+        Ok(Some(there.seq))
     }
 
     /// Whose chunk it is: readers stop at one of a master that has not claimed the journal.
@@ -224,7 +347,7 @@ impl SharedJournal {
                 master: head.id.master,
                 epoch: self.state.epoch,
                 url: match &head.kind {
-                    ChunkKind::Claim { url } => url.clone(),
+                    ChunkKind::Claim { url, .. } => url.clone(),
                     _ => None,
                 },
                 claimed_at: head.seq(),
@@ -260,16 +383,24 @@ impl SharedJournal {
     // ---- Its own chunks.
 
     /// The head of the next chunk, of a master that leads in `epoch` and is reached at `url`; `None` while the stream is not
-    /// open.
+    /// open. A standby says where the log ends that it claims.
     #[must_use]
-    pub fn next_head(&self, epoch: Epoch, url: Option<&NodeUrl>) -> Option<ChunkHead> {
+    pub fn next_head(
+        &self,
+        epoch: Epoch,
+        url: Option<&NodeUrl>,
+        last: Option<LogPosition>,
+    ) -> Option<ChunkHead> {
         let is_claim = epoch > self.state.epoch || !self.is_own();
         let kind = match self.state.moving {
             Some(Moving { upto, .. }) => ChunkKind::MoveIn {
                 entries: self.page.clone().filter(|_| !is_claim),
                 upto,
             },
-            None if is_claim => ChunkKind::Claim { url: url.cloned() },
+            None if is_claim => ChunkKind::Claim {
+                url: url.cloned(),
+                last,
+            },
             None => ChunkKind::Write,
         };
         Some(ChunkHead {

@@ -11,8 +11,8 @@ use crate::leader::settings::MAX_NODES;
 
 /// So many heartbeat intervals without a word of the master that leads: it is thought to have ended.
 const SILENT_HEARTBEATS: u32 = 2;
-/// A master that has lost its turn waits longer before the next one, by a heartbeat interval that doubles so often at most: two
-/// of them that cannot hear each other do not take turns all the time.
+/// A master that has lost its turn early does not take the next one at once, but waits for a time that doubles with each such
+/// turn, so often at most: two of them that cannot hear each other do not take turns all the time.
 const MAX_DOUBLINGS: u32 = 4;
 
 /// A master that stands by.
@@ -21,6 +21,8 @@ pub struct Standby {
     interval: Duration,
     /// The silence that is waited for.
     patience: Duration,
+    /// Before that, silence is no reason to claim.
+    not_before: Time,
     /// When the master that leads was heard last, or a chunk came; `None` as long as the end of the stream was not seen.
     heard_at: Option<Time>,
     /// When the stream last said that nothing follows; `None` when something came since.
@@ -34,23 +36,32 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// With a sign of life expected every `interval`, and after so many turns that were lost. `spread`, up to 1, differs between
-    /// masters, which is why they do not claim in the same moment.
+    /// With a sign of life expected every `interval`. `spread`, up to 1, differs between masters, which is why they do not claim
+    /// in the same moment.
     #[must_use]
-    pub fn new(interval: Duration, lost_turns: u32, spread: f64) -> Self {
-        let waits = match lost_turns {
-            0 => 0,
-            turns => 1 << turns.min(MAX_DOUBLINGS),
-        };
+    pub fn new(interval: Duration, spread: f64) -> Self {
         Self {
             interval,
-            patience: interval * (SILENT_HEARTBEATS + waits)
-                + (interval / 4).mul_f64(spread.clamp(0.0, 1.0)),
+            patience: interval * SILENT_HEARTBEATS + (interval / 4).mul_f64(spread.clamp(0.0, 1.0)),
+            not_before: Time::ZERO,
             heard_at: None,
             at_end: None,
             is_vacant: false,
             promised: Epoch::ZERO,
             secondaries: BTreeMap::new(),
+        }
+    }
+
+    /// The same, of a master that has led until `now`, and has lost so many turns in a row shortly after they had begun.
+    #[must_use]
+    pub fn after(self, lost_turns: u32, now: Time) -> Self {
+        let waits = match lost_turns {
+            0 => 0,
+            turns => SILENT_HEARTBEATS + (1 << turns.min(MAX_DOUBLINGS)),
+        };
+        Self {
+            not_before: now + self.interval * waits,
+            ..self
         }
     }
 
@@ -115,16 +126,15 @@ impl Standby {
         let is_fresh = self
             .at_end
             .is_some_and(|at| now.since(at) <= self.interval * SILENT_HEARTBEATS);
-        let is_silent = self
-            .heard_at
-            .is_some_and(|at| now.since(at) >= self.patience);
+        let is_silent = self.deadline().is_some_and(|at| at <= now);
         is_fresh && (self.is_vacant || is_silent)
     }
 
-    /// When [`Standby::claims`] may say so.
+    /// When it has been silent for so long that [`Standby::claims`] may say so.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.heard_at.map(|at| at + self.patience)
+        let heard_at = self.heard_at?;
+        Some((heard_at + self.patience).max(self.not_before))
     }
 
     /// How long the master that leads was not heard; `None` while that is not known.

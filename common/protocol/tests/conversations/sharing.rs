@@ -618,7 +618,7 @@ fn a_directory_is_moved_into_an_empty_stream_and_only_its_owner_may_go_on() {
         assert_eq!(three.own.hard_state.epochs, one.own.hard_state.epochs);
         // The next start of the directory goes on where it is.
         let again = Process::with(small.clone(), one.own.clone(), &stream, now + ms(800));
-        assert_eq!(again.follows, Some(stream.last()));
+        assert_eq!(again.follows, Some(stream.last().prev()));
         assert_eq!(again.end, None);
     }
 }
@@ -639,20 +639,104 @@ fn a_directory_of_another_history_is_refused() {
     );
 }
 
+/// The servers have lost power, and so many chunks at the end of the stream: those entries are on one master's disk alone.
+fn lose_end(stream: &mut Stream, chunks: usize) {
+    stream.0.truncate(stream.0.len() - chunks);
+}
+
+/// A master that has appended so many entries, a chunk each.
+fn with_entries(stream: &mut Stream, entries: u32) -> Process {
+    let mut one = active(1, stream, at(0));
+    for client in 1..=entries {
+        one.post(client, 1, at(3200));
+        one.write_all(stream, at(3200));
+    }
+    one
+}
+
 #[test]
-fn a_copy_that_is_ahead_of_the_stream_is_refused() {
-    let mut stream = Stream::default();
-    let mut one = active(1, &mut stream, at(0));
-    one.post(1, 1, at(3200));
-    one.write_all(&mut stream, at(3200));
-    let own = one.own.clone();
-    stream.0.pop(); // the servers have lost power, and the end of the stream
-    let two = Process::start(2, own, &stream, at(3300));
-    assert!(
-        matches!(&two.end, Some(End::ForeignStream(why)) if why.contains("lost its end")),
-        "{:?}",
-        two.end
-    );
+fn what_the_stream_has_lost_at_its_end_is_written_there_again() {
+    // The chunks are a claim, the new log, and five entries.
+    for chunks in 0..=7 {
+        let mut stream = Stream::default();
+        let one = with_entries(&mut stream, 5);
+        let own = one.own.clone();
+        lose_end(&mut stream, chunks);
+        let mut two = Process::start(2, own.clone(), &stream, at(3300));
+        two.follow(&stream, at(3300));
+        assert_eq!(two.end, None);
+        let told = two.events.iter().find_map(|e| match e {
+            Event::JournalLostEnd {
+                after_seq,
+                last_seq,
+            } => Some((after_seq.0, last_seq.0)),
+            _ => None,
+        });
+        let left = 5u64.saturating_sub(chunks as u64);
+        assert_eq!(told, (chunks > 0).then_some((left, 5)), "{chunks} lost");
+        assert_eq!(two.own.entries, own.entries, "nothing of it is cut");
+        let now = match two.chunk {
+            Some(_) => at(3300),
+            None => suspects(&mut two, &stream, at(3300)),
+        };
+        two.write_all(&mut stream, now);
+        let now = two.pass(&mut stream, now, 3100);
+        assert!(two.serves(), "{:?}", two.node.phase());
+        assert!(two.node.leadership().epoch > one.node.leadership().epoch);
+        assert_eq!(two.node.leadership().log_id, one.node.leadership().log_id);
+        two.post(6, 1, now);
+        two.write_all(&mut stream, now);
+        assert!(matches!(two.answer(6), Some(Answer::Replicated { .. })));
+        // Whoever reads the stream from its beginning has all of it, and so has the directory when it comes back.
+        let mut three = Process::start(3, Journal::default(), &stream, now);
+        three.follow(&stream, now);
+        assert_eq!(three.own.entries, two.own.entries);
+        assert_eq!(three.own.entries.len(), 6);
+        let again = Process::start(4, two.own.clone(), &stream, now);
+        assert_eq!(
+            (again.follows, again.end),
+            (Some(stream.last().prev()), None)
+        );
+    }
+}
+
+#[test]
+fn a_directory_whose_stream_went_on_without_its_end_is_refused() {
+    for lost in 1..=3 {
+        for more in 0..=3 {
+            let mut stream = Stream::default();
+            let own = with_entries(&mut stream, 5).own;
+            lose_end(&mut stream, lost);
+            // Somebody without that directory has claimed it meanwhile, and appended others in their place.
+            let mut three = Process::start(3, Journal::default(), &stream, at(3300));
+            three.follow(&stream, at(3300));
+            let now = suspects(&mut three, &stream, at(3300));
+            three.write_all(&mut stream, now);
+            let now = three.pass(&mut stream, now, 3100);
+            for client in 0..more {
+                three.post(100 + client, 1, now);
+                three.write_all(&mut stream, now);
+            }
+            let mut two = Process::start(2, own.clone(), &stream, now);
+            two.follow(&stream, now);
+            match (more, two.end.clone()) {
+                // Nothing is there in their place: they are written there.
+                (0, None) => {
+                    let now = suspects(&mut two, &stream, now);
+                    two.write_all(&mut stream, now);
+                    two.pass(&mut stream, now, 3100);
+                    assert!(two.serves());
+                    three.follow(&stream, now);
+                    assert_eq!(three.own.entries, own.entries);
+                }
+                (_, Some(End::ForeignStream(why) | End::StorageFailed(why))) => {
+                    assert!(why.contains("lost its end"), "{why}");
+                }
+                (_, end) => panic!("{lost} lost, {more} others: {end:?}"),
+            }
+            assert_eq!(two.own.entries, own.entries, "nothing of it is lost");
+        }
+    }
 }
 
 #[test]
@@ -806,6 +890,20 @@ fn who_has_just_lost_its_turn_waits_longer() {
         again >= now + ms(2000),
         "it waits twice as long: {again:?} after {now:?}"
     );
+    // Once another one has led for a while, the next silence is one like any other.
+    assert!(one.write(&mut stream, again));
+    let lost = again + ms(100);
+    let mut three = Process::start(3, Journal::default(), &stream, lost);
+    let now = suspects(&mut three, &stream, lost);
+    assert!(three.write(&mut stream, now));
+    one.follow(&stream, now);
+    three.pass(&mut stream, now, 10_000);
+    one.follow(&stream, now + ms(10_000));
+    let silent = suspects(&mut one, &stream, now + ms(10_000));
+    assert!(
+        silent < now + ms(11_500),
+        "it waits as long as others: {silent:?} after {now:?}"
+    );
 }
 
 /// Its new log was never in the stream: it has not begun to serve, and must not say so of the turn of another one.
@@ -842,7 +940,11 @@ fn a_restart_from_its_own_storage_goes_on_where_it_was() {
     one.post(1, 1, at(3200));
     one.write_all(&mut stream, at(3200));
     let mut two = Process::start(2, one.own.clone(), &stream, at(3300));
-    assert_eq!(two.follows, Some(stream.last()));
+    assert_eq!(
+        two.follows,
+        Some(stream.last().prev()),
+        "the last one is seen again"
+    );
     let now = suspects(&mut two, &stream, at(3300));
     assert!(two.write(&mut stream, now));
     two.pass(&mut stream, now, 600);

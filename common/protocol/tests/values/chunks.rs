@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 use replog_protocol::chunk::{ChunkError, ChunkHead, ChunkId, ChunkKind, ChunkSeq, EncodedChunk};
 use replog_protocol::entry::EntryBatch;
+use replog_protocol::epochs::LogPosition;
 use replog_protocol::hard_state::HardState;
 use replog_protocol::ids::Seq;
 use replog_protocol::node::{Truncate, WriteJob};
@@ -30,8 +31,14 @@ fn any_batches() -> impl Strategy<Value = Vec<EntryBatch>> {
 fn any_kind() -> impl Strategy<Value = ChunkKind> {
     prop_oneof![
         Just(ChunkKind::Write),
-        any::<bool>().prop_map(|has_url| ChunkKind::Claim {
-            url: NodeUrl::new("http://m1:8000").filter(|_| has_url),
+        (any::<bool>(), option::of((0u64..9, 1u64..9))).prop_map(|(has_url, last)| {
+            ChunkKind::Claim {
+                url: NodeUrl::new("http://m1:8000").filter(|_| has_url),
+                last: last.map(|(seq, n)| LogPosition {
+                    seq: Seq(seq),
+                    epoch: epoch(n, 3),
+                }),
+            }
         }),
         Just(ChunkKind::MoveIn {
             entries: None,

@@ -397,6 +397,10 @@ fn every_event_comes_back_the_same_under_its_kind() {
             heard_from: Some(a.clone()),
         },
         Event::Removed { node: a.clone() },
+        Event::JournalLostEnd {
+            after_seq: Seq(3),
+            last_seq: Seq(4),
+        },
         Event::Damaged { seq: Seq(4) },
         Event::Repaired { seq: Seq(4) },
     ];

@@ -83,6 +83,14 @@ impl EventLog {
                     heard_from, "fenced: another master has taken over, no appends here any more"
                 );
             }
+            Event::JournalLostEnd {
+                after_seq,
+                last_seq,
+            } => warn!(
+                %after_seq,
+                %last_seq,
+                "the journal's stream has lost its end: what only this directory holds is written there again"
+            ),
             Event::Removed { node } => info!(%node, "removed: it does not count any more"),
             Event::Damaged { seq } => {
                 error!(%seq, "an entry cannot be read from the disk any more; another node is asked for it");

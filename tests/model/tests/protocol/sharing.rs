@@ -66,7 +66,7 @@ fn a_master_ends_and_its_last_chunk_comes_late() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(0, &[(1, 1)])
         },
-        48869,
+        51886,
     );
 }
 
