@@ -150,6 +150,11 @@ impl SharedJournal {
                 self.is_recognised = false;
                 own.prev()
             }
+            Some(own) if own > end && end == before => {
+                return Err(format!(
+                    "it was carried out up to chunk {own} of a stream, and this one is empty: it was made anew"
+                ));
+            }
             Some(own) if own > end => {
                 self.reread = Some(Reread {
                     end,

@@ -657,7 +657,7 @@ fn with_entries(stream: &mut Stream, entries: u32) -> Process {
 #[test]
 fn what_the_stream_has_lost_at_its_end_is_written_there_again() {
     // The chunks are a claim, the new log, and five entries.
-    for chunks in 0..=7 {
+    for chunks in 0..=6 {
         let mut stream = Stream::default();
         let one = with_entries(&mut stream, 5);
         let own = one.own.clone();
@@ -698,6 +698,18 @@ fn what_the_stream_has_lost_at_its_end_is_written_there_again() {
             (Some(stream.last().prev()), None)
         );
     }
+}
+
+#[test]
+fn a_directory_whose_stream_is_empty_is_refused() {
+    let mut stream = Stream::default();
+    let own = with_entries(&mut stream, 5).own;
+    let two = Process::start(2, own, &Stream::default(), at(3300));
+    assert!(
+        matches!(&two.end, Some(End::ForeignStream(why)) if why.contains("made anew")),
+        "{:?}",
+        two.end
+    );
 }
 
 #[test]
