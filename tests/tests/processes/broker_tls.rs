@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::broker_users::{nodes, start_with};
 use crate::settings::spec;
-use crate::support::{SOON, wait_equal};
+use crate::support::{SOON, health, wait_equal, wait_health};
 
 /// A directory that the command has made.
 struct Configured {
@@ -143,6 +143,44 @@ async fn passwords_over_tls_and_nobody_without_a_certificate() -> Result<()> {
                 code == 3 && said.contains("the broker refuses the user"),
                 "{code}: {said}"
             );
+            Ok(())
+        })
+        .await;
+    Ok(())
+}
+
+/// The master may make its stream, write to it and read it, and nothing it does is refused.
+#[tokio::test]
+async fn a_journal_in_a_stream_of_a_broker_that_lets_everybody_do_the_least() -> Result<()> {
+    let made = configured(&["--journal"])?;
+    let store = TempDir::with_prefix("replog-store-")?;
+    let directory = format!("\"{}\"", store.path().display());
+    let broker = made
+        .broker("nats-public.conf")
+        .env("NATS_STORE_DIR", &directory);
+    let journal = [
+        ("REPLOG_STORE", "jetstream"),
+        ("REPLOG_JOURNAL_REPLICAS", "1"),
+    ];
+    let journal = journal.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    nodes(broker)
+        .run(async |cluster| {
+            start_with(cluster, |node| match node {
+                "master" => [&made.node(node)[..], &journal].concat(),
+                _ => made.node(node),
+            })
+            .await?;
+            replicates(cluster).await?;
+            let health = health(&cluster.master).await?;
+            ensure!(health["storage"]["kind"] == "jetstream", "{health}");
+            // What it has written can be read: the next start has all of it.
+            cluster.master.kill().await?;
+            cluster.master.restart().await?;
+            wait_health(&cluster.master, "status", "ok").await?;
+            ensure!(wait_equal(cluster).await? == ["one", "two", "three"]);
+            let log = cluster.broker.log_tail(10_000);
+            let violation = log.lines().find(|line| line.contains("Violation"));
+            ensure!(violation.is_none(), "{violation:?}");
             Ok(())
         })
         .await;
