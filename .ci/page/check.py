@@ -9,6 +9,7 @@ from browser import Browser
 from events import reads_events_however_they_are_cut
 from look import Looker
 from nodes import Cluster, await_that
+from standby import SharedCluster, StandbyCheck
 from streams import streams_go_on
 from tokens import TokenCheck, TokenCluster
 
@@ -249,6 +250,7 @@ def main():
     programs = arguments.demo, arguments.nats_server
     with_nodes(Cluster, programs, lambda cluster, browser, _: Check(cluster, browser, arguments.screenshots))
     with_nodes(TokenCluster, programs, TokenCheck)
+    with_nodes(SharedCluster, programs, StandbyCheck)
     print("the page is as it should be")
 
 

@@ -120,6 +120,7 @@ class Cluster:
         address = "127.0.0.1:{}".format
 
         def node(name, port, flags, more=None):
+            """A node that is started later."""
             log = os.path.join(work, f"{name}.log")
             return Node([demo, "node", *flags, "--http-addr", address(port)], port, log, environment | (more or {}))
 
@@ -132,6 +133,7 @@ class Cluster:
         self.first = secondary("secondary1", first, {"REPLOG_ALLOW_FAULTS": "true"})
         self.second = secondary("secondary2", second)
         self.nodes = [self.master, self.first, self.second]
+        self.node = node
 
     def start(self):
         for node in [self.broker, *self.nodes]:
