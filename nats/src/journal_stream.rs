@@ -118,8 +118,11 @@ enum Stage {
 #[derive(Debug)]
 struct Reading {
     question: u64,
+    /// It is asked again when nothing more of the answer has come by then.
     until: Time,
     purpose: ReadFor,
+    /// A chunk of the answer has come.
+    has_begun: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,6 +260,7 @@ impl JournalStream {
             question,
             until: now + ANSWER_WITHIN,
             purpose,
+            has_begun: false,
         });
     }
 
@@ -619,10 +623,12 @@ impl JournalStream {
 
     /// A message of an answer to a direct get: a chunk, or its end.
     fn on_chunk(&mut self, message: &Message, now: Time) {
-        let Some(reading) = &self.reading else {
+        let Some(reading) = &mut self.reading else {
             return;
         };
-        let purpose = reading.purpose;
+        let (purpose, has_begun) = (reading.purpose, reading.has_begun);
+        reading.until = now + ANSWER_WITHIN;
+        reading.has_begun = true;
         if message.status.is_some() {
             let more = header(message, "Nats-Num-Pending").unwrap_or(0) > 0;
             self.reading = None;
@@ -650,6 +656,12 @@ impl JournalStream {
         let Some(position) = self.position else {
             return;
         };
+        if seq != position.next() && has_begun {
+            // The answer is many messages, some of which may be lost on the way, as any message may.
+            self.reading = None;
+            self.read_at = Some(now);
+            return;
+        }
         if seq != position.next() {
             let due = position.next();
             return self.failed(format!(

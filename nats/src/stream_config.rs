@@ -108,6 +108,8 @@ impl StreamConfig {
         let absent = [
             ("allow_rollup_hdrs", "entries could vanish"),
             ("allow_msg_ttl", "entries could vanish"),
+            ("allow_msg_counter", "it takes numbers alone"),
+            ("no_ack", "nobody would be told what is stored"),
             ("sealed", "it could not be written"),
             ("mirror", "it would be another's journal"),
             ("sources", "it would have chunks of others"),

@@ -23,6 +23,8 @@ use crate::node_url::NodeUrl;
 pub const CHUNK_VERSION: u32 = 1;
 /// What a chunk needs beside its entries, at most, in bytes: its head, and what the client library puts around it.
 pub const CHUNK_HEAD_BYTES: usize = 16 << 10;
+/// Batches of entries that one chunk has, at most: each is named in its head.
+pub const MAX_CHUNK_BATCHES: usize = 64;
 
 /// The position of a chunk (JetStream: stream sequence). The positions of two streams never meet: the first one of each is the
 /// time at which the stream was made.

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use crate::chunk::{ChunkHead, ChunkKind};
+use crate::chunk::{ChunkHead, ChunkKind, MAX_CHUNK_BATCHES};
 use crate::committed::Committed;
 use crate::digest::{Digest, DigestAt};
 use crate::digests::Digests;
@@ -326,9 +326,9 @@ impl Log {
         if self.in_flight.is_some() || self.is_disk_full(now) {
             return None;
         }
-        let (chunk, max_bytes) = match chunk {
-            Some((head, max_bytes)) => (Some(head), max_bytes),
-            None => (None, usize::MAX),
+        let (chunk, max_bytes, max_batches) = match chunk {
+            Some((head, max_bytes)) => (Some(head), max_bytes, MAX_CHUNK_BATCHES),
+            None => (None, usize::MAX, usize::MAX),
         };
         let hard_state = HardState {
             epochs: self.epochs.starts().to_vec(),
@@ -343,7 +343,7 @@ impl Log {
             || hard_state.has_changed_since(&self.hard_state);
         let job = WriteJob {
             truncate: self.truncate.take(),
-            entries: self.unstable.take_fitting(max_bytes),
+            entries: self.unstable.take_fitting(max_bytes, max_batches),
             hard_state: (is_due && hard_state != self.hard_state).then_some(hard_state),
             repairs: std::mem::take(&mut self.repairs),
             // A damaged entry is written again where it is damaged.

@@ -55,8 +55,8 @@ impl Unstable {
         }
     }
 
-    /// Hands out the first batches that have at most `max_bytes` together, but one at least.
-    pub(crate) fn take_fitting(&mut self, max_bytes: usize) -> Vec<EntryBatch> {
+    /// Hands out the first batches, `max_batches` at most, that have at most `max_bytes` together, but one at least.
+    pub(crate) fn take_fitting(&mut self, max_bytes: usize, max_batches: usize) -> Vec<EntryBatch> {
         self.close();
         let mut room = max_bytes;
         let fits = |batch: &&EntryBatch| {
@@ -64,7 +64,8 @@ impl Unstable {
             room = room.saturating_sub(batch.bytes() + 1);
             is_in
         };
-        let count = self.batches.iter().take_while(fits).count();
+        let first = self.batches.iter().take(max_batches);
+        let count = first.take_while(fits).count();
         let taken: Vec<EntryBatch> = match count.max(1) {
             most if most >= self.batches.len() => std::mem::take(&mut self.batches).into(),
             some => self.batches.drain(..some).collect(),

@@ -557,6 +557,9 @@ impl<W: Waiter> Leader<W> {
 
     /// Begins a new, empty history that names this one as replaced.
     fn clear(&mut self, log_id: LogId, waiter: W, now: Time) {
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(waiter, error);
+        }
         let hindrance = self
             .unavailable(now)
             .filter(|r| !matches!(r, Unavailable::NoQuorum | Unavailable::DiskFull));
@@ -585,6 +588,9 @@ impl<W: Waiter> Leader<W> {
     /// Takes a secondary that is gone out of those that are known: see [`Command::Remove`]. Nothing of that is stored: who
     /// speaks is known.
     fn remove(&mut self, node: &NodeId, waiter: W, now: Time) {
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(waiter, error);
+        }
         if let Some(reason) = self.phase.unavailable() {
             let error = AppendError::Unavailable(reason);
             return self.clients.refuse(waiter, error);
@@ -609,6 +615,9 @@ impl<W: Waiter> Leader<W> {
 
     /// Asks every secondary for the digest of its log; who waits is told in [`Leader::tell_verified`].
     fn verify(&mut self, wait: Duration, waiter: W, now: Time) {
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(waiter, error);
+        }
         if let Some(reason) = self.phase.unavailable() {
             let error = AppendError::Unavailable(reason);
             return self.clients.refuse(waiter, error);
@@ -767,7 +776,7 @@ impl<W: Waiter> Leader<W> {
             Written::Conflict { brings_back } => {
                 self.clients.give_up_clearing(Unavailable::Fenced);
                 match self.shared {
-                    Some(_) => self.stand_by(now),
+                    Some(_) => self.stand_by(None, now),
                     None => self.fence_for_good(),
                 }
                 self.drop_unwritten(brings_back);
@@ -922,10 +931,12 @@ impl<W: Waiter> Leader<W> {
                 }
             }
             StreamEvent::Chunk(job) => {
+                let (fits, is_new) = (shared.is_known_to_fit(), shared.state().chunk.is_none());
                 if let Err(why) = self.followed(*job, now) {
-                    self.end = Some(match self.log.hard_state().chunk {
-                        None if self.log.durable() > Seq::ZERO => End::ForeignStream(why),
-                        _ => End::StorageFailed(why),
+                    let is_foreign = !fits || is_new && self.log.durable() > Seq::ZERO;
+                    self.end = Some(match is_foreign {
+                        true => End::ForeignStream(why),
+                        false => End::StorageFailed(why),
                     });
                 }
             }
@@ -935,7 +946,8 @@ impl<W: Waiter> Leader<W> {
 
     /// Carries out a chunk that another master has written. Where this one led until now, it does not any more.
     fn followed(&mut self, job: WriteJob, now: Time) -> Result<(), String> {
-        self.stand_by(now);
+        let by = job.hard_state.as_ref().map(|state| state.epoch);
+        self.stand_by(by, now);
         let Some(shared) = &mut self.shared else {
             return Ok(());
         };
@@ -962,9 +974,9 @@ impl<W: Waiter> Leader<W> {
             self.take_followed(batch)?;
         }
         if let Some(batch) = moved
-            && !self.log.epochs().matches(batch.last_position())
+            && let Some(new) = self.new_of(batch)
         {
-            self.take_followed(batch)?;
+            self.take_followed(new)?;
         }
         self.log.raise_committed(&state.committed);
         self.follow_state();
@@ -973,16 +985,22 @@ impl<W: Waiter> Leader<W> {
 
     /// A claim says where the log ends that it goes on with: here as well, or the two were not made from the same chunks.
     fn check_end(&self, job: &WriteJob) -> Result<(), String> {
-        let Some(ChunkHead {
-            kind: ChunkKind::Claim {
-                last: Some(last), ..
-            },
-            ..
-        }) = &job.chunk
-        else {
-            return Ok(());
-        };
         let own = self.log.last();
+        let last = match job.chunk.as_ref().map(|head| &head.kind) {
+            Some(ChunkKind::Claim {
+                last: Some(last), ..
+            }) => last,
+            Some(ChunkKind::MoveIn {
+                entries: None,
+                upto,
+            }) if own.seq > *upto => {
+                return Err(format!(
+                    "a log that ends with entry {upto} is moved into the stream, the log here ends with entry {}",
+                    own.seq
+                ));
+            }
+            _ => return Ok(()),
+        };
         match own == *last {
             true => Ok(()),
             false => Err(format!(
@@ -1008,6 +1026,19 @@ impl<W: Waiter> Leader<W> {
             self.follow_state();
         }
         Ok(())
+    }
+
+    /// What is not here yet of entries that are moved in; all of them, where they do not fit to what is here.
+    fn new_of(&self, batch: EntryBatch) -> Option<EntryBatch> {
+        let last = self.log.last();
+        let overlap = LogPosition {
+            seq: batch.last().min(last.seq),
+            epoch: batch.epoch(),
+        };
+        match batch.first() <= last.seq && self.log.epochs().matches(overlap) {
+            true => batch.range(last.seq.next(), batch.last()),
+            false => Some(batch),
+        }
     }
 
     fn take_followed(&mut self, batch: EntryBatch) -> Result<(), String> {
@@ -1071,12 +1102,12 @@ impl<W: Waiter> Leader<W> {
         self.phase.take_over(recovery);
     }
 
-    /// Another master leads, or may: this one does not. Whoever waits is told what is true.
-    fn stand_by(&mut self, now: Time) {
+    /// Another master leads, or may, in the epoch `by` if that is known: this one does not. Whoever waits is told what is true.
+    fn stand_by(&mut self, by: Option<Epoch>, now: Time) {
         let Some(shared) = &mut self.shared else {
             return;
         };
-        let by = shared.state().epoch.n;
+        let by = by.unwrap_or(shared.state().epoch).n;
         let (interval, spread) = (self.settings.heartbeat_interval, spread(self.master));
         let standby = || Standby::new(interval, spread).after(shared.lose_turn(now), now);
         if !self.phase.stand_by(standby) {
@@ -1129,6 +1160,11 @@ impl<W: Waiter> Leader<W> {
         let is_due = (self.shared.as_ref()).is_some_and(|shared| shared.sign_due() <= now);
         if !(is_due && self.shows_life()) {
             return;
+        }
+        if let Some(shared) = &mut self.shared
+            && shared.is_stuck(now)
+        {
+            return shared.shown_life(now); // it is looked at again as often
         }
         let state = match self.phase {
             Phase::Recovering(_) => MasterState::Recovering,
@@ -1799,7 +1835,7 @@ impl<W: Waiter> Leader<W> {
             return self.fence(by.n, Some(node.clone()));
         }
         // The stream says whose turn it is: one more claim, above that epoch, is in it or not.
-        self.stand_by(now);
+        self.stand_by(Some(by), now);
         if let Some(standby) = self.phase.standby_mut() {
             standby.secondary(node, by, now);
             standby.vacant();
@@ -1840,7 +1876,8 @@ impl<W: Waiter> Leader<W> {
             let is_told = !self.clients.is_undecided();
             if is_late || is_idle && is_told {
                 self.clients.give_up_clearing(Unavailable::Stopping);
-                if led && self.shared.is_some() {
+                // A recovery that is broken off was a turn, too.
+                if (self.shared.as_ref()).is_some_and(SharedJournal::is_own) {
                     self.announce(MasterState::Stopping, None, now);
                 }
                 return Some(self.end.take().unwrap_or(End::Stopped));

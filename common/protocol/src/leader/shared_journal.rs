@@ -13,6 +13,8 @@ use crate::node_url::NodeUrl;
 
 /// After so many heartbeat intervals without an answer the journal is silent.
 const SILENT_HEARTBEATS: u32 = 2;
+/// Longer than the servers of a stream take to choose a leader (4 to 9 s in nats-server).
+const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Who has led for so many heartbeat intervals has not lost its turn shortly after it had got it.
 const LONG_TURN: u32 = 6;
 /// The broker's own default for a message, until the stream has said what it takes.
@@ -298,7 +300,8 @@ impl SharedJournal {
         self.state = HardState {
             epochs: Vec::new(),
             epoch: kept.epoch.max(self.state.epoch),
-            chunk: self.position,
+            // Until its own claim is in the stream, a start that comes after this one has to compare again.
+            chunk: kept.chunk,
             moving: (there.seq < last).then_some(Moving {
                 streamed: there.seq,
                 upto: last,
@@ -465,6 +468,14 @@ impl SharedJournal {
     #[must_use]
     pub fn sign_due(&self) -> Time {
         self.turns.sign_due
+    }
+
+    /// Whether a chunk is on its way for so long that another master may have a better way to the stream, or more room for its
+    /// copy: this one shows no more that it lives. It is fenced by the other one's claim, or goes on.
+    #[must_use]
+    pub fn is_stuck(&self, now: Time) -> bool {
+        let on_its_way = self.on_its_way.as_ref();
+        on_its_way.is_some_and(|chunk| now.since(chunk.since) > STUCK_AFTER)
     }
 
     /// They see it.

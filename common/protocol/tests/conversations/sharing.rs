@@ -700,6 +700,103 @@ fn what_the_stream_has_lost_at_its_end_is_written_there_again() {
     }
 }
 
+/// Two directories are ahead of the stream, one further than the other.
+#[test]
+fn the_longer_of_two_directories_brings_back_more_and_the_shorter_one_follows() {
+    let mut stream = Stream::default();
+    let mut one = with_entries(&mut stream, 5);
+    let shorter = one.own.clone();
+    for client in 6..=8 {
+        one.post(client, 1, at(3250));
+        one.write_all(&mut stream, at(3250));
+    }
+    let longer = one.own.clone();
+    lose_end(&mut stream, 5);
+
+    let whole = stream.0.clone();
+    let mut two = Process::start(2, longer.clone(), &stream, at(3300));
+    let mut three = Process::start(3, shorter.clone(), &stream, at(3300));
+    two.follow(&stream, at(3300));
+    three.follow(&stream, at(3300));
+    let now = suspects(&mut two, &stream, at(3300));
+    two.write_all(&mut stream, now);
+    three.follow(&stream, now);
+    assert_eq!(three.end, None);
+    assert_eq!(three.own.entries.len(), 8, "it had five, and got three");
+    assert_eq!(three.node.leadership(), two.node.leadership());
+
+    // The shorter one was faster: the longer one does not go on without what only it has.
+    let mut stream = Stream(whole);
+    let mut two = Process::start(2, longer.clone(), &stream, at(3300));
+    let mut three = Process::start(3, shorter, &stream, at(3300));
+    two.follow(&stream, at(3300));
+    three.follow(&stream, at(3300));
+    let now = suspects(&mut three, &stream, at(3300));
+    three.write_all(&mut stream, now);
+    two.follow(&stream, now);
+    assert!(
+        matches!(&two.end, Some(End::ForeignStream(why) | End::StorageFailed(why)) if why.contains("entry 8")),
+        "{:?}",
+        two.end
+    );
+    assert_eq!(two.own.entries, longer.entries);
+}
+
+/// A start that has compared its directory with the stream and ends before it has claimed the journal.
+#[test]
+fn a_directory_that_is_ahead_is_compared_again_until_it_has_claimed() {
+    let mut stream = Stream::default();
+    let mut one = with_entries(&mut stream, 2);
+    let mut two = Process::start(2, Journal::default(), &stream, at(3300));
+    two.follow(&stream, at(3300));
+    let now = suspects(&mut two, &stream, at(3300));
+    assert!(two.write(&mut stream, now), "a claim, which is lost");
+    one.follow(&stream, now);
+    let own = one.own.clone();
+    drop((one, two));
+    lose_end(&mut stream, 2);
+    let mut three = Process::start(3, own, &stream, now);
+    three.follow(&stream, now);
+    let half = three.own.clone();
+    drop(three);
+    let mut four = Process::start(4, half, &stream, now);
+    four.follow(&stream, now);
+    assert_eq!(four.end, None);
+    let now = suspects(&mut four, &stream, now);
+    four.write_all(&mut stream, now);
+    four.pass(&mut stream, now, 3100);
+    assert!(four.serves());
+    assert_eq!(four.own.entries.len(), 2);
+}
+
+/// What cannot be written for longer than any election takes may have its cause here: others may try.
+#[test]
+fn a_master_whose_chunk_does_not_get_into_the_stream_shows_no_life_in_the_end() {
+    let mut stream = Stream::default();
+    let mut one = active(1, &mut stream, at(0));
+    one.announced();
+    one.post(1, 1, at(3200));
+    let mut last_shown = at(3200);
+    for k in 1..=400 {
+        let now = at(3200 + 100 * k);
+        one.step(Input::Tick, now);
+        assert!(
+            one.node.deadline(now).is_some_and(|due| due > now),
+            "at {now:?}"
+        );
+        if !one.announced().is_empty() {
+            last_shown = now;
+        }
+    }
+    assert!(
+        last_shown > at(13_000) && last_shown < at(19_500),
+        "{last_shown:?}"
+    );
+    one.write_all(&mut stream, at(43_300));
+    one.step(Input::Tick, at(43_900));
+    assert_eq!(one.announced(), [MasterState::Serving]);
+}
+
 #[test]
 fn a_directory_whose_stream_is_empty_is_refused() {
     let mut stream = Stream::default();
