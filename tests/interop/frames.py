@@ -7,7 +7,7 @@ import types
 import uuid
 
 VERSION, TOP, NONE = 2, (1 << 53) - 1, (0, "")
-NUMBERS = {"v", "seq", "epoch", "tail", "commit", "round", "max_bytes", "placed_in"}
+NUMBERS = {"v", "seq", "epoch", "tail", "commit", "round", "max_bytes", "placed_in", "interval_ms"}
 PARTS = {"prev", "digest", "cleared", "entries"}
 UUIDS, UUID = {"log_id", "instance", "storage", "placed_by", "message_id"}, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 KINDS = {"append": {"append", "heartbeat"}, "announce": {"recovering", "serving", "stopping"}}
@@ -56,6 +56,7 @@ def read(kind, data):
         f.prev, f.max_bytes = (fields["prev"]["seq"], epoch_of(fields["prev"])), fields.get("max_bytes", 0)
     if kind == "append":
         f.digest = fields.get("digest")
+        f.interval = min(fields.get("interval_ms", 0), 60_000) / 1000
         f.tail, f.placed = fields["tail"], (fields.get("placed_in", f.epoch[0]), fields.get("placed_by", f.epoch[1]))
         f.texts, at = [], text.find('"entries":[') + len('"entries":[')  # each entry byte for byte as it came
         for f.last, e in enumerate(fields.get("entries", []), f.prev[0] + 1):

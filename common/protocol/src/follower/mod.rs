@@ -22,6 +22,7 @@ use crate::event::Event;
 use crate::hard_state::HardState;
 use crate::ids::{Epoch, Leadership, LogId, MasterId, NodeId, Seq, StorageId, Time};
 use crate::leader::backoff::Backoff;
+use crate::leader::pace::MAX_INTERVAL;
 use crate::log::{Log, Written};
 use crate::node::{
     End, Identity, Input, LinkState, Node, Outbound, Page, Purpose, Query, Read, ReadError, Ready,
@@ -44,8 +45,6 @@ const MAX_HELLO_WAIT: Duration = Duration::from_secs(5);
 /// So often in a row another storage is named under this name without an end to it: a master asks a storage that does not
 /// answer less often than that, and goes back to the one that counts.
 const TIMES_NAMED: u8 = 3;
-/// A master that says that it speaks less often than that is not believed: it is the longest heartbeat interval there is.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a secondary that stops waits for its journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -455,8 +454,12 @@ impl<W> Follower<W> {
         }
         self.followed_at = Shown(Some(now));
         if !append.interval.is_zero() {
+            // One that says that it speaks less often than that is not believed.
             self.master_interval = append.interval.min(MAX_INTERVAL);
         }
+        // Silence is as long as that of three heartbeats of a master that sends them less often.
+        let longer = self.expected_interval() - self.heartbeat_interval;
+        self.hello_at = self.hello_at.map(|at| at + longer * 3);
         self.master_tail.set(append.tail.0);
         if append.entries.is_none() && self.master_url.0 != append.url {
             self.master_url = Shown(append.url);

@@ -71,12 +71,23 @@ impl<W> Commit<W> {
 
     /// A member holds everything up to `seq`. Less than before only if another storage answers now.
     pub fn set_member(&mut self, node: &NodeId, seq: Seq) {
-        match self.members.get_mut(node) {
+        let before = match self.members.get_mut(node) {
             Some(position) if *position == seq => return,
-            Some(position) => *position = seq,
-            None => drop(self.members.insert(node.clone(), seq)),
+            Some(position) => Some(std::mem::replace(position, seq)),
+            None => {
+                self.members.insert(node.clone(), seq);
+                None
+            }
+        };
+        // One of many has moved: sorting all of them again for each ACK is felt with hundreds.
+        let place = |positions: &[Seq], seq: Seq| positions.partition_point(|p| *p > seq);
+        if let Some(before) = before {
+            let at = place(&self.positions, before.min(self.master));
+            self.positions.remove(at);
         }
-        self.sort_positions();
+        let after = seq.min(self.master);
+        self.positions.insert(place(&self.positions, after), after);
+        self.has_moved = true;
     }
 
     /// That node is no member any more, or was none.
@@ -138,6 +149,16 @@ impl<W> Commit<W> {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.len
+    }
+
+    /// The most nodes that anybody waits for, and the first entry that anybody waits for others than the master to hold; `None`
+    /// where nobody does.
+    #[must_use]
+    pub fn waited_for(&self) -> Option<(u32, Seq)> {
+        let waiting = self.waiting.range(2..);
+        let (most, _) = waiting.clone().next_back()?;
+        let fronts = waiting.filter_map(|(_, queue)| queue.front());
+        Some((*most, fronts.map(|(_, wait)| wait.seq).min()?))
     }
 
     /// Everybody who waits.

@@ -3,15 +3,19 @@
 //! One owner decides everything, so there are no two steps between "position given" and "appended", and no wake-up to lose.
 
 mod append;
+mod attention;
 pub mod backoff;
+mod catch_up;
 mod clients;
 pub mod command;
 pub mod commit;
 pub mod dedup;
+mod fan_out;
 pub mod health;
 mod holders;
 mod keys;
 mod message_size;
+pub mod pace;
 pub mod peer;
 pub mod peers;
 pub mod phase;
@@ -50,6 +54,7 @@ use crate::wire::{
 };
 
 use append::{Admission, LookUp, Obstacle, Pending, Plan};
+use catch_up::CatchUp;
 use clients::Clients;
 pub use clients::PATIENCE;
 use command::{
@@ -57,8 +62,9 @@ use command::{
 };
 use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
+use fan_out::{FanOut, Waited};
 use peer::{AckEffect, LeaderView, Peer, Transmit};
-use peers::Peers;
+use peers::{Peers, Sent};
 use phase::{FencedBy, Pause, Phase};
 use recovery::{Found, OwnLog, Recovery, RecoverySettings, Take};
 use repairs::Repairs;
@@ -146,6 +152,8 @@ pub struct Leader<W> {
     log: Log,
     dedup: Dedup,
     peers: Peers,
+    catch_up: CatchUp,
+    fan_out: FanOut,
     clients: Clients<W>,
     /// Somebody waits for what lies up to here: it is sent at once.
     urgent: Seq,
@@ -236,7 +244,13 @@ impl<W: Waiter> Node for Leader<W> {
     fn deadline(&self, now: Time) -> Option<Time> {
         // A look at the clock often enough, with nobody to wait for too, or a pause would go unnoticed.
         let look = self.last_called + self.pause_limit() / 4;
-        let peers = self.peers.deadline(now).filter(|_| self.link.is_up());
+        let turns = [
+            self.catch_up.deadline(&self.settings).filter(|t| *t > now),
+            self.fan_out.deadline(self.peers.len(), now),
+        ];
+        let turns = turns.into_iter().flatten().min();
+        let peers = self.peers.deadline(now).into_iter().chain(turns).min();
+        let peers = peers.filter(|_| self.link.is_up());
         let recovery = self.phase.recovery().and_then(|r| r.deadline(now));
         let stop = match &self.phase {
             Phase::Stopping { until, .. } => Some(*until),
@@ -330,6 +344,8 @@ impl<W: Waiter> Leader<W> {
             dedup,
             log: Log::new(restored),
             peers: Peers::new(config.listed, &config.replication),
+            catch_up: CatchUp::default(),
+            fan_out: FanOut::default(),
             clients,
             settings: config.replication,
             recovery_settings: config.recovery,
@@ -605,6 +621,7 @@ impl<W: Waiter> Leader<W> {
         }
         self.repairs.forget(node);
         self.verification.0.forget(node);
+        self.peers.update_pace(&self.settings, now);
         let members = self.peers.count();
         self.clients.commit_mut().remove_member(node);
         self.clients.shrink(members);
@@ -1414,16 +1431,22 @@ impl<W: Waiter> Leader<W> {
         let (tail, generation) = (self.tail(), self.log.generation());
         let room = self.entries_room();
         let durable = self.log.durable();
+        self.choose_whom_to_send(tail, now);
         let (mut heartbeats, mut unwritten) = (Vec::new(), Vec::new());
         let mut placed: Option<((Seq, Seq, usize), EntryBatch)> = None;
-        for (node, peer) in self.peers.iter_mut() {
+        self.peers.send(tail, |node, peer| {
+            let mut sent = Sent::Nothing;
             if let Some(Transmit::Heartbeat { prev, storage }) = peer.transmit(tail, now) {
                 peer.sent_heartbeat(now);
                 heartbeats.push((node.clone(), prev, storage));
+                sent = Sent::Something;
             }
             while let Some(Transmit::Entries { first, last, bytes }) = peer.transmit(tail, now) {
                 let max_bytes = bytes.min(room);
                 if first <= durable {
+                    if !self.catch_up.admits(node, peer, &self.settings, now) {
+                        return sent;
+                    }
                     peer.reading();
                     // The entries of one message are of one epoch.
                     let last = last.min(durable).min(self.log.epochs().end_of_epoch(first));
@@ -1435,7 +1458,7 @@ impl<W: Waiter> Leader<W> {
                             max_bytes,
                         },
                     });
-                    break;
+                    return Sent::Something;
                 }
                 // Those who need the same get the same bytes.
                 let key = (first, last, max_bytes);
@@ -1443,15 +1466,17 @@ impl<W: Waiter> Leader<W> {
                     Some((known, batch)) if *known == key => batch.clone(),
                     _ => match self.log.placed(first, last, max_bytes) {
                         Some(batch) => batch,
-                        None => break,
+                        None => return Sent::NotAll,
                     },
                 };
                 peer.sent_entries(batch.last(), batch.bytes(), now);
                 self.sent_unwritten = self.sent_unwritten.max(batch.last());
                 placed = Some((key, batch.clone()));
                 unwritten.push((node.clone(), batch));
+                sent = Sent::Something;
             }
-        }
+            sent
+        });
         for (node, batch) in unwritten {
             self.send_entries(node, batch);
         }
@@ -1459,7 +1484,7 @@ impl<W: Waiter> Leader<W> {
             let frame = AppendEntries {
                 storage,
                 round: self.round,
-                interval: self.settings.heartbeat_interval,
+                interval: self.peers.pace().interval,
                 cleared: self.cleared.clone(),
                 url: self.url.clone(),
                 digest: self.digest_to_ask(&node),
@@ -1467,6 +1492,22 @@ impl<W: Waiter> Leader<W> {
             };
             self.send_append(Address::Heartbeat(node.clone()), node, frame);
         }
+    }
+
+    /// Whose turn it is to catch up, and who is sent new entries at once.
+    fn choose_whom_to_send(&mut self, tail: Seq, now: Time) {
+        let peers = &self.peers;
+        let next = (self.catch_up).end_turns(|node| peers.get(node), &self.settings, now);
+        for node in next.cloned().collect::<Vec<_>>() {
+            self.peers.look_at(&node);
+        }
+        let waited = self.clients.commit().waited_for();
+        let waited = Waited {
+            nodes: waited.map_or(1, |(nodes, _)| nodes),
+            first: waited.map(|(_, first)| first),
+        };
+        self.fan_out
+            .update(&mut self.peers, waited, tail, &self.settings, now);
     }
 
     /// The digest that goes with a heartbeat to that secondary.
@@ -1677,9 +1718,7 @@ impl<W: Waiter> Leader<W> {
             self.linger_until = None;
         }
         if self.link.is_up() {
-            for (_, peer) in self.peers.iter_mut() {
-                peer.expire(now);
-            }
+            self.peers.expire(now);
         }
         self.recover(now);
         self.end_own_pause(now);

@@ -12,6 +12,7 @@ use crate::ids::{Epoch, Leadership, LogId, NodeId, Seq, StorageId, Time};
 use crate::leader::backoff::Backoff;
 use crate::leader::health::{Health, Status};
 use crate::leader::message_size::MessageSize;
+use crate::leader::pace::Pace;
 use crate::leader::progress::{Mode, Progress};
 use crate::leader::settings::Replication;
 use crate::node_url::NodeUrl;
@@ -228,7 +229,14 @@ pub struct Peer {
     backoff: Backoff,
     /// Smoothed time from append to ACK.
     round_trip: Duration,
-    heartbeat_interval: Duration,
+    pace: Pace,
+    /// Chooses its place in a stretched pace, and the jitter of its backoff.
+    seed: u64,
+    /// It is sent new entries at once; else up to `goal`, which moves at its turns.
+    is_prompt: bool,
+    goal: Seq,
+    /// It came back far behind and has not been sent all of that, where secondaries catch up in turns.
+    is_far_behind: bool,
     window_bytes: usize,
     batch_bytes: usize,
     /// Left out of hashes: the model checker's messages are never too large, because its patience never ends.
@@ -248,6 +256,8 @@ pub struct Peer {
     url: Shown<Option<NodeUrl>>,
     damaged: Shown<Option<Seq>>,
     reading: Reading,
+    /// Its status, and whether there is a clash, as they were told as events.
+    told: Shown<Option<(Status, bool)>>,
     retries: Tally,
     /// Messages in its name with an epoch that no honest node can have.
     forged: Tally,
@@ -256,17 +266,21 @@ pub struct Peer {
 impl Peer {
     /// A secondary of which nothing is known.
     #[must_use]
-    pub fn new(node: &NodeId, settings: &Replication, link_up: bool) -> Self {
+    pub fn new(node: &NodeId, settings: &Replication, pace: &Pace, link_up: bool) -> Self {
         let seed = node.as_str().bytes().fold(settings.seed, |h, b| {
             (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
         });
         Self {
             progress: Progress::new(),
             storages: Storages::default(),
-            health: Health::new(settings.suspect_after, settings.unhealthy_after),
+            health: Health::new(pace.suspect_after, pace.unhealthy_after),
             backoff: Backoff::new(settings.retry_min, settings.retry_max, seed),
             round_trip: Duration::ZERO,
-            heartbeat_interval: settings.heartbeat_interval,
+            pace: pace.clone(),
+            seed,
+            is_prompt: true,
+            goal: Seq::ZERO,
+            is_far_behind: false,
             window_bytes: settings.window_bytes,
             batch_bytes: settings.batch_bytes,
             message_size: Shown(MessageSize::new(settings)),
@@ -281,6 +295,7 @@ impl Peer {
             url: Shown::default(),
             damaged: Shown::default(),
             reading: Reading::No,
+            told: Shown::default(),
             retries: Tally::default(),
             forged: Tally::default(),
         }
@@ -295,7 +310,7 @@ impl Peer {
                 // The last words of a storage that is gone come soon after the first ones of the new; a second living one
                 // goes on talking.
                 let since = self.storages.current.map(|(_, since)| since);
-                if since.is_some_and(|since| now.since(since) >= self.heartbeat_interval) {
+                if since.is_some_and(|since| now.since(since) >= self.pace.interval) {
                     self.clash_at = Shown(Some(now));
                 }
                 return AckEffect::Nothing;
@@ -381,7 +396,7 @@ impl Peer {
         if ack.upto > tail {
             return AckEffect::Nothing; // nobody can hold what was never sent
         }
-        self.matched_upto(ack, now);
+        self.matched_upto(ack, tail, now);
         if ack.upto < ack.last.seq && common > ack.upto {
             self.probe_at(common, is_news);
         }
@@ -406,7 +421,7 @@ impl Peer {
     }
 
     /// It holds everything up to `ack.upto`, and that is this master's.
-    fn matched_upto(&mut self, ack: &Ack, now: Time) {
+    fn matched_upto(&mut self, ack: &Ack, tail: Seq, now: Time) {
         let acked = self.progress.acked(ack.upto, now);
         if acked.is_news {
             self.message_size.0.acked(ack.upto, self.batch_bytes);
@@ -421,8 +436,12 @@ impl Peer {
         let was_probing = self.progress.mode() == Mode::Probe;
         if was_probing {
             self.progress.resume(ack.held_from);
-            self.heartbeat_at = now + self.heartbeat_interval;
+            self.heartbeat_at = self.pace.next(now, self.seed);
         }
+        let is_far = |far| tail.after(self.progress.next().prev()) > far;
+        let is_far = self.pace.far_behind.is_some_and(is_far);
+        let begins = was_probing || !self.is_prompt;
+        self.is_far_behind = is_far && (self.is_far_behind || begins);
         if acked.is_news || was_probing {
             self.backoff.reset(self.round_trip * 2);
             self.retry_at = self
@@ -491,12 +510,61 @@ impl Peer {
             Reading::FailedUntil(until) if now < until => return None,
             Reading::No | Reading::FailedUntil(_) => {}
         }
-        let (first, last, free) = self.progress.sendable(tail, self.window_bytes)?;
+        let (first, last, free) = (self.progress).sendable(self.upto(tail), self.window_bytes)?;
         Some(Transmit::Entries {
             first,
             last,
             bytes: free.min(self.message_size.0.limit),
         })
+    }
+
+    /// Up to where it may be sent a log that ends at `tail`.
+    fn upto(&self, tail: Seq) -> Seq {
+        match self.is_prompt || self.is_catching_up() {
+            true => tail,
+            false => self.goal.min(tail),
+        }
+    }
+
+    /// Whether it is sent new entries at once.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.is_prompt
+    }
+
+    /// Whether it is sent new entries at once from now on.
+    pub(crate) fn set_prompt(&mut self, is_prompt: bool) {
+        self.is_prompt = is_prompt;
+    }
+
+    /// Up to where it may be sent entries if it is not prompt.
+    pub(crate) fn goal(&self) -> Seq {
+        self.goal
+    }
+
+    /// It has its turn: it may be sent everything up to `tail`.
+    pub(crate) fn set_goal(&mut self, tail: Seq) {
+        self.goal = tail;
+    }
+
+    /// Whether it is far behind, follows, and has not been sent what it has missed.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.is_far_behind && self.progress.mode() == Mode::Replicate
+    }
+
+    /// Smoothed time from an append to its ACK; `None` where there was none yet.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip).filter(|took| !took.is_zero())
+    }
+
+    /// There are more secondaries, or fewer: it is sent signs of life at that pace from now on.
+    pub(crate) fn set_pace(&mut self, pace: &Pace, now: Time) {
+        if pace.interval < self.pace.interval {
+            self.heartbeat_at = self.heartbeat_at.min(pace.next(now, self.seed));
+        }
+        (self.health).set_limits(pace.suspect_after, pace.unhealthy_after);
+        self.pace.clone_from(pace);
     }
 
     /// The entries that it needs next are being read.
@@ -507,7 +575,7 @@ impl Peer {
     /// They are read, or not wanted any more: whether entries from `first` on are still what is to be sent next.
     pub fn has_read(&mut self, first: Seq, tail: Seq) -> bool {
         self.reading = Reading::No;
-        let next = self.progress.sendable(tail, self.window_bytes);
+        let next = (self.progress).sendable(self.upto(tail), self.window_bytes);
         self.link_down_since.is_none() && next.is_some_and(|(f, _, _)| f == first)
     }
 
@@ -523,10 +591,10 @@ impl Peer {
             self.notice_stranger(now);
         }
         let wait = match self.progress.mode() {
-            Mode::Replicate => self.heartbeat_interval,
+            Mode::Replicate => self.pace.next(now, self.seed).since(now),
             // A dead node costs one small message per backoff; a diverged one lives and is asked like the others.
             Mode::Probe if self.other_history.is_some() => {
-                self.heartbeat_interval.max(self.backoff.next_wait())
+                self.pace.interval.max(self.backoff.next_wait())
             }
             Mode::Probe => self.backoff.next_wait(),
         };
@@ -625,6 +693,20 @@ impl Peer {
         .min()
     }
 
+    /// When it is another one, or has something to send, by time alone; nothing before `now`.
+    pub(crate) fn changes_at(&self, now: Time) -> Option<Time> {
+        let clash_end = self.clash_at.0.map(|at| at + self.clash_time());
+        let others = [Some(self.heartbeat_at), clash_end];
+        let others = others.into_iter().flatten().filter(|at| *at > now);
+        others.chain(self.deadline(now)).min()
+    }
+
+    /// Its status and whether there is a clash are told as events: what was told before.
+    pub(crate) fn tell(&mut self, told: (Status, bool)) -> (Status, bool) {
+        let before = self.told.0.replace(told);
+        before.unwrap_or((Status::Unknown, false))
+    }
+
     /// It holds everything up to here: shown in this epoch of the master, by the storage that counts.
     #[must_use]
     pub fn matched(&self) -> Seq {
@@ -720,6 +802,10 @@ impl Peer {
     pub fn has_clash(&self, now: Time) -> bool {
         self.clash_at
             .0
-            .is_some_and(|t| now.since(t) < self.heartbeat_interval * 10)
+            .is_some_and(|t| now.since(t) < self.clash_time())
+    }
+
+    fn clash_time(&self) -> Duration {
+        self.pace.interval * 10
     }
 }

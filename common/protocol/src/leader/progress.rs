@@ -89,6 +89,12 @@ impl Progress {
         !self.in_flight.is_empty()
     }
 
+    /// When the first append was sent that is not answered, if one is.
+    #[must_use]
+    pub fn waits_since(&self) -> Option<Time> {
+        self.in_flight.front().map(|first| first.sent_at)
+    }
+
     /// How many appends were sent and not answered; at most [`MAX_IN_FLIGHT`].
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -255,12 +255,12 @@ fn a_quorum_that_is_lost_and_found_is_told_once_each() {
 #[test]
 fn names_beyond_all_bounds_are_ignored_and_counted() {
     let mut master = serving(None);
-    for i in 0..400 {
+    for i in 0..1100 {
         master.hear(hello(&format!("n{i}"), 9), at(i));
     }
     assert_eq!(master.node.peers().iter().count(), MAX_NODES);
-    assert_eq!(master.node.peers().ignored(), 400 - MAX_NODES as u64);
-    assert!(master.node.peers().get(&node("n399")).is_none());
+    assert_eq!(master.node.peers().ignored(), 1100 - MAX_NODES as u64);
+    assert!(master.node.peers().get(&node("n1099")).is_none());
 }
 
 #[test]

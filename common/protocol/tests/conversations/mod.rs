@@ -8,6 +8,7 @@ mod duplicates;
 mod following;
 mod forged;
 mod leading;
+mod many;
 mod members;
 mod names;
 mod pauses;

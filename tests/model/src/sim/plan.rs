@@ -99,6 +99,19 @@ impl Plan {
             writes: !is_slow,
             reads: !is_slow || rng.hit(0.5),
         };
+        // Drawn apart: the other draws of a seed stay what they were. Every third cluster has limits that even a few secondaries
+        // reach: they are sent heartbeats less often, catch up in turns, and most are sent entries in turns.
+        let limits = match mixed(seed ^ 0x7a11) % 3 {
+            0 => Replication {
+                heartbeats_per_second: 4,
+                catching_up: 1,
+                far_behind: 1,
+                prompt: 1,
+                turns_per_second: 20,
+                ..Replication::default()
+            },
+            _ => Replication::default(),
+        };
         let setup = Setup {
             names: names.collect(),
             is_listed: rng.hit(0.8),
@@ -111,7 +124,7 @@ impl Plan {
                 batch_bytes: usize::try_from(150 + rng.below(2000)).unwrap_or(150),
                 window_bytes: usize::try_from(600 + rng.below(4000)).unwrap_or(600),
                 seed,
-                ..Replication::default()
+                ..limits
             },
             recovery: RecoverySettings {
                 timeout: Duration::from_secs(3),

@@ -92,7 +92,7 @@ fn its_numbers_are_those_of_the_programs() {
     );
     assert_eq!(
         (ClearedLogs::MAX, FormerLogs::MAX, MAX_NODES),
-        (12, 16, 256)
+        (12, 16, 1024)
     );
     assert_eq!((HOLD_BACK_BYTES, MAX_IN_FLIGHT), (64 << 20, 4));
 }

@@ -239,6 +239,8 @@ impl Bounds {
             // They are compared and decide nothing: the simulation has them.
             compares_digests: false,
             seed: 1,
+            // So few secondaries never take turns.
+            ..Replication::default()
         }
     }
 
