@@ -13,11 +13,13 @@
 //! | [`list`] | how fast the master hands out its log |
 //! | [`catch_up`] | a long log, a fresh secondary, the memory of both |
 //! | [`mod@disk`] | with `--disk`: bare syncs in turn, and the time to open a long log again |
+//! | [`scale`], [`constants`] | `demo scale`: clusters past one machine, simulated with what things cost on this one |
 //! | [`usage`], [`machine`] | what the operating system says about a process, and about everything else that runs |
 //! | [`program`], [`child`] | the processes of others, and this program in other roles |
 
 pub mod catch_up;
 pub mod child;
+pub mod constants;
 pub mod disk;
 pub mod followers;
 pub mod ingest;
@@ -28,6 +30,7 @@ pub mod plot;
 pub mod program;
 pub mod report;
 pub mod rounds;
+pub mod scale;
 pub mod summary;
 pub mod systems;
 pub mod table;

@@ -121,7 +121,7 @@ fn colour(system: &str) -> RGBColor {
 }
 
 /// An axis on which equal ratios are equally far apart.
-struct Logarithmic {
+pub(super) struct Logarithmic {
     range: Range<f64>,
     /// Where there is a number.
     ticks: Vec<f64>,
@@ -129,7 +129,7 @@ struct Logarithmic {
 
 impl Logarithmic {
     /// From a bit below the least to a bit above the most; both are above 0.
-    fn around(least: f64, most: f64, ticks: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn around(least: f64, most: f64, ticks: impl IntoIterator<Item = f64>) -> Self {
         let range = least / 1.25..most * 1.25;
         Self {
             ticks: ticks
@@ -160,13 +160,13 @@ impl Ranged for Logarithmic {
 }
 
 /// 1, 2, 5, 10, 20, 50, …
-fn round_numbers() -> impl Iterator<Item = f64> {
+pub(super) fn round_numbers() -> impl Iterator<Item = f64> {
     let decades = (0..10).map(|power| 10_f64.powi(power));
     decades.flat_map(|one| [one, 2.0 * one, 5.0 * one])
 }
 
 /// `1234567.0` as `1 234 567`.
-fn thousands(number: f64) -> String {
+pub(super) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -42,6 +42,8 @@ enum Command {
     /// Play faults on masters that share a journal in JetStream and on the brokers that keep it, by seed, then check what the
     /// clients were told.
     ChaosHa(chaos::Args),
+    /// Simulate clusters of up to 1,000 secondaries in three regions, with what messages and appends cost real processes.
+    Scale(bench::scale::Args),
     /// Run many seeds of the simulation, or one.
     Sim(sim::Args),
     /// Show what goes over a broker, a line a message.
@@ -92,6 +94,10 @@ async fn run(args: Args) -> Result<ExitCode> {
             println!("seed {}: {report}\nall as it must be", args.seed);
             ExitCode::SUCCESS
         }),
+        Some(Command::Scale(args)) => {
+            bench::scale::measure(&args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Sim(args)) => Ok(sim::run(&args)),
         Some(Command::Watch(args)) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
     }

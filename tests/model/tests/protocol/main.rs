@@ -4,6 +4,7 @@ mod chunks;
 #[expect(dead_code, reason = "some worlds are only for the example")]
 mod model;
 mod page;
+mod scale;
 mod sharing;
 mod simulation;
 mod worlds;
