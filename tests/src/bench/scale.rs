@@ -179,7 +179,7 @@ const PARTS: [Shown; 4] = [
     ("appends a second, w = majority", |run| {
         run.loads[1].appends_per_second
     }),
-    ("master's processor with nobody appending, in %", |run| {
+    ("processor of the master, nobody appending, in %", |run| {
         run.idle.master * 100.0
     }),
     ("until a region is whole again, in s", |run| {
