@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, builder::PossibleValue};
 use replog_nats::{BrokerUrl, Credentials, JournalStream, JournalStreamOptions, StreamStatus};
-use replog_protocol::ids::{MasterId, Time};
+use replog_protocol::ids::{MasterId, Seq, Time};
 use replog_protocol::leader::Leader;
 use replog_protocol::leader::command::Waiter;
 use replog_protocol::leader::shared_journal::SharedJournal;
@@ -213,6 +213,10 @@ pub struct StreamHealth {
     /// There is no room: in the stream, or for the copy.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_full: bool,
+    /// Entries of the copy that were found damaged, and are not repaired yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<u64>)]
+    damaged: Vec<Seq>,
 }
 
 /// The master that leads, as one that stands by knows it.
@@ -255,6 +259,7 @@ impl LogStorage {
             answers: is_answering(shared, status, now),
             copy: own.kind(),
             is_full: own.is_full(),
+            damaged: own.damaged().to_vec(),
         })
     }
 

@@ -106,6 +106,12 @@ impl StorageHealth {
         self.kind
     }
 
+    /// Entries that were found damaged, and are not repaired yet.
+    #[must_use]
+    pub fn damaged(&self) -> &[Seq] {
+        &self.damaged
+    }
+
     /// Whether the last write found no room.
     #[must_use]
     pub fn is_full(&self) -> bool {
