@@ -70,7 +70,7 @@ async fn nodes_with_the_same_entries_are_equal_and_one_that_is_gone_is_said_so()
             let head = http.request(Method::HEAD, "/verify?wait=5s", &[], "".into()).await?;
             ensure!(head.expect(200)?.text().is_empty());
             let on_secondary = cluster.secondary(1).http().get("/verify").await?;
-            refused(on_secondary, 404)?;
+            ensure!(on_secondary.status == 404, "{}", on_secondary.text());
 
             cluster.kill_secondary(2).await?;
             wait_status(&cluster.master, "secondary2", "unhealthy").await?;
