@@ -88,7 +88,7 @@ impl FanOut {
         if many <= wanted {
             if self.prompt != Prompt::Everybody {
                 *self = Self::default();
-                peers.set_prompt(None);
+                peers.set_prompt(None, tail);
             }
             return;
         }
@@ -96,12 +96,18 @@ impl FanOut {
             self.more = (self.more * 2).max(wanted).min(many);
             self.asked = Some((tail, now));
         }
-        self.choose(peers, wanted + self.more, settings, now);
+        self.choose(peers, (wanted + self.more, tail), settings, now);
         self.give_turns(peers, tail, settings, now);
     }
 
-    /// Chooses the fastest ones, if it is time for that.
-    fn choose(&mut self, peers: &mut Peers, wanted: usize, settings: &Replication, now: Time) {
+    /// Chooses the fastest ones, members before observers, if it is time for that.
+    fn choose(
+        &mut self,
+        peers: &mut Peers,
+        (wanted, tail): (usize, Seq),
+        settings: &Replication,
+        now: Time,
+    ) {
         let is_enough = match self.prompt {
             Prompt::Some(many) => many >= wanted,
             Prompt::Everybody => true,
@@ -112,21 +118,21 @@ impl FanOut {
         self.choose_at = now + settings.heartbeat_interval;
         let mut fit: Vec<_> = (peers.iter())
             .filter(|(_, p)| p.status(now) == Status::Healthy && !p.is_catching_up())
-            .filter_map(|(node, p)| Some((p.round_trip()?, node.clone())))
+            .filter_map(|(node, p)| Some((!peers.is_member(node), p.round_trip()?, node.clone())))
             .collect();
         fit.sort_unstable();
         fit.truncate(wanted);
-        let slowest = fit.last().map(|(took, _)| *took);
+        let slowest = fit.iter().map(|(_, took, _)| *took).max();
         let slowest = slowest.unwrap_or_default().min(settings.suspect_after);
         self.patience = (slowest * 2).max(settings.retry_min);
         if fit.len() < wanted {
             self.prompt = Prompt::Everybody;
-            return peers.set_prompt(None);
+            return peers.set_prompt(None, tail);
         }
         self.prompt = Prompt::Some(fit.len());
-        let mut names: Vec<NodeId> = fit.into_iter().map(|(_, node)| node).collect();
+        let mut names: Vec<NodeId> = fit.into_iter().map(|(_, _, node)| node).collect();
         names.sort_unstable();
-        peers.set_prompt(Some(&names));
+        peers.set_prompt(Some(&names), tail);
     }
 
     /// Whether somebody has waited longer than those who are prompt should take.

@@ -63,6 +63,7 @@ use command::{
 use commit::Commit;
 use dedup::{Dedup, DeduplicateBy};
 use fan_out::{FanOut, Waited};
+use pace::Pace;
 use peer::{AckEffect, LeaderView, Peer, Transmit};
 use peers::{Peers, Sent};
 use phase::{FencedBy, Pause, Phase};
@@ -1107,7 +1108,9 @@ impl<W: Waiter> Leader<W> {
             settings.listen = settings.listen.min(interval);
             settings.timeout = settings.timeout.min(interval);
         }
-        let expected = standby.secondaries(self.settings.suspect_after, now);
+        let many = standby.secondaries(Duration::MAX, now).count();
+        let pace = Pace::of(&self.settings, many);
+        let expected = standby.secondaries(pace.suspect_after, now);
         let expected: BTreeSet<NodeId> = expected.cloned().collect();
         let listed = self.peers.listed().cloned();
         let mut recovery =

@@ -135,12 +135,16 @@ impl Peers {
             .map(|(node, _)| node)
     }
 
-    /// Those names, in order, are sent new entries at once from now on; `None`: everybody is.
-    pub(super) fn set_prompt(&mut self, names: Option<&[NodeId]>) {
+    /// Those names, in order, are sent new entries at once from now on; `None`: everybody is. Whoever is not any more is sent
+    /// what is there by now, up to `tail`, and then has its turns.
+    pub(super) fn set_prompt(&mut self, names: Option<&[NodeId]>, tail: Seq) {
         for (node, peer) in &mut self.peers {
             let is_prompt = names.is_none_or(|names| names.binary_search(node).is_ok());
             if peer.is_prompt() != is_prompt {
                 peer.set_prompt(is_prompt);
+                if !is_prompt {
+                    peer.set_goal(tail);
+                }
                 self.attention.0.touch(node);
             }
         }
@@ -148,7 +152,7 @@ impl Peers {
 
     /// That one may be sent everything up to `tail`, unless it has not answered what it was sent at its last turn.
     pub(super) fn give_turn(&mut self, node: &NodeId, tail: Seq) -> Turn {
-        let Some(peer) = self.peers.get_mut(node).filter(|peer| peer.goal() < tail) else {
+        let Some(peer) = self.peers.get_mut(node).filter(|peer| peer.goal() != tail) else {
             return Turn::Idle;
         };
         if peer.progress().is_waiting() {

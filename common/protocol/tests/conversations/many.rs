@@ -347,3 +347,27 @@ fn a_secondary_that_is_told_a_longer_interval_is_silent_for_longer() {
     told.idle(at(6_751), at(1 + 1_500 + 6_000));
     assert_eq!(told.take_acks().len(), 1);
 }
+
+/// Others are chosen while it does not answer yet, and no turn comes because there is nothing new.
+#[test]
+fn one_that_joins_while_nothing_happens_is_sent_everything() {
+    let replication = Replication {
+        prompt: 1,
+        turns_per_second: 200,
+        ..Replication::default()
+    };
+    let mut many = Many::new(&SIX, 0, replication);
+    many.master.post(1, 7, at(20));
+    many.answer(21);
+    many.run(22, 5_000);
+    assert_eq!(many.hold(1).len(), 6);
+    let name = node("g");
+    many.held.insert(name.clone(), 0);
+    many.dead.insert(name.clone());
+    let hello = many.master.position_of("g", start(&name), 0);
+    many.master.hear(hello, at(5_000));
+    many.run(5_000, 6_500);
+    many.dead.clear();
+    many.run(6_501, 12_000);
+    assert!(many.hold(1).contains("g"), "{:?}", many.hold(1));
+}
