@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn each_field_that_could_lose_an_entry_is_named() {
         type Change = fn(&mut Value);
-        let changes: [(Change, &str); 9] = [
+        let changes: [(Change, &str); 11] = [
             (
                 |c| c["max_age"] = json!(86_400_000_000_000u64),
                 "max_age is 24h, must be 0: entries would vanish",
@@ -292,6 +292,14 @@ mod tests {
             (
                 |c| c["allow_msg_ttl"] = json!(true),
                 "allow_msg_ttl is set, must not be",
+            ),
+            (
+                |c| c["no_ack"] = json!(true),
+                "no_ack is set, must not be: nobody would be told",
+            ),
+            (
+                |c| c["allow_msg_counter"] = json!(true),
+                "allow_msg_counter is set, must not be",
             ),
             (
                 |c| c["persist_mode"] = json!("async"),

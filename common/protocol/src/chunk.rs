@@ -80,6 +80,15 @@ impl ChunkHead {
     pub fn seq(&self) -> ChunkSeq {
         self.after.next()
     }
+
+    /// The entries that it moves into the stream, if it does.
+    #[must_use]
+    pub fn moved(&self) -> Option<&EntryBatch> {
+        match &self.kind {
+            ChunkKind::MoveIn { entries, .. } => entries.as_ref(),
+            ChunkKind::Claim { .. } | ChunkKind::Write => None,
+        }
+    }
 }
 
 /// What a chunk is for.
@@ -202,16 +211,16 @@ impl EncodedChunk {
     #[must_use]
     pub fn of(job: &WriteJob, cluster: &str) -> Option<Self> {
         let chunk = job.chunk.as_ref()?;
-        let (kind, upto, moved) = match &chunk.kind {
-            ChunkKind::Claim { .. } => (Kind::Claim, None, None),
-            ChunkKind::Write => (Kind::Write, None, None),
-            ChunkKind::MoveIn { entries, upto } => (Kind::MoveIn, Some(*upto), entries.as_ref()),
+        let (kind, upto) = match &chunk.kind {
+            ChunkKind::Claim { .. } => (Kind::Claim, None),
+            ChunkKind::Write => (Kind::Write, None),
+            ChunkKind::MoveIn { upto, .. } => (Kind::MoveIn, Some(*upto)),
         };
         let (url, last) = match &chunk.kind {
             ChunkKind::Claim { url, last } => (url.as_ref(), *last),
             _ => (None, None),
         };
-        let entries: Vec<&EntryBatch> = job.entries.iter().chain(moved).collect();
+        let entries: Vec<&EntryBatch> = job.entries.iter().chain(chunk.moved()).collect();
         let head = Head {
             kind,
             v: CHUNK_VERSION,

@@ -984,10 +984,7 @@ impl<W: Waiter> Leader<W> {
         if let Some(cut) = job.truncate {
             self.truncate_after(cut.after, cut.rollback_of);
         }
-        let moved = match job.chunk.map(|head| head.kind) {
-            Some(ChunkKind::MoveIn { entries, .. }) => entries,
-            _ => None,
-        };
+        let moved = job.chunk.as_ref().and_then(ChunkHead::moved).cloned();
         for batch in job.entries {
             self.take_followed(batch)?;
         }

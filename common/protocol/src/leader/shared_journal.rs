@@ -258,10 +258,7 @@ impl SharedJournal {
         if let Some(cut) = job.truncate {
             log.truncate_after(cut.after);
         }
-        let moved = match job.chunk.as_ref().map(|head| &head.kind) {
-            Some(ChunkKind::MoveIn { entries, .. }) => entries.as_ref(),
-            _ => None,
-        };
+        let moved = job.chunk.as_ref().and_then(ChunkHead::moved);
         for batch in job.entries.iter().chain(moved) {
             let last = log.last().seq;
             if batch.first() != last.next() {
@@ -478,7 +475,7 @@ impl SharedJournal {
         on_its_way.is_some_and(|chunk| now.since(chunk.since) > STUCK_AFTER)
     }
 
-    /// They see it.
+    /// Those who stand by are shown that this master lives, or would be if no chunk were stuck.
     pub fn shown_life(&mut self, now: Time) {
         self.turns.sign_due = now + self.heartbeat_interval;
     }

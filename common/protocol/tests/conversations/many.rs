@@ -119,6 +119,15 @@ fn start(name: &NodeId) -> u128 {
     100 + u128::from(name.as_str().as_bytes()[0])
 }
 
+/// One is sent new entries at once, the others have a turn every 5 ms.
+fn one_prompt() -> Replication {
+    Replication {
+        prompt: 1,
+        turns_per_second: 200,
+        ..Replication::default()
+    }
+}
+
 const SIX: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 #[test]
@@ -263,13 +272,7 @@ fn those_that_are_far_behind_catch_up_one_after_the_other_and_none_keeps_its_pla
 /// The fastest ones are those that answer: the others have their turn soon after.
 #[test]
 fn only_some_are_sent_an_entry_at_once_and_the_others_soon() {
-    let replication = Replication {
-        prompt: 1,
-        // One every 5 ms.
-        turns_per_second: 200,
-        ..Replication::default()
-    };
-    let mut many = Many::new(&SIX, 0, replication);
+    let mut many = Many::new(&SIX, 0, one_prompt());
     // Everybody has answered an append once, after a millisecond.
     many.master.post(1, 7, at(20));
     let sent = many.master.take_sent();
@@ -351,12 +354,7 @@ fn a_secondary_that_is_told_a_longer_interval_is_silent_for_longer() {
 /// Others are chosen while it does not answer yet, and no turn comes because there is nothing new.
 #[test]
 fn one_that_joins_while_nothing_happens_is_sent_everything() {
-    let replication = Replication {
-        prompt: 1,
-        turns_per_second: 200,
-        ..Replication::default()
-    };
-    let mut many = Many::new(&SIX, 0, replication);
+    let mut many = Many::new(&SIX, 0, one_prompt());
     many.master.post(1, 7, at(20));
     many.answer(21);
     many.run(22, 5_000);

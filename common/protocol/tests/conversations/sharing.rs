@@ -1,6 +1,6 @@
 //! Masters that share a journal: who stands by, who claims, and what becomes of the one that has lost its turn.
 
-use replog_protocol::chunk::{ChunkKind, ChunkSeq};
+use replog_protocol::chunk::{ChunkKind, ChunkSeq, MAX_CHUNK_BATCHES};
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::event::Event;
 use replog_protocol::ids::{Seq, Time};
@@ -767,6 +767,24 @@ fn a_directory_that_is_ahead_is_compared_again_until_it_has_claimed() {
     four.pass(&mut stream, now, 3100);
     assert!(four.serves());
     assert_eq!(four.own.entries.len(), 2);
+}
+
+/// Each batch is named in the head of its chunk, and a head has a bound.
+#[test]
+fn a_chunk_has_no_more_batches_than_its_head_has_room_for() {
+    let mut stream = Stream::default();
+    let mut one = active(1, &mut stream, at(0));
+    for client in 1..=200 {
+        one.post(client, 1, at(3200));
+        // A retry looks into what waits to be written, and ends its batch.
+        let retry = request(client.into(), 1, client + 1000);
+        one.step(Input::Client(Command::Append(retry)), at(3200));
+    }
+    one.write_all(&mut stream, at(3201));
+    let batches = stream.0.iter().map(|job| job.entries.len());
+    let most = batches.max().expect("chunks");
+    assert_eq!(most, MAX_CHUNK_BATCHES);
+    assert_eq!(one.node.log().durable(), Seq(200));
 }
 
 /// What cannot be written for longer than any election takes may have its cause here: others may try.
