@@ -21,6 +21,7 @@ use replog_protocol::chunk::{ChunkSeq, EncodedChunk};
 use replog_protocol::chunk_writer::{ChunkWriter, Fate, Refusal, Todo};
 use replog_protocol::ids::Time;
 use replog_protocol::node::{StreamEvent, WriteJob};
+use replog_protocol::stream_watch::StreamWatch;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
@@ -90,6 +91,8 @@ pub struct JournalStream {
     reading: Option<Reading>,
     read_at: Option<Time>,
     writing: Option<Writing>,
+    /// While nothing is being written, whether what was read is still there.
+    watch: StreamWatch,
     status_at: Time,
     status: watch::Sender<StreamStatus>,
     told_room: usize,
@@ -188,6 +191,7 @@ impl JournalStream {
             reading: None,
             read_at: None,
             writing: None,
+            watch: StreamWatch::default(),
             status_at: Time::ZERO,
             status: watch::channel(status).0,
             told_room: 0,
@@ -342,7 +346,7 @@ impl JournalStream {
             Stage::Connecting | Stage::Ended => far,
             Stage::Opening { again_at, .. } => again_at,
             Stage::Open => {
-                let writing = self.writing.as_ref().map(|w| w.writer.deadline());
+                let writing = self.writing.as_ref().and_then(|w| w.writer.deadline());
                 let reading = match (&self.writing, &self.reading) {
                     (Some(_), _) => None,
                     (None, Some(reading)) => Some(reading.until),
@@ -544,21 +548,34 @@ impl JournalStream {
         if let StreamAnswer::Found(found) = &answer {
             self.note_status(found);
         }
+        let ends = match answer {
+            StreamAnswer::Found(found) => Some((
+                ChunkSeq(found.first.max(found.before + 1)),
+                ChunkSeq(found.last),
+            )),
+            StreamAnswer::Missing => None,
+            _ => return,
+        };
         let Some(writing) = &mut self.writing else {
+            let Some(held) = self.position.filter(|_| self.stage == Stage::Open) else {
+                return;
+            };
+            let why = match ends {
+                Some(ends) => self.watch.inspected(held, ends, now),
+                None => self.watch.missing(now),
+            };
+            if let Some(why) = why {
+                self.failed(why);
+            }
             return;
         };
         if writing.inspects != Some(question) {
             return;
         }
         writing.inspects = None;
-        let fate = match answer {
-            StreamAnswer::Found(found) => {
-                let first = ChunkSeq(found.first.max(found.before + 1));
-                let last = ChunkSeq(found.last);
-                writing.writer.inspected(first, last, now)
-            }
-            StreamAnswer::Missing => writing.writer.missing(now),
-            _ => None,
+        let fate = match ends {
+            Some((first, last)) => writing.writer.inspected(first, last, now),
+            None => writing.writer.missing(now),
         };
         if let Some(fate) = fate {
             self.settle(fate, now);
@@ -710,6 +727,7 @@ impl ChunkStream for JournalStream {
         });
         self.reading = None;
         self.position = Some(head.after);
+        self.watch = StreamWatch::default();
         self.writing = Some(Writing {
             writer: ChunkWriter::new(head.seq(), head.id, self.retry, now),
             after: head.after,

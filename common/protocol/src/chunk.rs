@@ -21,8 +21,9 @@ use crate::node_url::NodeUrl;
 
 /// Version of the form of chunks. A chunk of another version is never carried out.
 pub const CHUNK_VERSION: u32 = 1;
-/// What a chunk needs beside its entries, at most, in bytes: its head, and what the client library puts around it.
-pub const CHUNK_HEAD_BYTES: usize = 16 << 10;
+/// What a chunk needs beside its entries, at most, in bytes: its head, which says what each number of nodes has held, and what the
+/// client library puts around it.
+pub const CHUNK_HEAD_BYTES: usize = 32 << 10;
 /// Batches of entries that one chunk has, at most: each is named in its head.
 pub const MAX_CHUNK_BATCHES: usize = 64;
 

@@ -12,6 +12,7 @@
 //! | none | nothing |
 //! | the position, read back | it is there, or somebody else's is, for good: a replica shows only what is committed |
 //! | the position is not there yet | nothing |
+//! | "wrong last sequence" with a smaller one than the chunk before | the stream may have lost its end: no copy is sent until it is known not to have |
 //!
 //! Sources: NATS ADR-31 (direct get), nats-server (`processClusteredInboundMsg`: the check before the proposal).
 
@@ -19,12 +20,10 @@ use std::time::Duration;
 
 use crate::chunk::{ChunkId, ChunkSeq};
 use crate::ids::Time;
+use crate::stream_watch::StreamWatch;
 
 /// While it is in doubt whether the stream is still the same, that often it is looked at.
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
-/// A stream that has lost its end, or is not there, for so long will not come back by itself: longer than the servers take to
-/// choose a leader (4 to 9 s).
-const GRACE: Duration = Duration::from_secs(15);
 
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +74,7 @@ pub struct ChunkWriter {
     publish_at: Time,
     read_at: Option<Time>,
     inspect_at: Option<Time>,
-    /// Since when the stream seems to be shorter than it was, or gone.
-    shorter_since: Option<Time>,
+    watch: StreamWatch,
 }
 
 impl ChunkWriter {
@@ -92,7 +90,7 @@ impl ChunkWriter {
             publish_at: now,
             read_at: None,
             inspect_at: None,
-            shorter_since: None,
+            watch: StreamWatch::default(),
         }
     }
 
@@ -112,7 +110,7 @@ impl ChunkWriter {
             self.inspect_at = Some(now + INSPECT_EVERY);
             return Some(Todo::Inspect);
         }
-        if self.publish_at <= now {
+        if self.may_publish() && self.publish_at <= now {
             self.publish_at = now + self.retry;
             self.sent = self.sent.saturating_add(1);
             return Some(Todo::Publish(self.sent));
@@ -120,14 +118,18 @@ impl ChunkWriter {
         None
     }
 
+    /// A stream that was cut may grow back to the position before, with what others write: nothing is sent that it could take
+    /// then, until it is known to hold the chunk before this one.
+    fn may_publish(&self) -> bool {
+        !self.watch.is_in_doubt()
+    }
+
     /// When something is to be done next.
     #[must_use]
-    pub fn deadline(&self) -> Time {
-        let others = [self.read_at, self.inspect_at];
-        others
-            .into_iter()
-            .flatten()
-            .fold(self.publish_at, Time::min)
+    pub fn deadline(&self) -> Option<Time> {
+        let publish_at = Some(self.publish_at).filter(|_| self.may_publish());
+        let all = [publish_at, self.read_at, self.inspect_at];
+        all.into_iter().flatten().min()
     }
 
     /// The stream has acknowledged a copy, at that position.
@@ -145,11 +147,15 @@ impl ChunkWriter {
                 self.refused = self.refused.saturating_add(1);
                 // Whatever it compares with, the position itself tells.
                 self.read_at = Some(now);
-                if last.is_none_or(|last| last < self.seq.prev()) {
-                    self.inspect_at.get_or_insert(now);
-                } else {
-                    self.inspect_at.get_or_insert(now + INSPECT_EVERY);
+                let is_shorter = last.is_some_and(|last| last < self.seq.prev());
+                if is_shorter {
+                    self.watch.doubt(now);
                 }
+                let inspect_at = match is_shorter || last.is_none() {
+                    true => now,
+                    false => now + INSPECT_EVERY,
+                };
+                self.inspect_at.get_or_insert(inspect_at);
                 None
             }
             Refusal::Full => {
@@ -178,31 +184,13 @@ impl ChunkWriter {
 
     /// The stream begins and ends there; it ends before it begins where it is empty.
     pub fn inspected(&mut self, first: ChunkSeq, last: ChunkSeq, now: Time) -> Option<Fate> {
-        let seq = self.seq;
-        if first > seq {
-            let why = format!("it begins at {first}, after {seq}: it was made anew");
-            return Some(Fate::Lost(why));
-        }
-        if last >= seq.prev() {
-            self.shorter_since = None;
-            return None;
-        }
-        let why = || {
-            format!(
-                "it ends at {last}, but chunk {} was in it: it has lost its end",
-                seq.prev()
-            )
-        };
-        self.shorter(why, now)
+        self.watch
+            .inspected(self.seq.prev(), (first, last), now)
+            .map(Fate::Lost)
     }
 
     /// There is no such stream.
     pub fn missing(&mut self, now: Time) -> Option<Fate> {
-        self.shorter(|| "it is not there any more".to_owned(), now)
-    }
-
-    fn shorter(&mut self, why: impl FnOnce() -> String, now: Time) -> Option<Fate> {
-        let since = *self.shorter_since.get_or_insert(now);
-        (now.since(since) >= GRACE).then(|| Fate::Lost(why()))
+        self.watch.missing(now).map(Fate::Lost)
     }
 }

@@ -76,7 +76,7 @@
 //!
 //! There is no election here: the master is given, and its epochs are fenced. Where several masters share a journal
 //! ([`chunk`]), whoever gets a claim into its stream leads ([`leader::standby`], [`leader::shared_journal`]); how a chunk is known to be
-//! in a JetStream stream is [`chunk_writer`]'s.
+//! in a JetStream stream is [`chunk_writer`]'s, whether the stream is still the same [`stream_watch`]'s.
 //!
 //! `PROTOCOL.md` beside this crate's `Cargo.toml` is the same for somebody who writes a node in another language: subjects, every
 //! message field by field, and what a secondary does with it. A change here that others have to know is a change there.
@@ -104,6 +104,7 @@ pub mod node;
 pub mod node_url;
 pub mod repair;
 pub mod request_id;
+pub mod stream_watch;
 pub mod tally;
 mod unstable;
 pub mod wire;

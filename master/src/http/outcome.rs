@@ -95,6 +95,10 @@ pub(super) fn refused(error: &AppendError) -> Problem {
             );
             Problem::unavailable("damaged", detail).with_field("seq", seq)
         }
+        // Whoever has waited for a chunk that another master's has overtaken is told what became of it.
+        AppendError::Unavailable(reason @ Unavailable::Fenced) => {
+            unavailable(*reason).with_field("in_log", false)
+        }
         AppendError::Unavailable(reason) => unavailable(*reason),
     }
 }

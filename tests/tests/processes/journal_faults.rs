@@ -135,8 +135,6 @@ async fn a_stream_that_is_made_anew_ends_its_former_master() {
         .await;
 }
 
-/// Both followers are gone: the leader of the stream proposes a chunk that it cannot commit, and says "wrong last sequence" to
-/// each further copy. That is no proof: nothing is shown and nobody is answered until a majority has it.
 /// The broker's storage comes back as it was a while ago: what was acknowledged since is in the directory of one master alone.
 #[tokio::test]
 async fn what_a_stream_has_lost_at_its_end_comes_back_from_a_masters_directory() {
@@ -178,6 +176,56 @@ async fn what_a_stream_has_lost_at_its_end_comes_back_from_a_masters_directory()
         .await;
 }
 
+/// The same while both masters run, and nobody appends: they do not go on as if they were of one log with the stream.
+#[tokio::test]
+async fn masters_that_run_notice_that_the_stream_has_lost_its_end_and_bring_it_back_when_started_again()
+ {
+    let builder = HaCluster::builder().secondaries(1);
+    builder
+        .durable(true)
+        .run(async |cluster| {
+            cluster.post("before", 2).await?.expect(200)?;
+            let stream = cluster.brokers.servers()[0].dir().join("jetstream");
+            let older = cluster.dir().join("older");
+            cluster.brokers.servers_mut()[0].kill().await?;
+            copy_dir(&stream, &older)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            eventually("it to be appended", SOON, async || {
+                cluster.post("lost", 2).await?.expect(200)
+            })
+            .await?;
+            cluster.wait_equal().await?;
+
+            cluster.brokers.servers_mut()[0].kill().await?;
+            fs::remove_dir_all(&stream).context("the newer storage")?;
+            copy_dir(&older, &stream)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            for master in &mut cluster.masters {
+                let code = timeout(GIVEN_UP_WITHIN, master.exited()).await??;
+                let said = master.log_tail(3);
+                ensure!(
+                    code == 4 && said.contains("it has lost its end"),
+                    "{code}: {said}"
+                );
+            }
+            for master in &mut cluster.masters {
+                master.restart().await?;
+            }
+            eventually("it to be appended", SOON, async || {
+                cluster.post("after", 2).await?.expect(200)
+            })
+            .await?;
+            cluster.wait_equal().await?;
+            for node in cluster.nodes() {
+                ensure!(shown(node).await? == ["before", "lost", "after"]);
+            }
+            Ok(())
+        })
+        .await;
+}
+
+/// Both followers are gone: the leader of the stream proposes a chunk that it cannot commit, and says "wrong last sequence" to
+/// each further copy. That is no proof: nothing is shown and nobody is answered until a majority has it.
 #[tokio::test]
 async fn a_chunk_that_is_proposed_and_not_committed_is_not_acknowledged() {
     let builder = HaCluster::builder().brokers(3).secondaries(1);

@@ -50,6 +50,20 @@ pub enum Command<W> {
     },
 }
 
+impl<W> Command<W> {
+    /// Who asks.
+    #[must_use]
+    pub fn into_waiter(self) -> W {
+        match self {
+            Self::Append(Append { waiter, .. })
+            | Self::Await(Await { waiter, .. })
+            | Self::Clear { waiter, .. }
+            | Self::Remove { waiter, .. }
+            | Self::Verify { waiter, .. } => waiter,
+        }
+    }
+}
+
 /// Who waits for an answer.
 pub trait Waiter {
     /// Whether the client has hung up: nobody is there to be answered, and the place in the waiting room is free.

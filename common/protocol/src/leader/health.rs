@@ -51,8 +51,9 @@ pub struct Health {
     absence: Absence,
     /// What was known before this number was made is not trusted: the master was stopped, or its link was down.
     trusted_from: u64,
-    /// Shorter limits, which hold from its next sign of life on: it was told the longer ones.
-    shorter: Option<(Duration, Duration)>,
+    /// Limits that hold from its next sign of life on: shorter ones, because it was told the longer ones; or any, because it is
+    /// missed already.
+    next: Option<(Duration, Duration)>,
     /// The highest number of a heartbeat that was answered.
     answered: u64,
 }
@@ -77,28 +78,31 @@ impl Health {
             last_seen: None,
             absence: Absence::No,
             trusted_from: 0,
-            shorter: None,
+            next: None,
             answered: 0,
         }
     }
 
     /// Its signs of life come more seldom, or more often: it may be silent for so long before it is suspected, and before it is
     /// unhealthy.
-    pub fn set_limits(&mut self, suspect_after: Duration, unhealthy_after: Duration) {
-        self.shorter = None;
-        if suspect_after < self.suspect_after {
-            self.shorter = Some((suspect_after, unhealthy_after));
-        } else {
-            (self.suspect_after, self.unhealthy_after) = (suspect_after, unhealthy_after);
+    pub fn set_limits(&mut self, suspect_after: Duration, unhealthy_after: Duration, now: Time) {
+        self.next = Some((suspect_after, unhealthy_after));
+        let is_missed = matches!(self.status(now), Status::Suspected | Status::Unhealthy);
+        if suspect_after >= self.suspect_after && !is_missed {
+            self.apply_next_limits();
+        }
+    }
+
+    fn apply_next_limits(&mut self) {
+        if let Some(limits) = self.next.take() {
+            (self.suspect_after, self.unhealthy_after) = limits;
         }
     }
 
     /// A sign of life, which answers a heartbeat with that number; 0 for none.
     pub fn seen(&mut self, round: u64, now: Time) {
         self.last_seen = Some(now);
-        if let Some(limits) = self.shorter.take() {
-            (self.suspect_after, self.unhealthy_after) = limits;
-        }
+        self.apply_next_limits();
         self.absence = Absence::No;
         self.answered = self.answered.max(round);
     }

@@ -187,11 +187,7 @@ impl<W: Waiter> Node for Leader<W> {
     fn step(&mut self, input: Input<Command<W>>, now: Time) {
         self.notice_own_pause(now);
         match input {
-            Input::Client(Command::Append(append)) => self.append(append, now),
-            Input::Client(Command::Await(wait)) => self.await_holders(wait, now),
-            Input::Client(Command::Clear { log_id, waiter }) => self.clear(log_id, waiter, now),
-            Input::Client(Command::Remove { node, waiter }) => self.remove(&node, waiter, now),
-            Input::Client(Command::Verify { wait, waiter }) => self.verify(wait, waiter, now),
+            Input::Client(command) => self.command(command, now),
             Input::Message(message) => self.message(message, now),
             Input::OtherVersion(address, version) => self.other_version(&address, version, now),
             Input::NoResponders(Address::Ack(node, _)) => {
@@ -375,6 +371,19 @@ impl<W: Waiter> Leader<W> {
 
     // ---- Clients.
 
+    fn command(&mut self, command: Command<W>, now: Time) {
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(command.into_waiter(), error);
+        }
+        match command {
+            Command::Append(append) => self.append(append, now),
+            Command::Await(wait) => self.await_holders(wait, now),
+            Command::Clear { log_id, waiter } => self.clear(log_id, waiter, now),
+            Command::Remove { node, waiter } => self.remove(&node, waiter, now),
+            Command::Verify { wait, waiter } => self.verify(wait, waiter, now),
+        }
+    }
+
     fn append(&mut self, append: Append<W>, now: Time) {
         let until = append.timeout.map(|timeout| now + timeout);
         self.admit(
@@ -406,9 +415,6 @@ impl<W: Waiter> Leader<W> {
             let recovering = AppendError::Unavailable(Unavailable::Recovering);
             return self.clients.refuse(waiter, recovering);
         }
-        if let Some(error) = self.stands_by() {
-            return self.clients.refuse(waiter, error);
-        }
         let position = self.log.epochs().at(seq);
         let position = position.filter(|_| log_id == self.leadership.log_id);
         let appended = Appended {
@@ -437,12 +443,13 @@ impl<W: Waiter> Leader<W> {
 
     /// Admits messages, or lets them wait for what has to be known first.
     fn admit(&mut self, pending: Pending<W>, now: Time) {
+        // It may have lost its turn while they waited.
+        if let Some(error) = self.stands_by() {
+            return self.clients.refuse(pending.append.waiter, error);
+        }
         if let Err(error) = self.peers.write_concern(pending.append.w) {
             self.clients.refuse(pending.append.waiter, error.into());
             return;
-        }
-        if let Some(error) = self.stands_by() {
-            return self.clients.refuse(pending.append.waiter, error);
         }
         if self.waits_for_recovery(&pending.append) {
             let max = self.settings.max_waiting;
@@ -574,9 +581,6 @@ impl<W: Waiter> Leader<W> {
 
     /// Begins a new, empty history that names this one as replaced.
     fn clear(&mut self, log_id: LogId, waiter: W, now: Time) {
-        if let Some(error) = self.stands_by() {
-            return self.clients.refuse(waiter, error);
-        }
         let hindrance = self
             .unavailable(now)
             .filter(|r| !matches!(r, Unavailable::NoQuorum | Unavailable::DiskFull));
@@ -605,9 +609,6 @@ impl<W: Waiter> Leader<W> {
     /// Takes a secondary that is gone out of those that are known: see [`Command::Remove`]. Nothing of that is stored: who
     /// speaks is known.
     fn remove(&mut self, node: &NodeId, waiter: W, now: Time) {
-        if let Some(error) = self.stands_by() {
-            return self.clients.refuse(waiter, error);
-        }
         if let Some(reason) = self.phase.unavailable() {
             let error = AppendError::Unavailable(reason);
             return self.clients.refuse(waiter, error);
@@ -633,9 +634,6 @@ impl<W: Waiter> Leader<W> {
 
     /// Asks every secondary for the digest of its log; who waits is told in [`Leader::tell_verified`].
     fn verify(&mut self, wait: Duration, waiter: W, now: Time) {
-        if let Some(error) = self.stands_by() {
-            return self.clients.refuse(waiter, error);
-        }
         if let Some(reason) = self.phase.unavailable() {
             let error = AppendError::Unavailable(reason);
             return self.clients.refuse(waiter, error);
@@ -949,12 +947,11 @@ impl<W: Waiter> Leader<W> {
                 }
             }
             StreamEvent::Chunk(job) => {
-                let (fits, is_new) = (shared.is_known_to_fit(), shared.state().chunk.is_none());
+                let is_made_from_it = shared.is_made_from_it();
                 if let Err(why) = self.followed(*job, now) {
-                    let is_foreign = !fits || is_new && self.log.durable() > Seq::ZERO;
-                    self.end = Some(match is_foreign {
-                        true => End::ForeignStream(why),
-                        false => End::StorageFailed(why),
+                    self.end = Some(match is_made_from_it {
+                        true => End::StorageFailed(why),
+                        false => End::ForeignStream(why),
                     });
                 }
             }

@@ -563,7 +563,7 @@ impl Peer {
         if pace.interval < self.pace.interval {
             self.heartbeat_at = self.heartbeat_at.min(pace.next(now, self.seed));
         }
-        (self.health).set_limits(pace.suspect_after, pace.unhealthy_after);
+        (self.health).set_limits(pace.suspect_after, pace.unhealthy_after, now);
         self.pace.clone_from(pace);
     }
 

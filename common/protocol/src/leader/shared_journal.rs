@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use crate::chunk::{ChunkHead, ChunkId, ChunkKind, ChunkSeq};
+use crate::chunk::{CHUNK_HEAD_BYTES, ChunkHead, ChunkId, ChunkKind, ChunkSeq};
+use crate::cleared_logs::ClearedLogs;
 use crate::entry::EntryBatch;
 use crate::epochs::{EpochTable, LogPosition};
 use crate::hard_state::{HardState, Moving};
-use crate::ids::{Epoch, MasterId, Seq, Time};
+use crate::ids::{Epoch, LogId, MasterId, Seq, Time};
 use crate::node::WriteJob;
 use crate::node_url::NodeUrl;
 
@@ -55,8 +56,23 @@ struct Turns {
     sign_due: Time,
 }
 
-/// A stream that ends before what was carried out of it: it is read from its beginning once more, and nothing of it is carried
-/// out.
+/// How what the own storage holds stands to the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Fit {
+    /// It was made from the stream.
+    Made,
+    /// It was if the first chunk that comes is the one that was carried out last.
+    Unrecognised,
+    /// It was not, and is to be moved there.
+    Foreign,
+    /// It has no entry, and takes the log that the stream holds, unless that is one of those that were cleared here.
+    Empty(ClearedLogs),
+    /// The stream ends before what was carried out of it: it is read from its beginning once more, and nothing of it is carried
+    /// out.
+    Rereading(Reread),
+}
+
+/// What is read of a stream that has lost its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Reread {
     /// Where it ended when it was opened.
@@ -81,11 +97,7 @@ pub struct SharedJournal {
     claimant: Option<Claimant>,
     /// The hard state as the stream says it, without the table of epochs.
     state: HardState,
-    /// The own storage holds a log that was not made from this stream: it is to be moved there.
-    is_foreign: bool,
-    reread: Option<Reread>,
-    /// The last chunk that was carried out before the start was found in the stream, or there is none.
-    is_recognised: bool,
+    fit: Fit,
     /// How many chunks this start has made.
     chunks: u64,
     /// Bytes that a chunk may have.
@@ -127,9 +139,7 @@ impl SharedJournal {
                 epochs: Vec::new(),
                 ..stored.clone()
             },
-            is_foreign: false,
-            reread: None,
-            is_recognised: true,
+            fit: Fit::Made,
             chunks: 0,
             room: DEFAULT_ROOM,
             on_its_way: None,
@@ -149,7 +159,7 @@ impl SharedJournal {
         let from = match self.state.chunk {
             Some(own) if own == before => own,
             Some(own) if (before..=end).contains(&own) => {
-                self.is_recognised = false;
+                self.fit = Fit::Unrecognised;
                 own.prev()
             }
             Some(own) if own > end && end == before => {
@@ -158,7 +168,7 @@ impl SharedJournal {
                 ));
             }
             Some(own) if own > end => {
-                self.reread = Some(Reread {
+                self.fit = Fit::Rereading(Reread {
                     end,
                     log: EpochTable::default(),
                     kept: std::mem::take(&mut self.state),
@@ -172,14 +182,17 @@ impl SharedJournal {
                 ));
             }
             None if last > Seq::ZERO => {
-                self.is_foreign = true;
+                self.fit = Fit::Foreign;
                 self.state.moving = Some(Moving {
                     streamed: Seq::ZERO,
                     upto: last,
                 });
                 before
             }
-            None => before,
+            None => {
+                self.fit = Fit::Empty(self.state.cleared.clone());
+                before
+            }
         };
         self.position = Some(from);
         self.follow = self.position;
@@ -209,7 +222,8 @@ impl SharedJournal {
                 position.next()
             ));
         }
-        if !std::mem::replace(&mut self.is_recognised, true) {
+        if self.fit == Fit::Unrecognised {
+            self.fit = Fit::Made;
             self.position = Some(seq);
             return self.recognise(head, job.hard_state.as_ref());
         }
@@ -238,13 +252,23 @@ impl SharedJournal {
     /// Whether the stream is read that has lost its end, and the chunks that come are not to be carried out.
     #[must_use]
     pub fn is_rereading(&self) -> bool {
-        self.reread.is_some()
+        matches!(self.fit, Fit::Rereading(_))
     }
 
     /// Whether the own storage is known to be what the stream makes, as far as that was carried out.
     #[must_use]
     pub fn is_known_to_fit(&self) -> bool {
-        self.is_recognised && self.reread.is_none()
+        !matches!(self.fit, Fit::Unrecognised | Fit::Rereading(_))
+    }
+
+    /// Whether what the own storage holds was made from the stream: else it may belong to another one.
+    #[must_use]
+    pub fn is_made_from_it(&self) -> bool {
+        match &self.fit {
+            Fit::Made => true,
+            Fit::Empty(cleared) => cleared.is_empty(),
+            Fit::Unrecognised | Fit::Foreign | Fit::Rereading(_) => false,
+        }
     }
 
     /// What the next chunk of a stream makes of the log there, where the stream has lost its end.
@@ -252,7 +276,7 @@ impl SharedJournal {
     /// # Errors
     /// The chunk does not follow.
     pub fn reread(&mut self, job: &WriteJob) -> Result<(), NotOurs> {
-        let Some(Reread { log, .. }) = &mut self.reread else {
+        let Fit::Rereading(Reread { log, .. }) = &mut self.fit else {
             return Ok(());
         };
         if let Some(cut) = job.truncate {
@@ -278,9 +302,12 @@ impl SharedJournal {
     /// # Errors
     /// The log there is not the beginning of the own one.
     pub fn compare(&mut self, own: &EpochTable) -> Result<Option<Seq>, NotOurs> {
-        let is_read = |reread: &mut Reread| self.position >= Some(reread.end);
-        let Some(Reread { log, kept, .. }) = self.reread.take_if(is_read) else {
-            return Ok(None);
+        let (log, kept) = match std::mem::replace(&mut self.fit, Fit::Made) {
+            Fit::Rereading(Reread { end, log, kept }) if self.position >= Some(end) => (log, kept),
+            fit => {
+                self.fit = fit;
+                return Ok(None);
+            }
         };
         let (there, last) = (log.last(), own.last().seq);
         let is_same = self.state.log_id.is_none() || self.state.log_id == kept.log_id;
@@ -312,16 +339,30 @@ impl SharedJournal {
     fn check_owner(&self, head: &ChunkHead, state: Option<&HardState>) -> Result<(), NotOurs> {
         let seq = head.seq();
         let is_claim = is_claim(&head.kind);
-        if self.is_foreign {
-            let is_ours = is_claim
-                && matches!(head.kind, ChunkKind::MoveIn { .. })
-                && state.and_then(|s| s.log_id) == self.state.log_id;
-            return match is_ours {
-                true => Ok(()),
-                false => Err(
-                    "the stream holds a log already, and this one was not made from it".to_owned(),
-                ),
-            };
+        let log_id = state.and_then(|s| s.log_id);
+        match &self.fit {
+            Fit::Foreign => {
+                let is_move = matches!(head.kind, ChunkKind::MoveIn { entries: None, .. });
+                return match is_move && log_id == self.state.log_id {
+                    true => Ok(()),
+                    false => Err(
+                        "the stream holds a log already, and this one was not made from it"
+                            .to_owned(),
+                    ),
+                };
+            }
+            Fit::Empty(cleared) => {
+                let was_cleared = |log_id: &LogId| cleared.cleared_by(*log_id).is_some();
+                if let Some(log_id) = log_id.filter(was_cleared) {
+                    return Err(format!(
+                        "the stream holds the log {log_id}, which was cleared in this directory"
+                    ));
+                }
+                if is_claim && self.claimant.is_none() {
+                    return Ok(()); // the epochs known here are of another log
+                }
+            }
+            _ => {}
         }
         if !is_claim && head.id.master != self.state.epoch.master {
             return Err(format!(
@@ -359,7 +400,10 @@ impl SharedJournal {
             });
         }
         self.state.moving = self.moving_after(&head.kind);
-        self.is_foreign = false;
+        let has_log = self.state.log_id.is_some();
+        if self.fit == Fit::Foreign || has_log && matches!(self.fit, Fit::Empty(_)) {
+            self.fit = Fit::Made;
+        }
         self.position = Some(head.seq());
         self.state.chunk = self.position;
     }
@@ -587,7 +631,8 @@ impl SharedJournal {
     /// Bytes of entries that fit into one chunk.
     #[must_use]
     pub fn entries_room(&self) -> usize {
-        self.room.saturating_sub(crate::chunk::CHUNK_HEAD_BYTES)
+        // Half of it where a broker takes little: a head is that long in a cluster of hundreds only.
+        self.room - CHUNK_HEAD_BYTES.min(self.room / 2)
     }
 }
 

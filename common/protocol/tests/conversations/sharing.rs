@@ -13,7 +13,8 @@ use replog_protocol::wire::{Ack, HeartbeatNumber, MasterState, Message};
 
 use crate::support::journal::Journal;
 use crate::support::{
-    Client, MAX_PAYLOAD, at, epoch, hello, leader_config, log, master, ms, request,
+    Client, MAX_PAYLOAD, at, cleared, epoch, hello, leader_config, leadership, log, master, ms,
+    request,
 };
 
 /// The chunks of a stream. What several masters write comes to this.
@@ -639,6 +640,48 @@ fn a_directory_of_another_history_is_refused() {
     );
 }
 
+/// A program that was started with `--store disk` before has an epoch of its own there, and nothing that could be lost.
+#[test]
+fn an_empty_directory_takes_what_the_stream_holds_whatever_its_epoch() {
+    let mut stream = Stream::default();
+    let mut one = active(1, &mut stream, at(0));
+    one.post(1, 1, at(3200));
+    one.write_all(&mut stream, at(3200));
+    let mut own = Journal::of(log(7), &[]);
+    own.hard_state.epoch = epoch(9, 50);
+    own.hard_state.cleared = cleared(&[leadership(6, 8, 50)]);
+    let mut two = Process::start(2, own, &stream, at(3200));
+    two.follow(&stream, at(3200));
+    assert_eq!(two.end, None);
+    assert_eq!(two.own.entries, one.own.entries);
+    assert_eq!(two.node.leadership(), one.node.leadership());
+    let now = suspects(&mut two, &stream, at(3200));
+    two.write_all(&mut stream, now);
+    two.pass(&mut stream, now, 3100);
+    assert!(two.serves());
+    assert!(two.node.leadership().epoch > one.node.leadership().epoch);
+}
+
+/// What was cleared in a directory does not come back from a stream.
+#[test]
+fn a_directory_whose_log_was_cleared_does_not_take_that_log_from_a_stream() {
+    let mut stream = Stream::default();
+    let mut one = active(1, &mut stream, at(0));
+    one.post(1, 1, at(3200));
+    one.write_all(&mut stream, at(3200));
+    let old = one.node.leadership();
+    let mut own = Journal::of(log(7), &[]);
+    own.hard_state.epoch = epoch(9, 50);
+    own.hard_state.cleared = cleared(&[old]);
+    let mut two = Process::start(2, own, &stream, at(3200));
+    two.follow(&stream, at(3200));
+    assert!(
+        matches!(&two.end, Some(End::ForeignStream(why)) if why.contains("was cleared")),
+        "{:?}",
+        two.end
+    );
+}
+
 /// The servers have lost power, and so many chunks at the end of the stream: those entries are on one master's disk alone.
 fn lose_end(stream: &mut Stream, chunks: usize) {
     stream.0.truncate(stream.0.len() - chunks);
@@ -912,7 +955,7 @@ fn a_full_stream_refuses_what_it_has_not_taken() {
 fn a_batch_is_one_chunk_or_refused() {
     let mut stream = Stream::default();
     let mut one = active(1, &mut stream, at(0));
-    one.step(Input::Stream(StreamEvent::Room(20_000)), at(3200));
+    one.step(Input::Stream(StreamEvent::Room(7_232)), at(3200));
     let batch = |first: u128, count: u128, client: u32| {
         let mut append = request(first, 1, client);
         append.requests = (first..first + count)

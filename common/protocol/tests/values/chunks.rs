@@ -4,15 +4,21 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use replog_protocol::chunk::{ChunkError, ChunkHead, ChunkId, ChunkKind, ChunkSeq, EncodedChunk};
+use replog_protocol::chunk::{
+    CHUNK_HEAD_BYTES, ChunkError, ChunkHead, ChunkId, ChunkKind, ChunkSeq, EncodedChunk,
+    MAX_CHUNK_BATCHES,
+};
+use replog_protocol::cleared_logs::ClearedLogs;
+use replog_protocol::committed::Committed;
 use replog_protocol::entry::EntryBatch;
 use replog_protocol::epochs::LogPosition;
 use replog_protocol::hard_state::HardState;
-use replog_protocol::ids::Seq;
+use replog_protocol::ids::{Epoch, Leadership, Seq};
+use replog_protocol::leader::settings::MAX_NODES;
 use replog_protocol::node::{Truncate, WriteJob};
 use replog_protocol::node_url::NodeUrl;
 
-use crate::support::{cleared, entries, epoch, leadership, log, master};
+use crate::support::{cleared, entries, entry, epoch, leadership, log, master};
 
 fn any_batches() -> impl Strategy<Value = Vec<EntryBatch>> {
     vec((1u64..4, 1u64..5), 0..4).prop_map(|runs| {
@@ -167,4 +173,52 @@ fn another_cluster_and_another_version_are_told_from_what_is_no_chunk() {
     };
     assert!(matches!(read(&none, "a"), Err(ChunkError::Head(_))));
     assert_eq!(EncodedChunk::of(&WriteJob::default(), "a"), None);
+}
+
+/// Else a chunk of a large cluster would not fit into a message of the broker.
+#[test]
+fn no_head_is_longer_than_what_is_kept_free_for_it() {
+    let last = epoch(Epoch::MAX_N, u128::MAX);
+    let full = Leadership {
+        log_id: log(u128::MAX),
+        epoch: last,
+    };
+    let url = format!("http://{}", "m".repeat(NodeUrl::MAX_BYTES - 7));
+    let first = Seq::MAX.0 - MAX_CHUNK_BATCHES as u64;
+    let chunk = WriteJob {
+        truncate: Some(Truncate {
+            after: Seq::MAX,
+            rollback_of: Some(log(u128::MAX)),
+        }),
+        entries: (first..Seq::MAX.0).map(|seq| entry(seq, last, 1)).collect(),
+        hard_state: Some(HardState {
+            log_id: Some(log(u128::MAX)),
+            epoch: last,
+            cleared: cleared(&[full; ClearedLogs::MAX]),
+            is_partial: true,
+            committed: Committed::new(vec![Seq::MAX; MAX_NODES + 1], Seq::MAX, Seq::MAX),
+            ..HardState::default()
+        }),
+        repairs: Vec::new(),
+        chunk: Some(ChunkHead {
+            after: ChunkSeq(u64::MAX - 1),
+            id: ChunkId {
+                master: master(u128::MAX),
+                n: u64::MAX,
+            },
+            kind: ChunkKind::Claim {
+                url: NodeUrl::new(&url),
+                last: Some(LogPosition {
+                    seq: Seq::MAX,
+                    epoch: last,
+                }),
+            },
+        }),
+    };
+    let encoded = EncodedChunk::of(&chunk, &"c".repeat(32)).expect("a chunk");
+    let bytes = encoded.head.len();
+    assert!(
+        bytes + 1024 <= CHUNK_HEAD_BYTES,
+        "{bytes} and other headers"
+    );
 }
