@@ -109,8 +109,11 @@ impl fmt::Debug for UserInfo {
 pub fn without_user_info(text: &str) -> String {
     let hide = |part: &str| match part.rsplit_once('@') {
         Some((before, address)) => match before.split_once("://") {
-            Some((scheme, _)) => format!("{scheme}://{address}"),
-            None => address.to_owned(),
+            // Anything else before it may be a piece of a password.
+            Some((scheme, _)) if scheme.trim().bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                format!("{scheme}://{address}")
+            }
+            _ => address.to_owned(),
         },
         None => part.to_owned(),
     };
