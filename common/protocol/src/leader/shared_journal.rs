@@ -69,7 +69,7 @@ enum Fit {
     Empty(ClearedLogs),
     /// The stream ends before what was carried out of it: it is read from its beginning once more, and nothing of it is carried
     /// out.
-    Rereading(Reread),
+    Rereading(Box<Reread>),
 }
 
 /// What is read of a stream that has lost its end.
@@ -168,11 +168,11 @@ impl SharedJournal {
                 ));
             }
             Some(own) if own > end => {
-                self.fit = Fit::Rereading(Reread {
+                self.fit = Fit::Rereading(Box::new(Reread {
                     end,
                     log: EpochTable::default(),
                     kept: std::mem::take(&mut self.state),
-                });
+                }));
                 self.claimant = None;
                 before
             }
@@ -276,9 +276,10 @@ impl SharedJournal {
     /// # Errors
     /// The chunk does not follow.
     pub fn reread(&mut self, job: &WriteJob) -> Result<(), NotOurs> {
-        let Fit::Rereading(Reread { log, .. }) = &mut self.fit else {
+        let Fit::Rereading(reread) = &mut self.fit else {
             return Ok(());
         };
+        let log = &mut reread.log;
         if let Some(cut) = job.truncate {
             log.truncate_after(cut.after);
         }
@@ -302,8 +303,8 @@ impl SharedJournal {
     /// # Errors
     /// The log there is not the beginning of the own one.
     pub fn compare(&mut self, own: &EpochTable) -> Result<Option<Seq>, NotOurs> {
-        let (log, kept) = match std::mem::replace(&mut self.fit, Fit::Made) {
-            Fit::Rereading(Reread { end, log, kept }) if self.position >= Some(end) => (log, kept),
+        let Reread { log, kept, .. } = match std::mem::replace(&mut self.fit, Fit::Made) {
+            Fit::Rereading(reread) if self.position >= Some(reread.end) => *reread,
             fit => {
                 self.fit = fit;
                 return Ok(None);
