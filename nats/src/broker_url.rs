@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Stands for what is not shown.
+const HIDDEN: &str = "…";
 /// The port of a URL without one.
 const DEFAULT_PORT: &str = "4222";
 
@@ -108,6 +110,8 @@ impl fmt::Debug for UserInfo {
 #[must_use]
 pub fn without_user_info(text: &str) -> String {
     let hide = |part: &str| match part.rsplit_once('@') {
+        // An address has one scheme, before its user: what has another is no address.
+        Some((_, address)) if address.contains('/') => HIDDEN.to_owned(),
         Some((before, address)) => match before.split_once("://") {
             // Anything else before it may be a piece of a password.
             Some((scheme, _)) if scheme.trim().bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -128,18 +132,23 @@ pub fn without_user_info(text: &str) -> String {
     }
 }
 
-/// What may be one URL of a list that was split at its commas, without what may be the beginning of a password: what follows the
-/// name, unless that is a port.
+/// What may be one URL of a list that was split at its commas, without what may be the beginning of a password or token: what
+/// follows the name of a host, unless that is a port.
 #[must_use]
 pub fn without_password(part: &str) -> String {
     let address = part.split_once("://").map_or(part, |(_, address)| address);
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name = match address.starts_with('[') {
+        true => address.find(']').map_or(0, |at| at + 1),
+        false => address.find(|c| !is_of_name(c)).unwrap_or(address.len()),
+    };
+    let after = &address[name..];
     let is_port = |text: &str| text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
-    match address.split_once(':') {
-        Some((name, after)) if !name.starts_with('[') && !is_port(after) => {
-            let kept = part.len() - after.len();
-            format!("{}…", &part[..kept])
-        }
-        _ => part.to_owned(),
+    match after.strip_prefix(':') {
+        Some(port) if is_port(port) => part.to_owned(),
+        Some(port) => format!("{}{HIDDEN}", &part[..part.len() - port.len()]),
+        None if after.is_empty() || after == "/" => part.to_owned(),
+        None => format!("{}{HIDDEN}", &part[..part.len() - after.len()]),
     }
 }
 
@@ -273,6 +282,8 @@ mod tests {
             ("token@h:x", "h:x"),
             ("nats://h:x", "nats://h:x"),
             ("nats://a:s3,c://r@h:1", "nats://a:…,c://h:1"),
+            ("nats://a:b@c,@ls://d@e", "nats://c,e"),
+            ("@nats://me:s3cret", "…"),
         ] {
             assert_eq!(without_user_info(text), shown);
         }
@@ -285,6 +296,11 @@ mod tests {
             ("me:s3cret", "me:…"),
             ("nats://h:99999", "nats://h:99999"),
             ("nats://h", "nats://h"),
+            ("nats://h/", "nats://h/"),
+            ("nats://[::1]:1", "nats://[::1]:1"),
+            ("nats://[::1", "nats://…"),
+            ("nats://me;s3cret", "nats://me…"),
+            ("a:////me:s3cret", "a://…"),
             ("nats://", "nats://"),
             ("h", "h"),
         ] {

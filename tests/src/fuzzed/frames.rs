@@ -205,8 +205,9 @@ fn delivered<C>(address: Address, payload: &[u8]) -> Option<Input<C>> {
     match Message::decode(&address, &payload) {
         Ok(message) => {
             let line = message.encode(7);
-            let again = Message::decode(&address, &line);
-            assert_eq!(again.expect("what is encoded is read"), message);
+            // A field that says nothing beside the others is not said again.
+            let again = Message::decode(&address, &line).expect("what is encoded is read");
+            assert_eq!(again.encode(7), line);
             assert!(
                 line.len() <= 8 * payload.len() + 4096,
                 "{} bytes were made of {}",

@@ -108,22 +108,30 @@ fn check<C: Settings>(
 
 /// Whether the secret stands only where it is to be kept.
 fn is_kept(args: &[OsString], variables: &BTreeMap<String, OsString>) -> bool {
-    let is_before_at = |value: &str| {
-        let secrets = value.rmatch_indices(SECRET);
-        let at = value.rfind('@').unwrap_or(0);
-        secrets.into_iter().all(|(secret, _)| secret < at)
-    };
+    let in_urls = |value: &str| value.split(',').all(is_kept_in_url);
     let args = args.iter().map(|arg| arg.to_string_lossy());
     let mut args = args.map(|arg| {
         arg.strip_prefix("--nats-url=")
-            .map_or(!arg.contains(SECRET), is_before_at)
+            .map_or(!arg.contains(SECRET), in_urls)
     });
     let mut variables = variables.iter().map(|(name, value)| {
         let value = value.to_string_lossy();
-        let is_url = name == "NATS_URL" && is_before_at(&value);
+        let is_url = name == "NATS_URL" && in_urls(&value);
         is_url || !value.contains(SECRET) && !name.contains(SECRET)
     });
     args.all(|kept| kept) && variables.all(|kept| kept)
+}
+
+/// Whether the secret stands only before the `@` of a broker's URL, or in its first half where a comma in it has cut that off;
+/// not where a scheme, a host or a port stands.
+fn is_kept_in_url(part: &str) -> bool {
+    let (scheme, rest) = part.split_once("://").unwrap_or(("", part));
+    let is_secret = |at: usize| match rest.rfind('@') {
+        Some(end) => at < end,
+        None => rest[..at].contains(':') && !rest.starts_with('['),
+    };
+    let mut secrets = rest.match_indices(SECRET);
+    !scheme.contains(SECRET) && secrets.all(|(at, _)| is_secret(at))
 }
 
 /// Whether a node can run with what was taken.
