@@ -484,7 +484,9 @@ fn difference_of(id: &NodeId, difference: Difference) -> String {
     let equal = difference.equal_upto;
     match difference.first() {
         Some(first) => format!(
-            "entry {first} of {id} is another one than the master's, although the same master has placed both; everything up to              {equal} is the same. One of the two has stored something wrong: compare them (GET /messages/{first}); if it is {id},              move its data directory away, and it is filled again"
+            "entry {first} of {id} is another one than the master's, although the same master has placed both; everything up to \
+             {equal} is the same. One of the two has stored something wrong: compare them (GET /messages/{first}); if it is {id}, \
+             move its data directory away, and it is filled again"
         ),
         None => format!(
             "something after entry {equal} of {id}, up to {}, is another one than the master's; which entry is being looked for",

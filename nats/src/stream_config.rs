@@ -204,7 +204,10 @@ fn of_error(error: &Value) -> StreamAnswer {
         10039 | 10076 => StreamAnswer::Never(
             "the broker has no JetStream for this user's account: start nats-server with -js, and enable it for the account".into(),
         ),
-        10065 => StreamAnswer::Never(format!("another stream has its subject: {said}")),
+        10065 => StreamAnswer::Never(format!(
+            "another stream has its subject: {said}; stop all masters, and delete that stream (nats stream rm) or give it another \
+             subject (nats stream edit --subjects)"
+        )),
         // Of the account's or the server's limits, and of a configuration that this version does not know.
         10052 | 10025 | 10003 => StreamAnswer::Never(format!("the broker refuses to make it: {said}")),
         _ => StreamAnswer::NotYet(said),

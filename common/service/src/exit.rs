@@ -15,7 +15,7 @@ pub enum Exit {
     /// 3: cannot start: the broker refuses the user, a permission or our certificate, the address is in use, the data
     /// directory is locked or unusable, another master lives.
     CannotStart,
-    /// 4: the disk failed while running.
+    /// 4: the disk failed while running, or the stream of a shared journal is not what was read of it, or holds what is no chunk.
     DiskFailed,
     /// 101: a bug; the number of a Rust program that panics.
     Panicked,
@@ -89,7 +89,9 @@ impl Failure {
             )),
             End::StorageFailed(why) => Self::disk_failed(&why),
             End::ForeignStream(why) => Self::cannot_start(format!(
-                "--data-dir and --journal-stream do not belong together: {why}; move the directory away, or name another stream"
+                "--data-dir and --journal-stream do not belong together: {why}; move the directory away; or, if its log is the one to \
+                 keep, stop all masters, delete the stream (nats stream rm) or give it another subject (nats stream edit --subjects), and \
+                 start this one without --store jetstream, until it serves, before it is moved in"
             )),
         })
     }

@@ -105,7 +105,8 @@ Exit codes:
   0    stopped as asked
   2    a setting is wrong
   3    cannot start: the broker refuses, the address is in use, the data directory cannot be used, the place is taken
-  4    the disk failed while running
+  4    the disk failed while running; of a master with --store jetstream also: its stream is gone, was made anew, has lost its end
+       or holds what is no chunk
   101  a bug
 A second SIGTERM, SIGINT or SIGHUP ends at once, with 128 and the number of the signal.";
 
