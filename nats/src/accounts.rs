@@ -75,8 +75,7 @@ impl BrokerUser {
     }
 
     /// The same user, who may also keep the journal of that cluster in that JetStream stream.
-    #[must_use]
-    pub fn with_journal(mut self, cluster: &str, stream: &str) -> Self {
+    fn with_journal(mut self, cluster: &str, stream: &str) -> Self {
         let journal = Permissions::of_journal(&Subjects::of(cluster), stream);
         self.about = format!("{} Its journal is the stream `{stream}`.", self.about);
         self.permissions = self.permissions.and(journal);
@@ -138,15 +137,23 @@ impl Accounts {
     /// The same with a journal in JetStream for the cluster `default`: what docker compose starts with the profile `ha`.
     #[must_use]
     pub fn shipped_with_journal() -> Self {
-        let with_journal = |user: BrokerUser| match user.name.as_str() {
-            "master" => user.with_journal("default", "replog-default"),
-            _ => user,
+        Self::shipped().with_journal("master", "default", "replog-default")
+    }
+
+    /// The same, where that user keeps the journal of that cluster in that JetStream stream, and nobody else has to do with it.
+    #[must_use]
+    pub fn with_journal(self, of: &str, cluster: &str, stream: &str) -> Self {
+        let user = |user: BrokerUser| match user.name == of {
+            true => user.with_journal(cluster, stream),
+            false => BrokerUser {
+                permissions: user.permissions.beside_a_journal(),
+                ..user
+            },
         };
-        let shipped = Self::shipped();
         Self {
-            users: shipped.users.into_iter().map(with_journal).collect(),
+            users: self.users.into_iter().map(user).collect(),
             has_streams: true,
-            ..shipped
+            ..self
         }
     }
 }
@@ -213,10 +220,10 @@ impl fmt::Display for BrokerUser {
         match permissions.publish.as_slice() {
             // Nothing named would be no limit.
             [] => f.write_str("{ deny: \">\" }\n")?,
-            subjects => list(f, subjects)?,
+            subjects => list(f, subjects, &permissions.denied)?,
         }
         f.write_str("          subscribe: ")?;
-        list(f, &permissions.subscribe)?;
+        list(f, &permissions.subscribe, &permissions.denied)?;
         f.write_str("        }\n      }\n")
     }
 }
@@ -231,12 +238,23 @@ fn known_as(f: &mut fmt::Formatter<'_>, name: &str, secret: &Secret) -> fmt::Res
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, subjects: &[String]) -> fmt::Result {
-    f.write_str("[\n")?;
-    for subject in subjects {
-        writeln!(f, "            {subject:?}")?;
+fn list(f: &mut fmt::Formatter<'_>, allowed: &[String], denied: &[String]) -> fmt::Result {
+    let lines = |f: &mut fmt::Formatter<'_>, subjects: &[String]| {
+        f.write_str("[\n")?;
+        for subject in subjects {
+            writeln!(f, "            {subject:?}")?;
+        }
+        f.write_str("          ]")
+    };
+    if denied.is_empty() {
+        lines(f, allowed)?;
+        return f.write_str("\n");
     }
-    f.write_str("          ]\n")
+    f.write_str("{ allow: ")?;
+    lines(f, allowed)?;
+    f.write_str(", deny: ")?;
+    lines(f, denied)?;
+    f.write_str(" }\n")
 }
 
 #[cfg(test)]
@@ -296,6 +314,9 @@ mod tests {
             assert_eq!(may(publish, journal), is_master, "{user}");
             let is_answered = is_master || user.name == "observer";
             assert_eq!(may(subscribe, "_INBOX.>"), is_answered, "{user}");
+            let answers = "_INBOX.replog-journal.x.q1";
+            let denied = may(&user.permissions.denied, answers);
+            assert_eq!(denied, !is_master, "{user}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SEQUENCE, NATS_SEQUENCE};
+use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SEQUENCE, NATS_SEQUENCE, NATS_STREAM};
 use async_nats::{Client, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -33,7 +33,7 @@ use crate::credentials::Credentials;
 use crate::events::Occurrences;
 use crate::nats_link::{Control, Subscription};
 use crate::options::{LinkOptions, OptionsError, random_seed};
-use crate::permissions::Permissions;
+use crate::permissions::{JOURNAL_INBOXES, Permissions};
 use crate::stream_config::{self, StreamAnswer, StreamConfig, StreamFound};
 use crate::subjects::Subjects;
 
@@ -93,9 +93,13 @@ pub struct JournalStream {
     writing: Option<Writing>,
     /// While nothing is being written, whether what was read is still there.
     watch: StreamWatch,
+    /// A chunk was read in its turn, or written, since the connection was made, and nothing speaks against it since.
+    is_the_same: bool,
     status_at: Time,
     status: watch::Sender<StreamStatus>,
     told_room: usize,
+    /// Why it last refused a chunk, for a reason that says nothing of its position.
+    refused: String,
     /// The end of the stream was seen: what is read from then on has just been written.
     has_seen_end: bool,
     warned: bool,
@@ -134,6 +138,8 @@ enum ReadFor {
     Follow,
     /// The fate of the chunk on its way is in doubt.
     ReadBack,
+    /// It is in doubt whether the chunk before that is there.
+    ReadFormer,
 }
 
 #[derive(Debug)]
@@ -154,7 +160,11 @@ impl JournalStream {
     /// Options that cannot be used.
     pub fn open(options: JournalStreamOptions) -> Result<Self, OptionsError> {
         let subjects = Subjects::of(&options.cluster);
-        let inbox = format!("_INBOX.{:016x}{:016x}", random_seed(), random_seed());
+        let inbox = format!(
+            "{JOURNAL_INBOXES}.{:016x}{:016x}",
+            random_seed(),
+            random_seed()
+        );
         let permissions = Permissions::of_journal(&subjects, &options.stream);
         let link = LinkOptions {
             urls: options.urls,
@@ -192,9 +202,11 @@ impl JournalStream {
             read_at: None,
             writing: None,
             watch: StreamWatch::default(),
+            is_the_same: false,
             status_at: Time::ZERO,
             status: watch::channel(status).0,
             told_room: 0,
+            refused: String::new(),
             has_seen_end: false,
             warned: false,
             out: VecDeque::new(),
@@ -310,6 +322,7 @@ impl JournalStream {
                     self.publish(self.config.subject.clone(), reply, Some(headers), payload);
                 }
                 Todo::ReadBack => self.ask_chunks(seq, 1, ReadFor::ReadBack, now),
+                Todo::ReadFormer => self.ask_chunks(seq.prev(), 1, ReadFor::ReadFormer, now),
                 Todo::Inspect => {
                     let question = self.ask_info();
                     if let Some(writing) = &mut self.writing {
@@ -420,6 +433,12 @@ impl JournalStream {
             // What was asked before is lost.
             self.reading = None;
             self.read_at = self.position.map(|_| self.now());
+            // Its servers may have come back with an older copy of the stream.
+            self.is_the_same = false;
+            let now = self.now();
+            if let Some(writing) = &mut self.writing {
+                writing.writer.doubt_former(now);
+            }
         }
     }
 
@@ -546,6 +565,11 @@ impl JournalStream {
         }
         let answer = stream_config::read(&message.payload);
         if let StreamAnswer::Found(found) = &answer {
+            if self.stage == Stage::Open
+                && let Err(why) = self.config.check_while_running(found)
+            {
+                return self.failed(why);
+            }
             self.note_status(found);
         }
         let ends = match answer {
@@ -564,6 +588,7 @@ impl JournalStream {
                 Some(ends) => self.watch.inspected(held, ends, now),
                 None => self.watch.missing(now),
             };
+            self.is_the_same &= !self.watch.is_in_doubt();
             if let Some(why) = why {
                 self.failed(why);
             }
@@ -595,7 +620,11 @@ impl JournalStream {
         };
         let fate = match answer.get("error") {
             None => {
-                let seq = answer["seq"].as_u64().unwrap_or(0);
+                // What is not that stream's own word is none.
+                let is_from_it = answer["stream"] == self.config.name;
+                let Some(seq) = answer["seq"].as_u64().filter(|_| is_from_it) else {
+                    return;
+                };
                 Some(writing.writer.acknowledged(ChunkSeq(seq)))
             }
             Some(error) => {
@@ -606,7 +635,18 @@ impl JournalStream {
                     10077 => Refusal::Full,
                     _ => Refusal::Other,
                 };
-                tracing::debug!(said, "a chunk was refused");
+                match refusal {
+                    Refusal::Other if self.refused != said => {
+                        said.clone_into(&mut self.refused);
+                        let stream = &self.config.name;
+                        tracing::warn!(
+                            stream,
+                            said,
+                            "the stream refuses a chunk; it is sent again"
+                        );
+                    }
+                    _ => tracing::debug!(said, "a chunk was refused"),
+                }
                 writing.writer.refused(refusal, now)
             }
         };
@@ -622,6 +662,7 @@ impl JournalStream {
         };
         if fate == Fate::Stored {
             self.position = Some(writing.writer.seq());
+            self.is_the_same = true;
         }
         self.reading = None;
         self.read_at = Some(match fate {
@@ -661,7 +702,9 @@ impl JournalStream {
             }
             return;
         }
-        let Some(seq) = header(message, NATS_SEQUENCE.as_ref()).map(ChunkSeq) else {
+        let is_from_it = text_of(message, NATS_STREAM.as_ref()) == Some(&self.config.name);
+        let seq = header(message, NATS_SEQUENCE.as_ref()).filter(|_| is_from_it);
+        let Some(seq) = seq.map(ChunkSeq) else {
             return;
         };
         let chunk = chunk_of(message);
@@ -669,6 +712,13 @@ impl JournalStream {
             let id = chunk.as_ref().and_then(EncodedChunk::id);
             let fate = writing.writer.read_back(seq, id);
             return self.settle(fate, now);
+        }
+        if let (ReadFor::ReadFormer, Some(writing)) = (purpose, &mut self.writing) {
+            let id = chunk.as_ref().and_then(EncodedChunk::id);
+            if let Some(fate) = writing.writer.former_read(seq, id) {
+                self.settle(fate, now);
+            }
+            return;
         }
         let Some(position) = self.position else {
             return;
@@ -694,6 +744,7 @@ impl JournalStream {
         let why = match decoded {
             Ok(job) => {
                 self.position = Some(seq);
+                self.is_the_same = true;
                 return self.tell(StreamEvent::Chunk(Box::new(job)));
             }
             Err(error) => format!("the message {seq} is no chunk of this journal: {error}"),
@@ -728,8 +779,12 @@ impl ChunkStream for JournalStream {
         self.reading = None;
         self.position = Some(head.after);
         self.watch = StreamWatch::default();
+        let mut writer = ChunkWriter::new(head, self.retry, now);
+        if !self.is_the_same {
+            writer.doubt_former(now);
+        }
         self.writing = Some(Writing {
-            writer: ChunkWriter::new(head.seq(), head.id, self.retry, now),
+            writer,
             after: head.after,
             chunk: encoded,
             n: head.id.n,
@@ -779,8 +834,12 @@ impl ChunkStream for JournalStream {
 }
 
 fn header(message: &Message, name: &str) -> Option<u64> {
+    text_of(message, name)?.parse().ok()
+}
+
+fn text_of<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     let headers = message.headers.as_ref()?;
-    headers.get(name)?.as_str().parse().ok()
+    Some(headers.get(name)?.as_str())
 }
 
 fn chunk_of(message: &Message) -> Option<EncodedChunk> {

@@ -8,6 +8,9 @@ use crate::subjects::Subjects;
 
 /// Where requests are answered: the inbox of whoever asked a NATS service.
 const INBOXES: &str = "_INBOX.>";
+/// Where the broker answers a master about the stream of its journal. Whoever could read along there knows where an answer is
+/// expected, and whoever could publish there could give it: both are denied to everybody else.
+pub(crate) const JOURNAL_INBOXES: &str = "_INBOX.replog-journal";
 /// Where NATS services are asked.
 const SERVICES: &str = "$SRV.>";
 
@@ -19,6 +22,8 @@ pub struct Permissions {
     pub publish: Vec<String>,
     /// What it may subscribe to.
     pub subscribe: Vec<String>,
+    /// Where it may neither publish nor subscribe, whatever else says so.
+    pub denied: Vec<String>,
 }
 
 /// Whether the programs are to show up among the NATS services (`nats service ls`), which takes permissions of its own.
@@ -55,6 +60,7 @@ impl Permissions {
         Self {
             publish: publish.map(|pattern| subjects.pattern(pattern)).into(),
             subscribe: subjects.of_master(),
+            denied: Vec::new(),
         }
         .of_service(services)
     }
@@ -71,7 +77,15 @@ impl Permissions {
                 api("DIRECT.GET"),
             ],
             subscribe: vec![INBOXES.to_owned()],
+            denied: Vec::new(),
         }
+    }
+
+    /// The same beside the user of a journal: its answers are denied.
+    #[must_use]
+    pub fn beside_a_journal(mut self) -> Self {
+        self.denied.push(format!("{JOURNAL_INBOXES}.>"));
+        self
     }
 
     /// Those of a secondary.
@@ -91,6 +105,7 @@ impl Permissions {
         Self {
             publish: publish.map(named).into(),
             subscribe: subscribe.map(named).into(),
+            denied: Vec::new(),
         }
         .of_service(services)
     }
@@ -105,6 +120,7 @@ impl Permissions {
         Self {
             publish,
             subscribe: vec!["replog.>".to_owned(), INBOXES.to_owned()],
+            denied: Vec::new(),
         }
     }
 
@@ -114,6 +130,7 @@ impl Permissions {
         for (all, more) in [
             (&mut self.publish, more.publish),
             (&mut self.subscribe, more.subscribe),
+            (&mut self.denied, more.denied),
         ] {
             for pattern in more {
                 if !all.contains(&pattern) {
@@ -230,6 +247,7 @@ mod tests {
             let besides = |(p, s): (&str, &str)| Permissions {
                 publish: list(&format!("{p}{publish}")),
                 subscribe: list(&format!("{s}{subscribe}")),
+                denied: Vec::new(),
             };
             assert_eq!(Permissions::of_master(&subjects, services), besides(master));
             assert_eq!(
@@ -241,6 +259,7 @@ mod tests {
             let observer = Permissions {
                 publish: list(publish),
                 subscribe: list("replog.> _INBOX.>"),
+                denied: Vec::new(),
             };
             assert_eq!(Permissions::of_observer(services), observer);
         }

@@ -144,6 +144,18 @@ impl StreamConfig {
         }
         Ok(())
     }
+
+    /// The same of a stream that is in use: how many servers keep it may be changed.
+    pub(crate) fn check_while_running(&self, found: &StreamFound) -> Result<(), String> {
+        let replicas = found.config.get("num_replicas").and_then(Value::as_u64);
+        let now = Self {
+            replicas: replicas
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(self.replicas),
+            ..self.clone()
+        };
+        now.check(found)
+    }
 }
 
 /// A value as people read it.

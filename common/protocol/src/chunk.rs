@@ -56,9 +56,10 @@ impl fmt::Display for ChunkSeq {
 }
 
 /// Whose chunk it is, and which of them: no two chunks are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChunkId {
     /// The start of the master.
+    #[serde(rename = "instance")]
     pub master: MasterId,
     /// Counts the chunks of that start up, from 1.
     pub n: u64,
@@ -71,6 +72,8 @@ pub struct ChunkHead {
     pub after: ChunkSeq,
     /// Which one it is.
     pub id: ChunkId,
+    /// Which one is there, as its writer has read or written it (Raft: the term of `prevLogIndex`); `None` where nothing is.
+    pub prev: Option<ChunkId>,
     /// What for.
     pub kind: ChunkKind,
 }
@@ -149,8 +152,10 @@ struct Head {
     kind: Kind,
     v: u32,
     cluster: String,
-    instance: MasterId,
-    n: u64,
+    #[serde(flatten)]
+    id: ChunkId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prev: Option<ChunkId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upto: Option<Seq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,8 +231,8 @@ impl EncodedChunk {
             kind,
             v: CHUNK_VERSION,
             cluster: cluster.to_owned(),
-            instance: chunk.id.master,
-            n: chunk.id.n,
+            id: chunk.id,
+            prev: chunk.prev,
             upto,
             url: url.map(ToString::to_string),
             last,
@@ -313,10 +318,8 @@ impl EncodedChunk {
             repairs: Vec::new(),
             chunk: Some(ChunkHead {
                 after: seq.prev(),
-                id: ChunkId {
-                    master: head.instance,
-                    n: head.n,
-                },
+                id: head.id,
+                prev: head.prev,
                 kind,
             }),
         })
@@ -325,16 +328,7 @@ impl EncodedChunk {
     /// Which chunk it is, if it is one.
     #[must_use]
     pub fn id(&self) -> Option<ChunkId> {
-        #[derive(Deserialize)]
-        struct Id {
-            instance: MasterId,
-            n: u64,
-        }
-        let Id { instance, n } = serde_json::from_str(&self.head).ok()?;
-        Some(ChunkId {
-            master: instance,
-            n,
-        })
+        serde_json::from_str(&self.head).ok()
     }
 }
 

@@ -12,13 +12,17 @@
 //! | none | nothing |
 //! | the position, read back | it is there, or somebody else's is, for good: a replica shows only what is committed |
 //! | the position is not there yet | nothing |
-//! | "wrong last sequence" with a smaller one than the chunk before | the stream may have lost its end: no copy is sent until it is known not to have |
+//! | "wrong last sequence" with a smaller one than the chunk before | the stream may have lost its end |
+//!
+//! A stream that has lost its end grows back to the same numbers, with what others write. So wherever that may have happened, at a
+//! smaller number or a new connection, no copy is sent until the chunk before was read there again and is the one that was
+//! carried out.
 //!
 //! Sources: NATS ADR-31 (direct get), nats-server (`processClusteredInboundMsg`: the check before the proposal).
 
 use std::time::Duration;
 
-use crate::chunk::{ChunkId, ChunkSeq};
+use crate::chunk::{ChunkHead, ChunkId, ChunkSeq};
 use crate::ids::Time;
 use crate::stream_watch::StreamWatch;
 
@@ -34,6 +38,8 @@ pub enum Todo {
     ReadBack,
     /// Look at where the stream begins and ends.
     Inspect,
+    /// Read the chunk before its position, or the first one after that.
+    ReadFormer,
 }
 
 /// What has become of the chunk.
@@ -66,6 +72,8 @@ pub struct ChunkWriter {
     /// Where the chunk is to be.
     seq: ChunkSeq,
     id: ChunkId,
+    /// Which one is before it.
+    former: Option<ChunkId>,
     retry: Duration,
     /// Copies that were sent.
     sent: u32,
@@ -74,22 +82,26 @@ pub struct ChunkWriter {
     publish_at: Time,
     read_at: Option<Time>,
     inspect_at: Option<Time>,
+    /// When the one before is to be read; `None` where it is known to be there.
+    former_at: Option<Time>,
     watch: StreamWatch,
 }
 
 impl ChunkWriter {
-    /// That chunk is to be at `seq`. Without an answer for `retry` it is sent again.
+    /// That chunk is to be written. Without an answer for `retry` it is sent again.
     #[must_use]
-    pub fn new(seq: ChunkSeq, id: ChunkId, retry: Duration, now: Time) -> Self {
+    pub fn new(head: &ChunkHead, retry: Duration, now: Time) -> Self {
         Self {
-            seq,
-            id,
+            seq: head.seq(),
+            id: head.id,
+            former: head.prev,
             retry,
             sent: 0,
             refused: 0,
             publish_at: now,
             read_at: None,
             inspect_at: None,
+            former_at: None,
             watch: StreamWatch::default(),
         }
     }
@@ -110,6 +122,10 @@ impl ChunkWriter {
             self.inspect_at = Some(now + INSPECT_EVERY);
             return Some(Todo::Inspect);
         }
+        if self.former_at.is_some_and(|at| at <= now) {
+            self.former_at = Some(now + self.retry);
+            return Some(Todo::ReadFormer);
+        }
         if self.may_publish() && self.publish_at <= now {
             self.publish_at = now + self.retry;
             self.sent = self.sent.saturating_add(1);
@@ -118,17 +134,22 @@ impl ChunkWriter {
         None
     }
 
-    /// A stream that was cut may grow back to the position before, with what others write: nothing is sent that it could take
-    /// then, until it is known to hold the chunk before this one.
     fn may_publish(&self) -> bool {
-        !self.watch.is_in_doubt()
+        !self.watch.is_in_doubt() && self.former_at.is_none()
+    }
+
+    /// The stream may have lost its end: no copy is sent until the chunk before was found there.
+    pub fn doubt_former(&mut self, now: Time) {
+        if self.former.is_some() {
+            self.former_at.get_or_insert(now);
+        }
     }
 
     /// When something is to be done next.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let publish_at = Some(self.publish_at).filter(|_| self.may_publish());
-        let all = [publish_at, self.read_at, self.inspect_at];
+        let all = [publish_at, self.read_at, self.inspect_at, self.former_at];
         all.into_iter().flatten().min()
     }
 
@@ -150,6 +171,7 @@ impl ChunkWriter {
                 let is_shorter = last.is_some_and(|last| last < self.seq.prev());
                 if is_shorter {
                     self.watch.doubt(now);
+                    self.doubt_former(now);
                 }
                 let inspect_at = match is_shorter || last.is_none() {
                     true => now,
@@ -182,8 +204,23 @@ impl ChunkWriter {
         }
     }
 
+    /// The first chunk at the position before its own or after that was read; `id` is which one it is, if it is one.
+    pub fn former_read(&mut self, at: ChunkSeq, id: Option<ChunkId>) -> Option<Fate> {
+        let former = self.seq.prev();
+        if at == former && id == self.former {
+            self.former_at = None;
+            return None;
+        }
+        Some(Fate::Lost(format!(
+            "chunk {former} is not the one any more that was carried out: it has lost its end, or was made anew"
+        )))
+    }
+
     /// The stream begins and ends there; it ends before it begins where it is empty.
     pub fn inspected(&mut self, first: ChunkSeq, last: ChunkSeq, now: Time) -> Option<Fate> {
+        if last < self.seq.prev() {
+            self.doubt_former(now);
+        }
         self.watch
             .inspected(self.seq.prev(), (first, last), now)
             .map(Fate::Lost)

@@ -18,8 +18,9 @@ mod verify;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use replog_nats::StreamStatus;
 use replog_protocol::entry::EntryBatch;
@@ -64,7 +65,7 @@ use crate::message_ids::MessageIds;
 use crate::metrics::LeaderMetrics;
 
 use described::HeldEntry;
-use outcome::{Sent, replicated};
+use outcome::{Sent, replicated, same_call_elsewhere};
 use terms::HoldersParameters;
 
 /// What a reader of the description should know first.
@@ -108,9 +109,9 @@ pub fn calls(master: Master) -> Calls {
     calls.with_shortcut(Method::POST, "/messages", move |request| {
         let master = Arc::clone(&master);
         Box::pin(async move {
-            append::post_message(State(master), request)
-                .await
-                .into_response()
+            let uri = request.uri().clone();
+            let answer = append::post_message(State(master), request).await;
+            same_call_elsewhere(answer.into_response(), &uri)
         })
     })
 }
@@ -136,7 +137,12 @@ fn router(master: Arc<Master>) -> Router {
         .routes(routes!(status::livez))
         .routes(routes!(status::readyz))
         .routes(routes!(metrics));
-    with_problem_fallbacks(openapi::described(router).with_state(master))
+    with_problem_fallbacks(openapi::described(router).with_state(master)).layer(from_fn(elsewhere))
+}
+
+async fn elsewhere(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    same_call_elsewhere(next.run(request).await, &uri)
 }
 
 type Shared = State<Arc<Master>>;

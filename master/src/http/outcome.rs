@@ -1,6 +1,8 @@
 //! What clients are answered when their messages are not, or not yet, where they wanted them.
 
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::Response;
 use replog_protocol::ids::MessageId;
 use replog_protocol::leader::command::{Answer, AppendError, Appended, Unavailable, WaitEnd};
 use replog_protocol::node_url::NodeUrl;
@@ -129,14 +131,26 @@ pub(super) fn unavailable(reason: Unavailable) -> Problem {
     }
 }
 
+/// A standby says where the same call finds the master that leads: what stands in `Location` of a 503 gets the path and the query.
+pub(super) fn same_call_elsewhere(mut response: Response, uri: &Uri) -> Response {
+    let is_elsewhere = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let node = response.headers().get(LOCATION).filter(|_| is_elsewhere);
+    if let (Some(node), Some(call)) = (node, uri.path_and_query()) {
+        let node = node.to_str().unwrap_or_default().trim_end_matches('/');
+        if let Ok(location) = HeaderValue::try_from(format!("{node}{call}")) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+    }
+    response
+}
+
 /// This master stands by.
 fn standby(active: Option<&NodeUrl>) -> Problem {
     let problem = unavailable(Unavailable::Standby);
     match active {
         Some(url) => {
-            let messages = format!("{}/messages", url.as_str().trim_end_matches('/'));
             let problem = problem.with_field("active", url.as_str());
-            problem.with_location(&messages)
+            problem.with_location(url.as_str())
         }
         None => problem,
     }

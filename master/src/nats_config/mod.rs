@@ -187,11 +187,7 @@ impl NatsConfigArgs {
         };
         let cluster = self.cluster.as_str();
         let master = users.add("master", "master")?;
-        let master = BrokerUser::master("master", master, cluster, services);
-        let mut accounts = vec![match self.stream() {
-            Some(stream) => master.with_journal(cluster, &stream),
-            None => master,
-        }];
+        let mut accounts = vec![BrokerUser::master("master", master, cluster, services)];
         for node in &self.secondaries {
             let (name, secret) = (node.as_str(), users.add(node.as_str(), node.as_str())?);
             let node = SecondaryName::One(node.clone());
@@ -206,7 +202,11 @@ impl NatsConfigArgs {
         let accounts = Accounts {
             users: accounts,
             system: users.add(SYSTEM, SYSTEM_VARIABLE)?,
-            has_streams: self.journal.is_some(),
+            has_streams: false,
+        };
+        let accounts = match self.stream() {
+            Some(stream) => accounts.with_journal("master", cluster, &stream),
+            None => accounts,
         };
         let Users {
             mut files,

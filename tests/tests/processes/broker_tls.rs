@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use async_nats::ConnectOptions;
+use futures_util::StreamExt;
 use replog_tests::harness::hidden::{NODE, program};
 use replog_tests::harness::{BrokerOptions, Cluster, NatsServer, Node, Role};
 use tempfile::TempDir;
@@ -12,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::broker_users::{nodes, start_with};
+use crate::broker_users::{Guest, nodes, start_with};
 use crate::settings::spec;
 use crate::support::{SOON, health, wait_equal, wait_health};
 
@@ -80,6 +82,16 @@ impl Configured {
     /// What that node is told.
     fn node(&self, name: &str) -> Vec<(String, String)> {
         self.env(&format!("{name}/nats.env"))
+    }
+
+    /// Somebody else with the password of that user.
+    async fn guest(&self, cluster: &Cluster, user: &str) -> Result<Guest> {
+        let env = self.node(user);
+        let of = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let name = of("NATS_USER").context("a user")?;
+        let password = of("NATS_PASSWORD").context("a password")?;
+        let options = ConnectOptions::with_user_and_password(name, password);
+        Guest::connect_with(&cluster.broker, options).await
     }
 }
 
@@ -176,17 +188,53 @@ async fn a_journal_in_a_stream_of_a_broker_that_lets_everybody_do_the_least() ->
             }
             let health = health(&cluster.master).await?;
             ensure!(health["storage"]["kind"] == "jetstream", "{health}");
+            nobody_comes_between_the_master_and_its_stream(cluster, &made).await?;
             // What it has written can be read: the next start has all of it.
             cluster.master.kill().await?;
             cluster.master.restart().await?;
             wait_health(&cluster.master, "status", "ok").await?;
             ensure!(wait_equal(cluster).await? == ["one", "two"]);
             let log = cluster.broker.log_tail(10_000);
-            let violation = log.lines().find(|line| line.contains("Violation"));
+            // But for what the guests have tried.
+            let of_guests =
+                |line: &&str| line.contains("replog-journal.x") || line.contains("\"$JS.API.>\"");
+            let mut violations = log.lines().filter(|line| line.contains("Violation"));
+            let violation = violations.find(|line| !of_guests(line));
             ensure!(violation.is_none(), "{violation:?}");
             Ok(())
         })
         .await;
+    Ok(())
+}
+
+/// Neither reads an onlooker where the stream's answers go, nor can a secondary give one.
+async fn nobody_comes_between_the_master_and_its_stream(
+    cluster: &Cluster,
+    made: &Configured,
+) -> Result<()> {
+    let answers = "_INBOX.replog-journal.x";
+    let mut master = made.guest(cluster, "master").await?;
+    let observer = made.guest(cluster, "observer").await?;
+    let mut overheard = observer.client.subscribe("_INBOX.>").await?;
+    observer.client.flush().await?;
+    let mut own = master.client.subscribe(format!("{answers}.*")).await?;
+    let info = "$JS.API.STREAM.INFO.replog-default";
+    let asked = format!("{answers}.q1");
+    master
+        .client
+        .publish_with_reply(info, asked, "".into())
+        .await?;
+    let answer = timeout(SOON, own.next()).await?.context("an answer")?;
+    ensure!(answer.subject.as_str() == "_INBOX.replog-journal.x.q1");
+    // It is heard after the answer, by whoever hears both.
+    master.client.publish("_INBOX.mark", "".into()).await?;
+    let heard = timeout(SOON, overheard.next()).await?.context("the mark")?;
+    ensure!(heard.subject.as_str() == "_INBOX.mark", "{heard:?}");
+    master.may_not_hear("$JS.API.>").await?;
+    for user in ["secondary1", "secondary2"] {
+        let mut guest = made.guest(cluster, user).await?;
+        guest.may_not_say(&format!("{answers}.w1-1"), "{}").await?;
+    }
     Ok(())
 }
 

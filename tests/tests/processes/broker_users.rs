@@ -77,6 +77,11 @@ impl Guest {
             Some(user) => ConnectOptions::with_user_and_password(user.into(), password(user)),
             None => ConnectOptions::new(),
         };
+        Self::connect_with(broker, options).await
+    }
+
+    /// As those options say.
+    pub(crate) async fn connect_with(broker: &NatsServer, options: ConnectOptions) -> Result<Self> {
         let (sender, refusals) = mpsc::unbounded_channel();
         let options = options.event_callback(move |event| {
             let sender = sender.clone();

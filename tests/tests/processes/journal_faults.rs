@@ -224,6 +224,75 @@ async fn masters_that_run_notice_that_the_stream_has_lost_its_end_and_bring_it_b
         .await;
 }
 
+/// A standby is ahead of the stream, and wants to lead; meanwhile another master has claimed it, and it grows back to where that
+/// one was. Its claim must not be taken for one that follows what it has read.
+#[tokio::test]
+async fn a_stream_that_has_grown_back_takes_no_claim_of_who_knows_another_end() {
+    HaCluster::builder()
+        .secondaries(0)
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            let stream = cluster.brokers.servers()[0].dir().join("jetstream");
+            let older = cluster.dir().join("older");
+            cluster.brokers.servers_mut()[0].kill().await?;
+            copy_dir(&stream, &older)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            for i in 0..6 {
+                eventually("it to be appended", SOON, async || {
+                    cluster.post(&format!("lost {i}"), 1).await?.expect(200)
+                })
+                .await?;
+            }
+            cluster.wait_equal().await?;
+            let (active, standby) = cluster.active_and_standby().await?;
+            cluster.brokers.servers_mut()[0].kill().await?;
+            cluster.masters[active].kill().await?;
+            fs::remove_dir_all(&stream).context("the newer storage")?;
+            copy_dir(&older, &stream)?;
+            cluster.brokers.servers_mut()[0].restart().await?;
+            // It remembers nothing of what was lost.
+            cluster.masters[active].restart().await?;
+            wait_health(&cluster.masters[active], "status", "ok").await?;
+            let mut all = vec!["before".to_owned()];
+            for i in 0..12 {
+                let content = format!("new {i}");
+                let body = json!({"content": content, "w": 1});
+                let http = cluster.masters[active].http();
+                http.post("/messages", &body).await?.expect(200)?;
+                all.push(content);
+            }
+            let code = timeout(GIVEN_UP_WITHIN, cluster.masters[standby].exited()).await??;
+            let said = cluster.masters[standby].log_tail(3);
+            ensure!(code == 4 && said.contains("lost its end"), "{code}: {said}");
+            ensure!(shown(&cluster.masters[active]).await? == all);
+            cluster.masters[standby].restart().await?;
+            cluster.wait_equal().await?;
+            ensure!(shown(&cluster.masters[standby]).await? == all);
+            Ok(())
+        })
+        .await;
+}
+
+/// Its operator makes a stream forget, under a master that leads: nothing is acknowledged that would vanish.
+#[tokio::test]
+async fn a_stream_that_is_made_to_forget_is_used_no_more() {
+    HaCluster::builder()
+        .masters(1)
+        .run(async |cluster| {
+            cluster.post("before", 1).await?.expect(200)?;
+            let mut config = cluster.brokers.stream(STREAM).await?.json["config"].clone();
+            config["max_age"] = json!(3_600_000_000_000_u64);
+            let subject = format!("$JS.API.STREAM.UPDATE.{STREAM}");
+            let answer = cluster.brokers.ask(&subject, &config.to_string()).await?;
+            ensure!(answer.get("error").is_none(), "{answer}");
+            let code = timeout(GIVEN_UP_WITHIN, cluster.masters[0].exited()).await??;
+            let said = cluster.masters[0].log_tail(3);
+            ensure!(code == 4 && said.contains("max_age is"), "{code}: {said}");
+            Ok(())
+        })
+        .await;
+}
+
 /// Both followers are gone: the leader of the stream proposes a chunk that it cannot commit, and says "wrong last sequence" to
 /// each further copy. That is no proof: nothing is shown and nobody is answered until a majority has it.
 #[tokio::test]

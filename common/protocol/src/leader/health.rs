@@ -107,6 +107,12 @@ impl Health {
         self.answered = self.answered.max(round);
     }
 
+    /// Nothing is known of it: it speaks to another master.
+    pub fn forget(&mut self) {
+        self.last_seen = None;
+        self.absence = Absence::No;
+    }
+
     /// The broker says that nobody listens on its subject.
     pub fn nobody_listens(&mut self) {
         if self.absence == Absence::No {

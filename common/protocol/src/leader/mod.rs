@@ -261,10 +261,12 @@ impl<W: Waiter> Node for Leader<W> {
         let claim = (self.phase.standby())
             .and_then(Standby::deadline)
             .filter(|t| *t > now && self.link.is_up());
+        let late = shared.and_then(SharedJournal::late_at);
         let silent = shared.and_then(SharedJournal::silent_at);
         [
             Some(look),
             claim,
+            late.filter(|t| *t > now),
             silent.filter(|t| *t > now),
             shared
                 .map(SharedJournal::sign_due)
@@ -1130,7 +1132,7 @@ impl<W: Waiter> Leader<W> {
         // A turn that was lost before the stream knew of it has never begun.
         self.serving = None;
         for (_, peer) in self.peers.iter_mut() {
-            peer.reset(); // who answers another master is not heard any more
+            peer.stand_by();
         }
         self.clients.refuse_unplaced(Unavailable::Fenced);
         self.events.push(Event::Fenced {
@@ -1192,7 +1194,8 @@ impl<W: Waiter> Leader<W> {
     fn stands_by(&self) -> Option<AppendError> {
         self.phase.standby()?;
         let claimant = self.shared.as_ref().and_then(SharedJournal::claimant);
-        let active = claimant.filter(|c| c.master != self.master);
+        // A former start of this one leads no more, wherever it was reached.
+        let active = claimant.filter(|c| c.master != self.master && c.url != self.url);
         Some(AppendError::Standby {
             active: active.and_then(|c| c.url.clone()),
         })
@@ -1824,8 +1827,8 @@ impl<W: Waiter> Leader<W> {
             false => durable,
         };
         // Whoever does not wait longer is not left waiting for a journal that says nothing.
-        let is_silent = self.shared.as_ref().is_some_and(|s| s.is_silent(now));
-        let (unknown, because) = match is_silent {
+        let is_late = self.shared.as_ref().is_some_and(|s| s.is_late(now));
+        let (unknown, because) = match is_late {
             true => (self.log.last().seq, Unavailable::Journal),
             false => (waits_for_room, Unavailable::DiskFull),
         };

@@ -647,6 +647,13 @@ impl Peer {
         self.ask_now();
     }
 
+    /// Another master leads, and it answers that one from now on.
+    pub fn stand_by(&mut self) {
+        self.reset();
+        self.health.forget();
+        self.told = Shown::default();
+    }
+
     /// Does what is due at `now`; nothing if nothing is.
     pub fn expire(&mut self, now: Time) {
         if self.link_down_since.is_some() {

@@ -14,6 +14,8 @@ use crate::node_url::NodeUrl;
 
 /// After so many heartbeat intervals without an answer the journal is silent.
 const SILENT_HEARTBEATS: u32 = 2;
+/// A chunk that has not got into the stream by then is late, however seldom heartbeats come.
+const LATE_AFTER: Duration = Duration::from_secs(1);
 /// Longer than the servers of a stream take to choose a leader (4 to 9 s in nats-server).
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Who has led for so many heartbeat intervals has not lost its turn shortly after it had got it.
@@ -92,6 +94,8 @@ pub struct SharedJournal {
     turns: Turns,
     /// The last chunk that was carried out; `None` until the stream is opened.
     position: Option<ChunkSeq>,
+    /// Which one that is, since it was read or written.
+    last: Option<ChunkId>,
     /// After which chunk the stream is to be followed; handed out once.
     follow: Option<ChunkSeq>,
     claimant: Option<Claimant>,
@@ -128,6 +132,7 @@ impl SharedJournal {
                 sign_due: Time::ZERO,
             },
             position: None,
+            last: None,
             follow: None,
             claimant: stored.chunk.map(|chunk| Claimant {
                 master: stored.epoch.master,
@@ -225,7 +230,15 @@ impl SharedJournal {
         if self.fit == Fit::Unrecognised {
             self.fit = Fit::Made;
             self.position = Some(seq);
+            self.last = Some(head.id);
             return self.recognise(head, job.hard_state.as_ref());
+        }
+        if let (Some(prev), Some(last)) = (head.prev, self.last)
+            && prev != last
+        {
+            return Err(format!(
+                "chunk {seq} follows another one than was carried out here: the stream has lost its end, and has gone on otherwise"
+            ));
         }
         self.check_owner(head, job.hard_state.as_ref())?;
         self.take(head, job.hard_state.as_ref());
@@ -406,6 +419,7 @@ impl SharedJournal {
             self.fit = Fit::Made;
         }
         self.position = Some(head.seq());
+        self.last = Some(head.id);
         self.state.chunk = self.position;
     }
 
@@ -459,6 +473,7 @@ impl SharedJournal {
                 master: self.master,
                 n: self.chunks + 1,
             },
+            prev: self.last,
             kind,
         })
     }
@@ -605,6 +620,19 @@ impl SharedJournal {
     #[must_use]
     pub fn silent_at(&self) -> Option<Time> {
         self.on_its_way.as_ref().map(|o| o.since + self.patience())
+    }
+
+    /// Whether it is on its way for so long that nobody whose time is up is left waiting for it.
+    #[must_use]
+    pub fn is_late(&self, now: Time) -> bool {
+        self.late_at().is_some_and(|at| at <= now)
+    }
+
+    /// When it will be.
+    #[must_use]
+    pub fn late_at(&self) -> Option<Time> {
+        let patience = self.patience().min(LATE_AFTER);
+        self.on_its_way.as_ref().map(|o| o.since + patience)
     }
 
     /// So long without an answer, the journal is silent.

@@ -909,6 +909,37 @@ fn a_directory_whose_stream_went_on_without_its_end_is_refused() {
     }
 }
 
+/// The stream has come back older, and others have written there up to where a standby had read: what follows is not carried out.
+#[test]
+fn a_chunk_that_follows_another_one_ends_whoever_reads_it() {
+    let mut stream = Stream::default();
+    let mut one = with_entries(&mut stream, 3);
+    let mut two = Process::start(2, Journal::default(), &stream, at(3200));
+    two.follow(&stream, at(3200));
+    let shown = two.own.entries.clone();
+    let end = stream.last();
+    lose_end(&mut stream, 2);
+    one.own = Journal::default();
+    let mut three = Process::start(3, Journal::default(), &stream, at(3300));
+    three.follow(&stream, at(3300));
+    let now = suspects(&mut three, &stream, at(3300));
+    three.write_all(&mut stream, now);
+    let now = three.pass(&mut stream, now, 3100);
+    let mut client = 100;
+    while stream.last() <= end {
+        three.post(client, 1, now);
+        three.write_all(&mut stream, now);
+        client += 1;
+    }
+    two.follow(&stream, now);
+    assert!(
+        matches!(&two.end, Some(End::StorageFailed(why)) if why.contains("follows another one")),
+        "{:?}",
+        two.end
+    );
+    assert_eq!(two.own.entries, shown);
+}
+
 #[test]
 fn a_chunk_of_a_master_that_has_not_claimed_ends_whoever_reads_it() {
     let mut stream = Stream::default();

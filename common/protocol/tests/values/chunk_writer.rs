@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replog_protocol::chunk::{ChunkId, ChunkSeq};
+use replog_protocol::chunk::{ChunkHead, ChunkId, ChunkKind, ChunkSeq};
 use replog_protocol::chunk_writer::{ChunkWriter, Fate, Refusal, Todo};
 use replog_protocol::ids::Time;
 
@@ -11,13 +11,25 @@ use crate::support::{at, master, ms};
 const SEQ: ChunkSeq = ChunkSeq(101);
 const RETRY: Duration = Duration::from_millis(250);
 
-/// A chunk for position 101, of which one copy was sent at once.
-fn sent_once() -> ChunkWriter {
-    let id = ChunkId {
-        master: master(1),
-        n: 7,
+fn id(n: u64) -> ChunkId {
+    let master = master(1);
+    ChunkId { master, n }
+}
+
+/// A chunk for position 101, behind one of the same master.
+fn written() -> ChunkWriter {
+    let head = ChunkHead {
+        after: SEQ.prev(),
+        id: id(7),
+        prev: Some(id(6)),
+        kind: ChunkKind::Write,
     };
-    let mut writer = ChunkWriter::new(SEQ, id, RETRY, at(0));
+    ChunkWriter::new(&head, RETRY, at(0))
+}
+
+/// The same, of which one copy was sent at once.
+fn sent_once() -> ChunkWriter {
+    let mut writer = written();
     assert_eq!(todo(&mut writer, at(0)), [Todo::Publish(1)]);
     writer
 }
@@ -44,11 +56,39 @@ fn nothing_is_sent_to_a_stream_that_seems_to_have_lost_its_end_until_it_is_known
     let is_copy = |todo: &Todo| matches!(todo, Todo::Publish(_));
     assert!(!done.iter().any(is_copy), "{done:?}");
 
-    // A server that lagged has said so: its leader knows better.
+    // A server that lagged has said so: its leader knows better. Or the stream has grown again: the chunk before tells.
     let ends = (ChunkSeq(1), ChunkSeq(100));
-    assert_eq!(writer.inspected(ends.0, ends.1, at(5000)), None);
-    assert!(todo(&mut writer, at(5000)).contains(&Todo::Publish(2)));
+    assert_eq!(writer.inspected(ends.0, ends.1, at(5100)), None);
+    let done = todo(&mut writer, at(5100));
+    assert!(
+        done.contains(&Todo::ReadFormer) && !done.iter().any(is_copy),
+        "{done:?}"
+    );
+    let mut other = writer.clone();
+    assert_eq!(writer.former_read(SEQ.prev(), Some(id(6))), None);
+    assert!(todo(&mut writer, at(5100)).contains(&Todo::Publish(2)));
     assert_eq!(writer.acknowledged(SEQ), Fate::Stored);
+
+    let fate = other.former_read(SEQ.prev(), Some(id(2)));
+    assert!(
+        matches!(&fate, Some(Fate::Lost(why)) if why.contains("not the one any more")),
+        "{fate:?}"
+    );
+}
+
+/// Its servers may have come back with an older copy, which others have written to since.
+#[test]
+fn nothing_is_sent_over_a_new_connection_before_the_chunk_before_was_found() {
+    let mut writer = written();
+    writer.doubt_former(at(0));
+    assert_eq!(todo(&mut writer, at(0)), [Todo::ReadFormer]);
+    assert_eq!(
+        todo(&mut writer, at(250)),
+        [Todo::ReadFormer],
+        "it is asked again"
+    );
+    assert_eq!(writer.former_read(SEQ.prev(), Some(id(6))), None);
+    assert_eq!(todo(&mut writer, at(251)), [Todo::Publish(1)]);
 }
 
 #[test]

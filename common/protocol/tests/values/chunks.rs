@@ -84,6 +84,7 @@ fn any_chunk() -> impl Strategy<Value = WriteJob> {
                 master: master(3),
                 n,
             },
+            prev: None,
             kind,
         }),
     })
@@ -134,6 +135,7 @@ fn entries_that_are_moved_are_read_too() {
                 master: master(3),
                 n: 2,
             },
+            prev: None,
             kind: ChunkKind::MoveIn {
                 entries: moved,
                 upto: Seq(9),
@@ -154,6 +156,7 @@ fn another_cluster_and_another_version_are_told_from_what_is_no_chunk() {
                 master: master(3),
                 n: 2,
             },
+            prev: None,
             kind: ChunkKind::Write,
         }),
         ..WriteJob::default()
@@ -206,6 +209,7 @@ fn no_head_is_longer_than_what_is_kept_free_for_it() {
                 master: master(u128::MAX),
                 n: u64::MAX,
             },
+            prev: None,
             kind: ChunkKind::Claim {
                 url: NodeUrl::new(&url),
                 last: Some(LogPosition {

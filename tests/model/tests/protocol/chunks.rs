@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use replog_model::cluster::fingerprint;
 use replog_model::cluster::moments::{MARK, hash_relative};
-use replog_protocol::chunk::{ChunkId, ChunkSeq};
+use replog_protocol::chunk::{ChunkHead, ChunkId, ChunkKind, ChunkSeq};
 use replog_protocol::chunk_writer::{ChunkWriter, Fate, Refusal, Todo};
 use replog_protocol::ids::{MasterId, Time};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
@@ -250,8 +250,13 @@ impl Model for Chunks {
             Step::Write(m) => {
                 let master = &mut world.masters[m];
                 master.made += 1;
-                let seq = ChunkSeq(master.position + 1);
-                let writer = ChunkWriter::new(seq, id(m, master.made), RETRY, master.now);
+                let head = ChunkHead {
+                    after: ChunkSeq(master.position),
+                    id: id(m, master.made),
+                    prev: None,
+                    kind: ChunkKind::Write,
+                };
+                let writer = ChunkWriter::new(&head, RETRY, master.now);
                 master.writer = Some(writer);
                 world.work(m);
             }

@@ -52,6 +52,7 @@ fn chunk(entries: u64) -> Ready<u64> {
                     master: MasterId(Uuid::nil()),
                     n: 1,
                 },
+                prev: None,
                 kind: ChunkKind::Write,
             }),
             ..WriteJob::default()
