@@ -93,6 +93,12 @@ async fn without_a_broker_the_masters_live_on_and_go_on_when_it_is_back() {
         .await;
 }
 
+/// Where the stream ends.
+async fn last_chunk(brokers: &NatsCluster) -> Result<u64> {
+    let state = brokers.stream(STREAM).await?.json["state"].take();
+    state["last_seq"].as_u64().context("the end of the stream")
+}
+
 /// The master that leads, full or not.
 async fn active_of(cluster: &HaCluster) -> Result<usize> {
     for (i, master) in cluster.masters.iter().enumerate() {
@@ -245,6 +251,7 @@ async fn a_stream_that_has_grown_back_takes_no_claim_of_who_knows_another_end() 
             }
             cluster.wait_equal().await?;
             let (active, standby) = cluster.active_and_standby().await?;
+            let end = last_chunk(&cluster.brokers).await?;
             cluster.brokers.servers_mut()[0].kill().await?;
             cluster.masters[active].kill().await?;
             fs::remove_dir_all(&stream).context("the newer storage")?;
@@ -254,13 +261,15 @@ async fn a_stream_that_has_grown_back_takes_no_claim_of_who_knows_another_end() 
             cluster.masters[active].restart().await?;
             wait_health(&cluster.masters[active], "status", "ok").await?;
             let mut all = vec!["before".to_owned()];
-            for i in 0..12 {
-                let content = format!("new {i}");
+            while last_chunk(&cluster.brokers).await? < end {
+                let content = format!("new {}", all.len());
                 let body = json!({"content": content, "w": 1});
                 let http = cluster.masters[active].http();
                 http.post("/messages", &body).await?.expect(200)?;
                 all.push(content);
             }
+            ensure!(last_chunk(&cluster.brokers).await? == end && all.len() > 1);
+            // Now its claim would be taken.
             let code = timeout(GIVEN_UP_WITHIN, cluster.masters[standby].exited()).await??;
             let said = cluster.masters[standby].log_tail(3);
             ensure!(code == 4 && said.contains("lost its end"), "{code}: {said}");
