@@ -48,6 +48,7 @@ pub struct Log {
     stored: Seq,
     /// No room on the disk: until then nothing is written.
     full_until: Option<Time>,
+    waits_for_own_room: bool,
     /// How much is committed, as far as the node knows; the journal may not know it yet.
     committed: Committed,
     /// Entries that were committed go into the rollback that is being written.
@@ -112,6 +113,7 @@ impl Log {
             journal_end: last.seq,
             stored: last.seq,
             full_until: None,
+            waits_for_own_room: false,
             stores_committed: false,
             generation: 0,
             digests: Shown::default(),
@@ -190,10 +192,15 @@ impl Log {
         self.unstable.is_full()
     }
 
-    /// Whether the last write found no room, at most a second ago.
+    /// Whether the last write found no room, at most a second ago, or the one in flight has not found any yet.
     #[must_use]
     pub fn is_disk_full(&self, now: Time) -> bool {
-        self.full_until.is_some_and(|until| now < until)
+        self.waits_for_own_room || self.full_until.is_some_and(|until| now < until)
+    }
+
+    /// What is in flight is in a shared journal, and waits for room in the own storage.
+    pub fn wait_for_own_room(&mut self) {
+        self.waits_for_own_room = self.in_flight.is_some();
     }
 
     /// When a write is tried again, if there was no room.
@@ -369,6 +376,7 @@ impl Log {
 
     /// The write in flight has ended.
     pub fn written(&mut self, result: WriteResult, now: Time) -> Written {
+        self.waits_for_own_room = false;
         let Some(InFlight {
             job,
             last,

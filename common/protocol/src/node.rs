@@ -82,6 +82,8 @@ pub enum StreamEvent {
     Chunk(Box<WriteJob>),
     /// It was asked just now, and nothing follows yet.
     AtEnd,
+    /// The write in flight is in the stream, and the own storage has no room for it: it is tried until there is.
+    NoRoom,
     /// It cannot be used, or not any more: why, in one line.
     Failed(String),
 }

@@ -942,6 +942,7 @@ impl<W: Waiter> Leader<W> {
                 Err(why) => self.end = Some(End::ForeignStream(why)),
             },
             StreamEvent::Room(bytes) => shared.set_room(bytes),
+            StreamEvent::NoRoom => self.log.wait_for_own_room(),
             StreamEvent::AtEnd => {
                 shared.answered(now);
                 if let Some(standby) = self.phase.standby_mut() {
@@ -1829,6 +1830,7 @@ impl<W: Waiter> Leader<W> {
         // Whoever does not wait longer is not left waiting for a journal that says nothing.
         let is_late = self.shared.as_ref().is_some_and(|s| s.is_late(now));
         let (unknown, because) = match is_late {
+            true if self.log.is_disk_full(now) => (self.log.last().seq, Unavailable::DiskFull),
             true => (self.log.last().seq, Unavailable::Journal),
             false => (waits_for_room, Unavailable::DiskFull),
         };
@@ -1970,10 +1972,10 @@ impl<W: Waiter> Leader<W> {
     #[must_use]
     pub fn unavailable(&self, now: Time) -> Option<Unavailable> {
         self.phase.unavailable().or_else(|| {
-            if self.shared.as_ref().is_some_and(|s| s.is_silent(now)) {
-                Some(Unavailable::Journal)
-            } else if self.log.is_disk_full(now) {
+            if self.log.is_disk_full(now) {
                 Some(Unavailable::DiskFull)
+            } else if self.shared.as_ref().is_some_and(|s| s.is_silent(now)) {
+                Some(Unavailable::Journal)
             } else if self.read_only_without_quorum && !self.has_quorum(now) {
                 Some(Unavailable::NoQuorum)
             } else {

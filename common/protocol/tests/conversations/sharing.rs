@@ -982,6 +982,27 @@ fn a_full_stream_refuses_what_it_has_not_taken() {
     );
 }
 
+/// What is in the stream waits for the own disk: that is told as what it is, and not as a stream that says nothing.
+#[test]
+fn a_copy_without_room_is_told_as_a_full_disk() {
+    let mut stream = Stream::default();
+    let mut one = active(1, &mut stream, at(0));
+    one.post(1, 1, at(3200));
+    let chunk = one.chunk.take().expect("a chunk");
+    assert!(stream.take(&chunk));
+    one.step(Input::Stream(StreamEvent::NoRoom), at(3201));
+    one.post(2, 1, at(3202));
+    let full = Answer::Refused(AppendError::Unavailable(Unavailable::DiskFull));
+    assert_eq!(one.answer(2), Some(&full));
+    // Longer than the journal may be silent.
+    one.step(Input::Tick, at(6000));
+    assert_eq!(one.node.unavailable(at(6000)), Some(Unavailable::DiskFull));
+    let result = one.own.write(chunk);
+    one.step(Input::Written(result), at(6100));
+    assert!(matches!(one.answer(1), Some(Answer::Replicated { .. })));
+    assert_eq!(one.node.unavailable(at(6100)), None);
+}
+
 #[test]
 fn a_batch_is_one_chunk_or_refused() {
     let mut stream = Stream::default();

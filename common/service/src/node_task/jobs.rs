@@ -52,6 +52,8 @@ pub(super) struct JournalJobs {
     damaged: Vec<Seq>,
     /// The last write found no room.
     is_full: bool,
+    /// The node is to be told that the own storage has no room for what the stream has taken.
+    tells_no_room: bool,
 }
 
 /// What has ended.
@@ -87,6 +89,7 @@ impl JournalJobs {
             damage_at: now,
             damaged: Vec::new(),
             is_full: false,
+            tells_no_room: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl JournalJobs {
         self.write = None;
         if result == WriteResult::DiskFull && self.storing.is_some() {
             self.room_at = Some(Instant::now() + ROOM_INTERVAL);
+            self.tells_no_room = !self.is_full;
             self.note_full();
             return None;
         }
@@ -218,6 +222,9 @@ impl JournalJobs {
     /// What ends next. Cancel-safe.
     pub(super) async fn next(&mut self) -> Finished {
         loop {
+            if std::mem::take(&mut self.tells_no_room) {
+                return Finished::Stream(StreamEvent::NoRoom);
+            }
             // While the own storage takes something, the stream waits.
             let stream = self.stream.as_mut().filter(|_| self.storing.is_none());
             let result = tokio::select! {

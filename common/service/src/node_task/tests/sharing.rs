@@ -102,6 +102,7 @@ async fn what_the_stream_has_taken_waits_for_room_in_the_own_storage() {
         .unwrap();
     world.begun.recv().await.unwrap();
     first.send(WriteResult::DiskFull).unwrap();
+    world.given("NoRoom").await;
     // Nothing of the stream is told meanwhile: the node would not have carried out what comes before.
     let at_end = ChunkStreamEvent::Stream(StreamEvent::AtEnd);
     stream.send(at_end).unwrap();
