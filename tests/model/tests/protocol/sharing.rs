@@ -52,7 +52,7 @@ fn a_secondary_hears_both_of_them() {
             sometimes: vec![("taken over", seen::is_taken_over)],
             ..shared(1, &[(1, 2)])
         },
-        102030,
+        101570,
     );
 }
 
