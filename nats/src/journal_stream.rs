@@ -17,7 +17,7 @@ use async_nats::{Client, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{SelectAll, StreamExt};
-use replog_protocol::chunk::{ChunkSeq, EncodedChunk};
+use replog_protocol::chunk::{ChunkId, ChunkSeq, EncodedChunk};
 use replog_protocol::chunk_writer::{ChunkWriter, Fate, Refusal, Todo};
 use replog_protocol::ids::Time;
 use replog_protocol::node::{StreamEvent, WriteJob};
@@ -88,6 +88,8 @@ pub struct JournalStream {
     questions: u64,
     /// The position after which chunks are read; `None` until that was said.
     position: Option<ChunkSeq>,
+    /// Which chunk is there, since it was read or written.
+    last: Option<ChunkId>,
     reading: Option<Reading>,
     read_at: Option<Time>,
     writing: Option<Writing>,
@@ -138,7 +140,7 @@ enum ReadFor {
     Follow,
     /// The fate of the chunk on its way is in doubt.
     ReadBack,
-    /// It is in doubt whether the chunk before that is there.
+    /// It is in doubt whether the last chunk that was read or written is there.
     ReadFormer,
 }
 
@@ -146,6 +148,7 @@ enum ReadFor {
 struct Writing {
     writer: ChunkWriter,
     after: ChunkSeq,
+    id: ChunkId,
     chunk: EncodedChunk,
     /// The answers to its copies carry this.
     n: u64,
@@ -198,6 +201,7 @@ impl JournalStream {
             stage: Stage::Connecting,
             questions: 0,
             position: None,
+            last: None,
             reading: None,
             read_at: None,
             writing: None,
@@ -346,7 +350,12 @@ impl JournalStream {
             && self.reading.is_none()
             && self.read_at.is_some_and(|at| at <= now)
         {
-            self.ask_chunks(position.next(), READ_CHUNKS, ReadFor::Follow, now);
+            match self.last {
+                Some(_) if !self.is_the_same => {
+                    self.ask_chunks(position, 1, ReadFor::ReadFormer, now);
+                }
+                _ => self.ask_chunks(position.next(), READ_CHUNKS, ReadFor::Follow, now),
+            }
         }
     }
 
@@ -662,6 +671,7 @@ impl JournalStream {
         };
         if fate == Fate::Stored {
             self.position = Some(writing.writer.seq());
+            self.last = Some(writing.id);
             self.is_the_same = true;
         }
         self.reading = None;
@@ -677,6 +687,26 @@ impl JournalStream {
             other => other,
         };
         self.out.push_back(ChunkStreamEvent::Written(fate));
+    }
+
+    /// The chunk at the last position that was read or written, or the first one after it.
+    fn on_former(&mut self, seq: ChunkSeq, id: Option<ChunkId>, now: Time) {
+        if let Some(writing) = &mut self.writing {
+            if let Some(fate) = writing.writer.former_read(seq, id) {
+                self.settle(fate, now);
+            }
+            return;
+        }
+        self.reading = None;
+        self.read_at = Some(now);
+        if self.position == Some(seq) && self.last == id {
+            self.is_the_same = true;
+            return;
+        }
+        let last = self.position.unwrap_or_default();
+        self.failed(format!(
+            "chunk {last} is not the one any more that was carried out: it has lost its end, or was made anew"
+        ));
     }
 
     /// A message of an answer to a direct get: a chunk, or its end.
@@ -713,12 +743,8 @@ impl JournalStream {
             let fate = writing.writer.read_back(seq, id);
             return self.settle(fate, now);
         }
-        if let (ReadFor::ReadFormer, Some(writing)) = (purpose, &mut self.writing) {
-            let id = chunk.as_ref().and_then(EncodedChunk::id);
-            if let Some(fate) = writing.writer.former_read(seq, id) {
-                self.settle(fate, now);
-            }
-            return;
+        if purpose == ReadFor::ReadFormer {
+            return self.on_former(seq, chunk.as_ref().and_then(EncodedChunk::id), now);
         }
         let Some(position) = self.position else {
             return;
@@ -744,6 +770,7 @@ impl JournalStream {
         let why = match decoded {
             Ok(job) => {
                 self.position = Some(seq);
+                self.last = job.chunk.as_ref().map(|head| head.id);
                 self.is_the_same = true;
                 return self.tell(StreamEvent::Chunk(Box::new(job)));
             }
@@ -759,6 +786,7 @@ impl JournalStream {
 impl ChunkStream for JournalStream {
     fn follow(&mut self, after: ChunkSeq) {
         self.position = Some(after);
+        self.last = None;
         self.reading = None;
         self.read_at = Some(self.now());
     }
@@ -778,6 +806,7 @@ impl ChunkStream for JournalStream {
         });
         self.reading = None;
         self.position = Some(head.after);
+        self.last = head.prev;
         self.watch = StreamWatch::default();
         let mut writer = ChunkWriter::new(head, self.retry, now);
         if !self.is_the_same {
@@ -786,6 +815,7 @@ impl ChunkStream for JournalStream {
         self.writing = Some(Writing {
             writer,
             after: head.after,
+            id: head.id,
             chunk: encoded,
             n: head.id.n,
             inspects: None,
