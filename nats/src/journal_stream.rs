@@ -472,6 +472,8 @@ impl JournalStream {
             .is_some_and(|r| r.question == question)
         {
             self.on_chunk(message, now);
+        } else if text_of(message, NATS_STREAM.as_ref()).is_some() {
+            // A chunk that comes too late.
         } else if let Stage::Opening {
             question: asked, ..
         } = self.stage

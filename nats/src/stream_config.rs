@@ -184,6 +184,9 @@ pub(crate) fn read(body: &[u8]) -> StreamAnswer {
     if let Some(error) = answer.get("error") {
         return of_error(error);
     }
+    if !answer["config"].is_object() {
+        return StreamAnswer::NotYet("an answer that says nothing of a stream".to_owned());
+    }
     let number = |of: &str| answer["state"][of].as_u64().unwrap_or(0);
     let (first, last) = (number("first_seq"), number("last_seq"));
     let made_at = answer["config"]["first_seq"].as_u64().unwrap_or(1);
@@ -265,6 +268,17 @@ mod tests {
         match read(answer.to_string().as_bytes()) {
             StreamAnswer::Found(found) => *found,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Such as a chunk that comes late: its entry is an object, too.
+    #[test]
+    fn what_says_nothing_of_a_stream_is_none() {
+        for body in [r#"{"seq":1,"content":"x"}"#, "{}", r#"{"config":null}"#] {
+            assert!(
+                matches!(read(body.as_bytes()), StreamAnswer::NotYet(_)),
+                "{body}"
+            );
         }
     }
 
