@@ -148,10 +148,9 @@ enum ReadFor {
 struct Writing {
     writer: ChunkWriter,
     after: ChunkSeq,
+    /// The answers to its copies carry its number.
     id: ChunkId,
     chunk: EncodedChunk,
-    /// The answers to its copies carry this.
-    n: u64,
     /// A look at the stream was asked for.
     inspects: Option<u64>,
 }
@@ -318,7 +317,7 @@ impl JournalStream {
             let seq = writing.writer.seq();
             match todo {
                 Todo::Publish(copy) => {
-                    let reply = format!("{}.w{}-{copy}", self.inbox, writing.n);
+                    let reply = format!("{}.w{}-{copy}", self.inbox, writing.id.n);
                     let mut headers = HeaderMap::new();
                     headers.insert(NATS_EXPECTED_LAST_SEQUENCE, writing.after.0.to_string());
                     headers.insert(CHUNK_HEADER, writing.chunk.head.as_str());
@@ -458,7 +457,7 @@ impl JournalStream {
         let now = self.now();
         if let Some(copy) = token.strip_prefix('w') {
             let of = copy.split('-').next().and_then(|n| n.parse::<u64>().ok());
-            if self.writing.as_ref().map(|w| w.n) == of {
+            if self.writing.as_ref().map(|w| w.id.n) == of {
                 self.on_publish_answer(message, now);
             }
             return;
@@ -819,7 +818,6 @@ impl ChunkStream for JournalStream {
             after: head.after,
             id: head.id,
             chunk: encoded,
-            n: head.id.n,
             inspects: None,
         });
         self.do_what_is_due(now);

@@ -63,6 +63,13 @@ async fn a_standby_refuses_names_who_leads_and_serves_reads() {
             );
             let messages = format!("{}/messages", active.url());
             ensure!(location.as_deref() == Some(&*messages), "{location:?}");
+            // The same call, with what it asks for.
+            let call = "/messages?w=1&expected_seq=9";
+            let body = json!({"content": "refused"});
+            let answer = standby.http().post(call, &body).await?;
+            let location = answer.header("location");
+            let same = format!("{}{call}", active.url());
+            ensure!(location == Some(&*same), "{location:?}");
             // Whoever follows it finds the one that leads, wherever it began.
             let first = cluster.post("first", 2).await?.expect(200)?.json()?;
             ensure!(first["seq"] == 1, "{first}");
